@@ -1,0 +1,124 @@
+"""Every exception of fastpyro, by blame.
+
+    PyroError                                   root; FastPyroError is the same class
+     +- CommunicationError                      the conversation with a peer failed
+     |   +- ConnectionClosedError               the peer went away (also a ConnectionError)
+     |   +- TimeoutError                        a deadline passed (also the builtin TimeoutError)
+     |   +- ProtocolError                       bytes or values that break the rules
+     |       +- LocalProtocolError              this program asked for something impossible
+     |       +- RemoteProtocolError             the peer sent something impossible
+     |       +- MessageTooLargeError            a message over the limit, in either direction
+     |       +- SerializeError                  a value that cannot travel (also a ValueError)
+     +- NamingError                             no such name, or no name server (also a LookupError)
+     +- DaemonError                             misuse of a daemon, or an unknown object in it
+     +- SecurityError                           something that is refused on purpose
+     +- RemoteError                             a remote user error whose class is not known here
+
+This module must not import anything of the package but tracebacks, and no native module.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+__all__ = [
+    "CommunicationError",
+    "ConnectionClosedError",
+    "DaemonError",
+    "FastPyroError",
+    "LocalProtocolError",
+    "MessageTooLargeError",
+    "NamingError",
+    "ProtocolError",
+    "PyroError",
+    "RemoteError",
+    "RemoteProtocolError",
+    "SecurityError",
+    "SerializeError",
+    "TimeoutError",
+]
+
+
+class PyroError(Exception):
+    """Root of all errors that fastpyro itself raises."""
+
+    _pyroTraceback: list[str] | None
+    """The remote traceback's lines, when the error came from another process."""
+
+
+FastPyroError = PyroError
+
+
+class CommunicationError(PyroError):
+    """The conversation with a peer failed."""
+
+
+class ConnectionClosedError(CommunicationError, ConnectionError):
+    """The peer closed the connection, or it broke, before the exchange was complete."""
+
+
+class TimeoutError(CommunicationError, builtins.TimeoutError):
+    """The deadline of an exchange passed; its connection has been closed."""
+
+
+class ProtocolError(CommunicationError):
+    """A message or a value that breaks the rules of the protocol."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This program asked for a message that the protocol cannot express."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent bytes that are not a message, or a message that is out of turn."""
+
+
+class MessageTooLargeError(ProtocolError):
+    """A message over ``MAX_MESSAGE_SIZE``, refused before memory is taken for it."""
+
+
+class SerializeError(ProtocolError, ValueError):
+    """A value that cannot be put on the wire, or bytes that are no value."""
+
+
+class NamingError(PyroError, LookupError):
+    """A name server that cannot be found, or a name that it does not know."""
+
+
+class DaemonError(PyroError):
+    """Misuse of a daemon, or a call to an object that it does not have."""
+
+
+class SecurityError(PyroError):
+    """Something that is refused on purpose, whoever asks."""
+
+
+class RemoteError(PyroError):
+    """A remote exception whose class is not registered in this process.
+
+    Attributes:
+        class_name: the full name of the remote class, such as ``"bank.OverdrawnError"``.
+        args: the arguments of the remote exception, as they were.
+        attributes: its other attributes, by name; they are also set on this object.
+
+    Register the class on this side with ``fastpyro.register_exception`` to catch it by its own name.
+    """
+
+    def __init__(self, class_name: str, args: tuple[Any, ...] = (), attributes: dict[str, Any] | None = None) -> None:
+        super().__init__(*args)
+        self.class_name = class_name
+        self.attributes = dict(attributes or {})
+        for name, value in self.attributes.items():
+            if not (name.startswith("__") or name in _REMOTE_ERROR_FIELDS):
+                setattr(self, name, value)
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{self.class_name}: {text}" if text else self.class_name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.class_name, self.args, self.attributes)
+
+
+_REMOTE_ERROR_FIELDS = frozenset({"class_name", "args", "attributes", "with_traceback", "add_note"})

@@ -1,0 +1,31 @@
+"""The numbers of the wire's message kinds and flags, as protocol 502 has them.
+
+Source: the header of Pyro5's protocol; `docs/protocol.md` describes the whole message.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROTOCOL_VERSION: Final = 502
+
+MSG_CONNECT: Final = 1
+MSG_CONNECTOK: Final = 2
+MSG_CONNECTFAIL: Final = 3
+MSG_INVOKE: Final = 4
+MSG_RESULT: Final = 5
+MSG_PING: Final = 6
+
+FLAGS_EXCEPTION: Final = 1
+FLAGS_COMPRESSED: Final = 2
+FLAGS_ONEWAY: Final = 4
+FLAGS_BATCH: Final = 8
+FLAGS_ITEMSTREAMRESULT: Final = 16
+FLAGS_KEEPSERIALIZED: Final = 32
+FLAGS_CORR_ID: Final = 64
+
+DAEMON_NAME: Final = "Pyro.Daemon"
+NAMESERVER_NAME: Final = "Pyro.NameServer"
+
+NATIVE_SERIALIZER_ID: Final = 70
+"""Serializer id of the native codec; no peer uses it (they stop at 7)."""
