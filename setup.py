@@ -1,0 +1,42 @@
+"""Compiles csrc/fastpyro/*.pyx into fastpyro/*.so; the metadata is in pyproject.toml."""
+
+import os
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+CSRC = Path("csrc")
+TRACE = os.environ.get("FASTPYRO_TRACE") == "1"  # line tracing, for coverage
+SANITIZE = os.environ.get("FASTPYRO_SANITIZE") == "1"  # ASan and UBSan
+
+DIRECTIVES = {"language_level": 3, "nonecheck": False, "embedsignature": False, "linetrace": TRACE}
+
+if SANITIZE:
+    COMPILE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
+    LINK = ["-fsanitize=address,undefined"]
+else:
+    COMPILE = ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+    LINK = []
+MACROS = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if TRACE else []
+
+
+def extension(source: Path) -> Extension:
+    """Describe the module that one .pyx file compiles to."""
+    name = ".".join(source.relative_to(CSRC).with_suffix("").parts)
+    ext = Extension(
+        name,
+        [str(source)],
+        depends=[str(pxd) for pxd in sorted(CSRC.rglob("*.pxd"))],
+        define_macros=MACROS,
+        extra_compile_args=COMPILE,
+        extra_link_args=LINK,
+    )
+    # setuptools passes .pyx files to Cython's build_ext, which reads these four.
+    ext.cython_directives = DIRECTIVES
+    ext.cython_include_dirs = [str(CSRC)]
+    ext.cython_line_directives = SANITIZE  # reports name .pyx lines
+    ext.cython_c_in_temp = not TRACE  # coverage needs the .c beside its .pyx
+    return ext
+
+
+setup(ext_modules=[extension(source) for source in sorted(CSRC.rglob("*.pyx"))])
