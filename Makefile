@@ -1,0 +1,117 @@
+# One word for each task: build test fuzz bench lint types stubs coverage sanitize wheel docs demo clean
+#
+# All of them work in a private environment, $(VENV), made on first use from $(PYTHON). Files in it named
+# .has-* remember what has been done, so a second `make` is fast.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+# Quoted where it is used: the path of the tree may have spaces in it.
+BIN := $(abspath $(VENV))/bin
+RUN := "$(BIN)/python"
+PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
+
+NATIVE := $(sort $(wildcard csrc/fastpyro/*.pyx))
+NATIVE_SOURCES := setup.py $(NATIVE) $(sort $(wildcard csrc/fastpyro/*.pxd))
+NATIVE_MODULES := $(NATIVE:csrc/fastpyro/%.pyx=fastpyro.%)
+# The tests that reach native code with hostile input: they run once more under the sanitizers.
+NATIVE_TESTS = $(wildcard $(NATIVE:csrc/fastpyro/_%.pyx=tests/test_%.py)) $(shell find tests -name 'test_*fuzz*.py' | sort)
+
+HAS_BUILD := $(VENV)/.has-build
+HAS_TESTS := $(VENV)/.has-group-test $(VENV)/.has-group-bench
+
+.PHONY: build test fuzz bench lint types stubs coverage sanitize wheel docs demo clean
+
+build: $(HAS_BUILD)
+
+test: $(HAS_BUILD) $(HAS_TESTS)
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+fuzz: $(HAS_BUILD) $(HAS_TESTS)
+	HYPOTHESIS_PROFILE=fuzz $(RUN) -m pytest tests -m hypothesis --timeout=3600 $(PYTEST_ARGS)
+
+bench: $(HAS_BUILD) $(HAS_TESTS)
+	$(RUN) -m pytest bench --benchmark $(PYTEST_ARGS)
+
+demo: $(HAS_BUILD)
+	$(RUN) examples/demo.py
+
+lint: $(VENV)/.has-group-lint
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	PATH="$(BIN):$$PATH" cython-lint csrc
+	@mkdir -p build/lint
+	@for source in $(NATIVE); do \
+	    echo "cython -Werror $$source"; \
+	    "$(BIN)/cython" -3 -Werror -I csrc "$$source" -o "build/lint/$$(basename "$$source" .pyx).c" 2>build/lint/report; \
+	    status=$$?; \
+	    cat build/lint/report >&2; \
+	    if [ $$status -ne 0 ] || grep -q 'performance hint' build/lint/report; then exit 1; fi; \
+	done
+
+types: $(HAS_BUILD) $(VENV)/.has-group-typing
+	$(RUN) -m mypy --strict fastpyro tests/typing
+
+stubs: $(HAS_BUILD) $(VENV)/.has-group-typing
+	$(RUN) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt --ignore-unused-allowlist $(NATIVE_MODULES)
+
+docs: $(VENV)/.has-group-docs
+	"$(BIN)/mkdocs" build --strict --quiet --config-file docs/mkdocs.yml --site-dir ../site
+
+wheel: $(VENV)/.has-environment
+	$(PIP) wheel . --no-deps --wheel-dir dist
+
+# The two builds below leave marked objects, so they happen in a copy: the next bench must not measure them.
+
+sanitize: $(VENV)/.has-group-build $(HAS_TESTS)
+	$(call copy_tree,build/sanitize)
+	cd build/sanitize && FASTPYRO_SANITIZE=1 $(RUN) setup.py --quiet build_ext --inplace
+	cd build/sanitize && \
+	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
+	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    $(RUN) -m pytest --timeout=600 $(PYTEST_ARGS) $(NATIVE_TESTS)
+
+coverage: $(VENV)/.has-group-build $(HAS_TESTS) $(VENV)/.has-group-coverage
+	$(call copy_tree,build/coverage)
+	cd build/coverage && FASTPYRO_TRACE=1 $(RUN) setup.py --quiet build_ext --inplace
+	cd build/coverage && PYTHONPATH="$$PWD" $(RUN) -m coverage run -m pytest $(PYTEST_ARGS) tests
+	cd build/coverage && $(RUN) -m coverage report
+
+clean:
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	rm -f fastpyro/*.so csrc/fastpyro/*.c
+	find fastpyro tests bench examples docs -name __pycache__ -prune -exec rm -rf {} +
+
+# $(call copy_tree,FOLDER): the sources without environments, objects and caches.
+define copy_tree
+	rm -rf $(1)
+	mkdir -p $(1)
+	tar -cf - --exclude-vcs --exclude=./build --exclude=./dist --exclude=./site --exclude='./.venv*' --exclude='*.so' \
+	    --exclude=__pycache__ --exclude='*.egg-info' --exclude='./.*_cache' . | tar -xf - -C $(1)
+endef
+
+$(VENV)/.has-environment:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "fastpyro needs Python 3.11 or newer, and '$(PYTHON)' is not: name one, as in 'make $(MAKECMDGOALS) PYTHON=python3.12'." >&2; \
+	    exit 1; }
+	@echo "making a private environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@# Dependency groups need pip 25.1; an environment of Python 3.11 begins with an older one.
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.has-group-%: pyproject.toml $(VENV)/.has-environment
+	@echo "installing the tools for: $*"
+	@$(PIP) install --group $*
+	@touch $@
+
+# The first build also makes the tree importable and installs the command `fastpyro`; later ones only compile.
+$(HAS_BUILD): $(NATIVE_SOURCES) $(VENV)/.has-group-build
+	@if [ -e $(VENV)/.has-package ]; then \
+	    echo "compiling what changed in csrc/" && $(RUN) setup.py --quiet build_ext --inplace; \
+	else \
+	    echo "compiling csrc/ and making fastpyro importable in $(VENV)" && \
+	    $(PIP) install --no-build-isolation --no-deps --editable . && touch $(VENV)/.has-package; \
+	fi
+	@touch $@
