@@ -178,6 +178,11 @@ cdef class Link:
         if not self.busy:
             self.sock.close()
 
+    def abandon(self):
+        """Give up this process's share of the connection, after a fork, without ending the parent's conversation."""
+        self.closing = True
+        self.sock.close()
+
     cdef int enter(self) except -1:
         if self.closing or self.broken:
             raise ConnectionClosedError("the connection is closed")

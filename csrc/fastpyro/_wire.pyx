@@ -380,6 +380,10 @@ cdef class Decoder:
                 self.messages.append(self.assembler.take())
         return 0
 
+    def set_max_message_size(self, max_message_size):
+        """Change the limit; it holds from the next header on."""
+        self.assembler.max_message_size = Assembler(max_message_size).max_message_size
+
     def next_message(self):
         """Return the next whole Message, or None when more bytes are needed."""
         if self.messages:

@@ -1,0 +1,108 @@
+"""Batched calls: many calls on one proxy in a single message, and their results in a single reply.
+
+Each call is encoded when it is queued, so what it says is what its arguments were at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastpyro._batch import BatchWriter
+from fastpyro.errors import PyroError
+from fastpyro.proxy import Proxy
+from fastpyro.serializers import native
+
+__all__ = ["BatchProxy", "batch"]
+
+
+class _QueuedMethod:
+    """Queues one call each time it is called; ``a.b`` queues the name "a.b"."""
+
+    __slots__ = ("_name", "_writer")
+
+    def __init__(self, writer: BatchWriter, name: str) -> None:
+        self._writer = writer
+        self._name = name
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
+        self._writer.add(self._name, args, kwargs)
+
+    def __getattr__(self, name: str) -> _QueuedMethod:
+        return _QueuedMethod(self._writer, f"{self._name}.{name}")
+
+
+class BatchProxy:
+    """Queues calls on a proxy and performs them together.
+
+    Any method name may be queued; the server checks it when the batch runs. Calling the batch sends the queued calls and
+    empties the queue, also when sending fails; the batch can be used again. Not to be shared among threads.
+    """
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._writer = BatchWriter(native.codec)
+
+    def __getattr__(self, name: str) -> _QueuedMethod:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return _QueuedMethod(self._writer, name)
+
+    def __enter__(self) -> BatchProxy:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave a block; calls that were queued and not performed are kept."""
+
+    def __copy__(self) -> BatchProxy:
+        copied = BatchProxy(self._proxy)
+        copied._writer = self._writer.copy()
+        return copied
+
+    def __len__(self) -> int:
+        return len(self._writer)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} queued calls for {self._proxy._pyroUri}>"
+
+    def __call__(self, oneway: bool = False, asynchronous: bool = False, **keywords: Any) -> Any:
+        """Perform the queued calls in order, in one round trip.
+
+        Arguments: ``oneway``: do not wait and give no results; ``asynchronous`` (or ``**{"async": True}``): return a
+        FutureResult at once, whose value is the results. Returns an iterator over the results, in the order of the calls;
+        where a call failed the iterator raises its error, and the calls after it have not been performed.
+        Raises CommunicationError when the batch as a whole could not be performed.
+        """
+        asynchronous = keywords.pop("async", asynchronous)
+        if keywords:
+            raise TypeError(f"batch() got an unexpected keyword argument '{next(iter(keywords))}'")
+        if oneway and asynchronous:
+            raise PyroError("async oneway calls make no sense")
+        writer, self._writer = self._writer, BatchWriter(native.codec)
+        if asynchronous:
+            from fastpyro.futures import run_in_background
+
+            return run_in_background(_perform, self._proxy, writer)
+        if oneway:
+            self._proxy._pyroInvokeBatch(writer, oneway=True)
+            return None
+        return _perform(self._proxy, writer)
+
+
+def _perform(proxy: Proxy, writer: BatchWriter) -> Iterator[Any]:
+    values, error = proxy._pyroInvokeBatch(writer)
+    return _results(values, error)
+
+
+def _results(values: list[Any], error: BaseException | None) -> Iterator[Any]:
+    yield from values
+    if error is not None:
+        raise error
+
+
+def batch(proxy: Proxy) -> BatchProxy:
+    """Return a batch for the proxy; see BatchProxy."""
+    return BatchProxy(proxy)

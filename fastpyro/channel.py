@@ -1,0 +1,265 @@
+"""One connected peer: send, receive and exchange messages, however the bytes travel.
+
+`PlainChannel` is the native link; `PortableChannel` does the same over any Python socket object (TLS, systems without
+the POSIX calls; `config.PORTABLE`). Neither knows what a call is.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from fastpyro._link import Link
+from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro.config import config
+from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
+
+__all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
+
+RECEIVE_SIZE = 65536
+
+
+class Channel(Protocol):
+    """What a proxy and a server need of a connected peer; the arguments are those of ``Link``."""
+
+    @property
+    def sock(self) -> socket.socket: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def has_buffered(self) -> bool: ...
+    @property
+    def receiving(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def set_max_message_size(self, max_message_size: int) -> None: ...
+    def send(
+        self,
+        kind: int,
+        flags: int,
+        seq: int,
+        serializer_id: int,
+        payload: Any,
+        annotations: Mapping[str, Any] | None = None,
+        correlation_id: bytes | None = None,
+        timeout: float | None = None,
+    ) -> None: ...
+    def receive(self, timeout: float | None = None) -> Message: ...
+    def exchange(
+        self,
+        kind: int,
+        flags: int,
+        seq: int,
+        serializer_id: int,
+        payload: Any,
+        annotations: Mapping[str, Any] | None = None,
+        correlation_id: bytes | None = None,
+        timeout: float | None = None,
+    ) -> Message: ...
+    def receive_available(self) -> Message | None: ...
+    def close(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
+class PlainChannel(Link):
+    """A channel over a plain TCP or Unix socket: the native link, unchanged."""
+
+    __slots__ = ("__weakref__",)
+
+
+class PortableChannel:
+    """A channel over any Python socket object, with the same behaviour as the native link.
+
+    Arguments: ``sock``, a connected socket or TLS socket, which the channel owns from then on;
+    ``max_message_size`` in bytes (0: the format's 4 GiB).
+    """
+
+    def __init__(self, sock: socket.socket, max_message_size: int = 0) -> None:
+        self.sock = sock
+        self._decoder = Decoder(max_message_size)
+        self._limit = max_message_size
+        self._messages: list[Message] = []
+        self._busy = self._closing = self._broken = False
+
+    @property
+    def closed(self) -> bool:
+        return self._closing or self._broken
+
+    @property
+    def has_buffered(self) -> bool:
+        return bool(self._messages)
+
+    @property
+    def receiving(self) -> bool:
+        return not self._decoder.idle
+
+    def fileno(self) -> int:
+        return -1 if self._closing else self.sock.fileno()
+
+    def set_max_message_size(self, max_message_size: int) -> None:
+        self._limit = max_message_size
+        self._decoder.set_max_message_size(max_message_size)
+
+    def send(
+        self,
+        kind: int,
+        flags: int,
+        seq: int,
+        serializer_id: int,
+        payload: Any,
+        annotations: Mapping[str, Any] | None = None,
+        correlation_id: bytes | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._enter()
+        try:
+            data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
+            self._send_bytes(data, _deadline_of(timeout))
+        finally:
+            self._leave()
+
+    def receive(self, timeout: float | None = None) -> Message:
+        self._enter()
+        try:
+            return self._receive_message(_deadline_of(timeout))
+        finally:
+            self._leave()
+
+    def exchange(
+        self,
+        kind: int,
+        flags: int,
+        seq: int,
+        serializer_id: int,
+        payload: Any,
+        annotations: Mapping[str, Any] | None = None,
+        correlation_id: bytes | None = None,
+        timeout: float | None = None,
+    ) -> Message:
+        deadline = _deadline_of(timeout)
+        self._enter()
+        try:
+            data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
+            self._send_bytes(data, deadline)
+            return self._receive_message(deadline)
+        finally:
+            self._leave()
+
+    def receive_available(self) -> Message | None:
+        self._enter()
+        try:
+            if not self._messages:
+                self.sock.setblocking(False)
+                try:
+                    self._receive_some()
+                except (BlockingIOError, InterruptedError):
+                    return None
+                except OSError as error:
+                    if _would_block(error):
+                        return None
+                    raise self._broken_by(error, "receiving") from error
+            return self._messages.pop(0) if self._messages else None
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected any more
+        if not self._busy:
+            self.sock.close()
+
+    def abandon(self) -> None:
+        """Give up this process's share of the connection (after a fork) without ending the conversation."""
+        self._closing = True
+        self.sock.close()
+
+    def _pack(self, kind: int, flags: int, seq: int, serializer_id: int, payload: Any, *rest: Any) -> bytes:
+        data = pack_message(kind, flags, seq, serializer_id, payload, *rest)
+        if 0 < self._limit < len(data) - 40:
+            raise MessageTooLargeError(
+                f"message of {len(data) - 40:,} bytes exceeds MAX_MESSAGE_SIZE {self._limit:,}; nothing was sent"
+            )
+        return data
+
+    def _send_bytes(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                self.sock.settimeout(_time_left(deadline, "sending"))
+                view = view[self.sock.send(view) :]
+        except OSError as error:
+            raise self._broken_by(error, "sending") from error
+        except BaseException:
+            self._broken = True
+            raise
+
+    def _receive_message(self, deadline: float) -> Message:
+        try:
+            while not self._messages:
+                self.sock.settimeout(_time_left(deadline, "receiving"))
+                self._receive_some()
+        except OSError as error:
+            raise self._broken_by(error, "receiving") from error
+        except BaseException:
+            self._broken = True
+            raise
+        return self._messages.pop(0)
+
+    def _receive_some(self) -> None:
+        data = self.sock.recv(RECEIVE_SIZE)
+        if not data:
+            where = "" if self._decoder.idle else " in the middle of a message"
+            raise ConnectionClosedError(f"receiving: the peer closed the connection{where}")
+        self._decoder.feed(data)
+        while (message := self._decoder.next_message()) is not None:
+            self._messages.append(message)
+
+    def _broken_by(self, error: OSError, doing: str) -> Exception:
+        self._broken = True
+        if isinstance(error, ConnectionClosedError | TimeoutError):
+            return error
+        if isinstance(error, socket.timeout):
+            return TimeoutError(f"{doing}: timeout")
+        return ConnectionClosedError(f"{doing}: connection lost: {error}")
+
+    def _enter(self) -> None:
+        if self._closing or self._broken:
+            raise ConnectionClosedError("the connection is closed")
+        if self._busy:
+            raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
+        self._busy = True
+
+    def _leave(self) -> None:
+        self._busy = False
+        if self._closing:
+            self.sock.close()
+
+
+def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:
+    """Return the channel that fits a connected socket: native where possible, portable for TLS or when configured."""
+    if config.PORTABLE or hasattr(sock, "getpeercert"):
+        return PortableChannel(sock, max_message_size)
+    return PlainChannel(sock, max_message_size)
+
+
+def _deadline_of(timeout: float | None) -> float:
+    return time.monotonic() + timeout if timeout else 0.0
+
+
+def _time_left(deadline: float, doing: str) -> float | None:
+    if not deadline:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError(f"{doing}: timeout")
+    return left
+
+
+def _would_block(error: OSError) -> bool:
+    return type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")

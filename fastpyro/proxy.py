@@ -1,0 +1,519 @@
+"""The client's stand-in for a remote object.
+
+`Proxy` is an ordinary class that users subclass. Calls go through `_pyroInvoke`, one request and one reply at a time
+under the proxy's lock, so that a proxy may be shared among threads. An exchange that fails in the middle closes the
+connection: nobody ever gets another call's answer. Knows nothing of daemons.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from fastpyro import handshake, serializers
+from fastpyro.callcontext import current_context
+from fastpyro.channel import Channel
+from fastpyro.class_registry import register_builtin
+from fastpyro.config import config
+from fastpyro.errors import CommunicationError, ConnectionClosedError, ProtocolError, PyroError, SerializeError
+from fastpyro.errors import TimeoutError as PyroTimeoutError
+from fastpyro.message_kinds import (
+    DAEMON_NAME,
+    FLAGS_BATCH,
+    FLAGS_EXCEPTION,
+    FLAGS_ITEMSTREAMRESULT,
+    FLAGS_ONEWAY,
+    MSG_INVOKE,
+    MSG_RESULT,
+)
+from fastpyro.oneway_names import OnewayNames
+from fastpyro.remote_method import RemoteMethod
+from fastpyro.sockets import family_name
+from fastpyro.stream_result import StreamResult
+from fastpyro.uri import URI
+
+if TYPE_CHECKING:
+    from fastpyro._batch import BatchWriter
+    from fastpyro._wire import Message
+    from fastpyro.batch import BatchProxy
+
+__all__ = ["Proxy"]
+
+log = logging.getLogger("fastpyro.proxy")
+
+RECONNECT_PAUSE = 2.0
+"""Seconds between the attempts of ``_pyroReconnect``."""
+
+_INVOKE_FLAG_MASK = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
+_connected: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
+
+
+class Proxy:
+    """Stands for a remote object: its methods and attributes are used as if they were local.
+
+    Arguments: ``uri``, a str or URI (``PYRO:``, ``PYRONAME:`` or ``PYROMETA:``). Nothing is connected until the first
+    use, ``_pyroBind()``, or ``_pyroReconnect()``.
+
+    A call returns what the remote method returns, or raises what it raises (``_pyroTraceback`` on the exception holds the
+    remote traceback). Besides, any use may raise CommunicationError and its subclasses, and NamingError when a name
+    cannot be resolved. May be shared among threads; their calls take turns. For calls in parallel, copy the proxy
+    (``copy.copy``) or use ``fastpyro.asyncproxy``.
+    """
+
+    _pyro_local_names = frozenset({
+        "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
+        "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
+        "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_details", "_pyro_metadata_loaded",
+    })  # fmt: skip
+
+    def __init__(self, uri: str | URI) -> None:
+        if not isinstance(uri, str | URI):
+            raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
+        serializers.get_serializer(config.SERIALIZER)
+        self.__dict__.update(
+            _pyroUri=URI(uri),
+            _pyroConnection=None,
+            _pyroLocalSocket=None,
+            _pyroMethods=set(),
+            _pyroAttrs=set(),
+            _pyroOneway=OnewayNames(),
+            _pyroSeq=0,
+            _pyroMaxRetries=config.MAX_RETRIES,
+            _pyroSerializer=None,
+            _pyroHandshake="hello",
+            _pyroRawWireResponse=False,
+            _pyro_timeout=config.COMMTIMEOUT,
+            _pyro_lock=threading.RLock(),
+            _pyro_object_id="",
+            _pyro_details=None,
+            _pyro_metadata_loaded=False,
+        )
+
+    # ---- local state ----------------------------------------------------------------------------------------------
+
+    _pyroUri: URI
+    _pyroConnection: Channel | None
+    _pyroLocalSocket: Any
+    _pyroMethods: set[str]
+    _pyroAttrs: set[str]
+    _pyroOneway: set[str]
+    _pyroSeq: int
+    _pyroMaxRetries: int
+    _pyroSerializer: str | None
+    _pyroHandshake: Any
+    _pyroRawWireResponse: bool
+    _pyro_timeout: float
+    _pyro_lock: threading.RLock
+    _pyro_object_id: str
+    _pyro_details: dict[str, Any] | None
+    _pyro_metadata_loaded: bool
+
+    @property
+    def _pyroTimeout(self) -> float | None:
+        """Seconds that one call may take, connecting included; None or 0: no limit."""
+        return self._pyro_timeout or None
+
+    @_pyroTimeout.setter
+    def _pyroTimeout(self, seconds: float | None) -> None:
+        if seconds is not None and not seconds >= 0:
+            raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {seconds!r}")
+        self.__dict__["_pyro_timeout"] = float(seconds or 0.0)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the interpreter may be half gone
+            connection = self.__dict__.get("_pyroConnection")
+            if connection is not None:
+                connection.close()
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pyroRelease()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Proxy) and other._pyroUri == self._pyroUri
+
+    def __hash__(self) -> int:
+        return hash(self._pyroUri)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __copy__(self) -> Proxy:
+        """Return an unconnected proxy of the same class with the same settings."""
+        copied = object.__new__(type(self))
+        Proxy.__init__(copied, self._pyroUri)
+        copied.__dict__.update(
+            _pyroMethods=set(self._pyroMethods),
+            _pyroAttrs=set(self._pyroAttrs),
+            _pyroOneway=OnewayNames.copy_of(self._pyroOneway),
+            _pyroMaxRetries=self._pyroMaxRetries,
+            _pyroSerializer=self._pyroSerializer,
+            _pyroHandshake=self._pyroHandshake,
+            _pyroRawWireResponse=self._pyroRawWireResponse,
+            _pyro_timeout=self._pyro_timeout,
+            _pyro_metadata_loaded=self._pyro_metadata_loaded,
+        )
+        return copied
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (
+            str(self._pyroUri),
+            tuple(self._pyroOneway),
+            tuple(self._pyroMethods),
+            tuple(self._pyroAttrs),
+            self._pyroHandshake,
+            self._pyroSerializer,
+        )
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        uri, oneway, methods, attributes, handshake_data, serializer = state
+        Proxy.__init__(self, uri)
+        self.__dict__.update(
+            _pyroMethods=set(methods),
+            _pyroAttrs=set(attributes),
+            _pyroOneway=OnewayNames.from_peer(oneway),
+            _pyroHandshake=handshake_data,
+            _pyroSerializer=serializer,
+            _pyro_metadata_loaded=bool(methods or attributes),
+        )
+
+    def __repr__(self) -> str:
+        connection = self._pyroConnection
+        state = "not connected" if connection is None else f"connected {family_name(connection.sock)}"
+        return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {state}; for {self._pyroUri}>"
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})
+
+    # ---- remote attributes and methods ----------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Proxy._pyro_local_names:
+            raise AttributeError(name)
+        if not config.METADATA:
+            return RemoteMethod(self, name)
+        if not self._pyro_metadata_loaded:
+            if isinstance(self._pyroOneway, OnewayNames) and name in self._pyroOneway.remembered:
+                return RemoteMethod(self, name)
+            self._pyroGetMetadata()
+        if name in self._pyroMethods or (
+            isinstance(self._pyroOneway, OnewayNames) and name in self._pyroOneway.remembered_early
+        ):
+            return RemoteMethod(self, name)
+        if name in self._pyroAttrs:
+            return self._pyroInvoke("__getattr__", (name,), None)
+        raise AttributeError(f"remote object '{self._pyroUri}' has no exposed attribute or method '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Proxy._pyro_local_names:
+            object.__setattr__(self, name, value)
+            return
+        if not config.METADATA:
+            object.__setattr__(self, name, value)
+            return
+        if not self._pyro_metadata_loaded:
+            self._pyroGetMetadata()
+        if name not in self._pyroAttrs:
+            raise AttributeError(f"remote object '{self._pyroUri}' has no exposed attribute '{name}'")
+        self._pyroInvoke("__setattr__", (name, value), None)
+
+    def __len__(self) -> int:
+        return self._pyro_special("__len__")  # type: ignore[no-any-return]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._pyro_special("__getitem__", index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._pyro_special("__setitem__", index, value)
+
+    def __delitem__(self, index: Any) -> None:
+        self._pyro_special("__delitem__", index)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._pyro_metadata_loaded:
+            self._pyroGetMetadata()
+        if "__iter__" in self._pyroMethods:
+            yield from self._pyroInvoke("__iter__", (), {})
+            return
+        if "__getitem__" not in self._pyroMethods:
+            raise TypeError(f"remote object '{self._pyroUri}' exposes neither __iter__ nor __getitem__")
+        index = 0
+        while True:
+            try:
+                item = self[index]
+            except IndexError:
+                return
+            yield item
+            index += 1
+
+    def _pyro_special(self, name: str, *arguments: Any) -> Any:
+        if not self._pyro_metadata_loaded:
+            self._pyroGetMetadata()
+        if name not in self._pyroMethods:
+            raise TypeError(f"remote object '{self._pyroUri}' does not expose {name}")
+        return RemoteMethod(self, name)(*arguments)
+
+    # ---- calls ----------------------------------------------------------------------------------------------------
+
+    def _pyroInvoke(
+        self, methodname: str, vargs: Any, kwargs: dict[str, Any] | None, flags: int = 0, objectId: str | None = None
+    ) -> Any:
+        """Perform one remote call; every method call and attribute access comes through here, so subclasses may override.
+
+        Arguments: ``methodname``; ``vargs``, positional arguments; ``kwargs``, keyword arguments or None; ``flags`` of the
+        message; ``objectId`` of another object in the same daemon. Returns the result, or None for a oneway call.
+        """
+        with self._pyro_lock:
+            if methodname in self._pyroOneway:
+                flags |= FLAGS_ONEWAY
+            connection = self._pyro_connection()
+            serializer = serializers.native
+            payload = serializer.dumps_call(objectId or self._pyro_object_id, methodname, tuple(vargs), kwargs)
+            message = self._pyro_exchange(connection, flags, serializer.serializer_id, payload)
+        if message is None:
+            return None
+        if self._pyroRawWireResponse:
+            return message
+        return self._pyro_result(message)
+
+    def _pyroInvokeBatch(self, calls: BatchWriter, oneway: bool = False) -> tuple[list[Any], BaseException | None]:
+        """Perform the queued calls in one message; returns the results and the error that ended the batch, if any."""
+        from fastpyro._batch import decode_results
+
+        flags = FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0)
+        with self._pyro_lock:
+            connection = self._pyro_connection()
+            serializer = serializers.native
+            payload = calls.payload(self._pyro_object_id)
+            message = self._pyro_exchange(connection, flags, serializer.serializer_id, payload)
+        if message is None:
+            return [], None
+        if message.flags & FLAGS_EXCEPTION:
+            raise serializer.loads(message.payload)
+        return decode_results(serializer.codec, message.payload)
+
+    def _pyro_connection(self) -> Channel:
+        # Precondition: the lock is held.
+        connection = self._pyroConnection
+        if connection is None or connection.closed:
+            self._pyroRelease()
+            self._pyro_connect()
+            connection = self._pyroConnection
+            assert connection is not None
+        return connection
+
+    def _pyro_exchange(
+        self, connection: Channel, flags: int, serializer_id: int, payload: bytes
+    ) -> Message | None:
+        # Precondition: the lock is held. A failure inside the exchange has closed the channel; then we let it go.
+        seq = (self._pyroSeq + 1) & 0xFFFF
+        self.__dict__["_pyroSeq"] = seq
+        context = current_context
+        annotations, correlation_id = context.request_annotations()
+        try:
+            if flags & FLAGS_ONEWAY:
+                connection.send(
+                    MSG_INVOKE, flags, seq, serializer_id, payload, annotations, correlation_id, self._pyro_timeout
+                )
+                return None
+            message = connection.exchange(
+                MSG_INVOKE, flags, seq, serializer_id, payload, annotations, correlation_id, self._pyro_timeout
+            )
+        except BaseException:
+            if connection.closed:
+                self._pyroRelease()
+            raise
+        if message.seq != seq or message.kind != MSG_RESULT or message.serializer_id != serializer_id:
+            self._pyroRelease()
+            raise _out_of_turn(message, seq, serializer_id)
+        context.received(message)
+        return message
+
+    def _pyro_result(self, message: Message) -> Any:
+        if not message.flags & _INVOKE_FLAG_MASK:
+            return serializers.native.loads(message.payload)
+        if message.flags & FLAGS_ITEMSTREAMRESULT:
+            stream_id = message.annotations.get("STRM")
+            if not stream_id:
+                raise ProtocolError("result of call is an iterator, but the server is not configured to allow streaming")
+            return StreamResult(stream_id.decode("ascii", "replace"), self)
+        error = serializers.native.loads(message.payload)
+        if not isinstance(error, BaseException):
+            raise ProtocolError(f"the daemon's error reply holds a {type(error).__name__}, not an exception")
+        raise error
+
+    # ---- the connection -------------------------------------------------------------------------------------------
+
+    def _pyroBind(self) -> bool:
+        """Connect now. Returns True when a new connection was made, False when there was one already."""
+        with self._pyro_lock:
+            if self._pyroConnection is not None and not self._pyroConnection.closed:
+                return False
+            self._pyro_connect()
+            return True
+
+    def _pyroRelease(self) -> None:
+        """Close the connection; the next use makes a new one. May be called at any time, from any thread."""
+        connection = self._pyroConnection
+        if connection is not None:
+            self.__dict__["_pyroConnection"] = None
+            connection.close()
+
+    def _pyroReconnect(self, tries: int = 100000000, pause: float = RECONNECT_PAUSE) -> None:
+        """Close the connection and make a new one, trying again while the daemon (or the name server) is away.
+
+        Arguments: ``tries``, the most attempts; ``pause``, seconds between two of them.
+        Raises ConnectionClosedError when all attempts have failed.
+        """
+        self._pyroRelease()
+        failure: Exception | None = None
+        for attempt in range(tries):
+            if attempt:
+                time.sleep(pause)
+            try:
+                self._pyroBind()
+                return
+            except (CommunicationError, LookupError) as error:
+                failure = error
+        raise ConnectionClosedError(f"failed to reconnect to {self._pyroUri} in {tries:,} tries") from failure
+
+    def _pyroValidateHandshake(self, response: Any) -> None:
+        """Check the daemon's answer to the handshake; override and raise to refuse the daemon. Accepts all by default."""
+
+    def _pyro_connect(self) -> None:
+        # Precondition: the lock is held and there is no usable connection.
+        uri = self._pyroUri
+        if uri.protocol != "PYRO":
+            from fastpyro.locate import resolve
+
+            uri = resolve(uri)
+        annotations, correlation_id = current_context.request_annotations()
+        channel, answer, response_annotations = handshake.connect(
+            uri,
+            self._pyroHandshake,
+            seq=self._pyroSeq,
+            timeout=self._pyro_timeout,
+            annotations=annotations,
+            correlation_id=correlation_id,
+        )
+        self.__dict__.update(
+            _pyroConnection=channel, _pyro_object_id=uri.object, _pyroLocalSocket=channel.sock.getsockname()
+        )
+        _connected[id(self)] = self
+        try:
+            if response_annotations:
+                current_context.response_annotations = response_annotations
+            self._pyroValidateHandshake(answer["handshake"])
+            self._pyro_take_metadata(answer["meta"])
+        except BaseException:
+            self._pyroRelease()
+            raise
+        log.debug("connected to %s", uri)
+
+    def _pyroGetMetadata(self, objectId: str | None = None, known_metadata: dict[str, Any] | None = None) -> None:
+        """Load the names of the remote object's methods and attributes, connecting if needed."""
+        with self._pyro_lock:
+            if known_metadata is not None:
+                self._pyro_take_metadata(known_metadata)
+            elif self._pyroConnection is None or self._pyroConnection.closed:
+                self._pyroRelease()
+                self._pyro_connect()
+            else:
+                object_id = objectId or self._pyro_object_id
+                self._pyro_take_metadata(
+                    self._pyroInvoke("get_metadata", (object_id,), {}, objectId=DAEMON_NAME)
+                )
+
+    def _pyro_take_metadata(self, metadata: dict[str, Any]) -> None:
+        methods, attributes = set(metadata.get("methods", ())), set(metadata.get("attrs", ()))
+        if not methods and not attributes and config.METADATA:
+            raise PyroError(
+                f"remote object '{self._pyroUri}' doesn't expose any methods or attributes. "
+                "Did you forget setting @expose on them?"
+            )
+        oneway = OnewayNames.copy_of(self._pyroOneway)
+        oneway.take_from_peer(metadata.get("oneway", ()), first=not self._pyro_metadata_loaded)
+        self.__dict__.update(
+            _pyroMethods=methods,
+            _pyroAttrs=attributes,
+            _pyroOneway=oneway,
+            _pyro_metadata_loaded=True,
+            _pyro_details=None,
+        )
+
+    def _pyro_member_details(self, name: str) -> dict[str, Any]:
+        """Return signature and docstring of a remote method, asked for once a connection."""
+        details = self._pyro_details
+        if details is None:
+            details = self._pyroInvoke("get_metadata", (self._pyro_known_object_id(), True), {}, objectId=DAEMON_NAME)
+            self.__dict__["_pyro_details"] = details = dict(details.get("details", {}))
+        member = details.get("members", {}).get(name)
+        return member if isinstance(member, dict) else {}
+
+    def _pyro_known_object_id(self) -> str:
+        with self._pyro_lock:
+            self._pyro_connection()
+            return self._pyro_object_id
+
+    # ---- other ways to call -----------------------------------------------------------------------------------------
+
+    def _pyroBatch(self) -> BatchProxy:
+        """Return a batch: calls on it are queued, and performed together when the batch itself is called."""
+        from fastpyro.batch import BatchProxy
+
+        return BatchProxy(self)
+
+    def _pyroAsync(self, asynchronous: bool = True, **keywords: Any) -> Any:
+        """Return an asynchronous twin of this proxy, whose calls return a FutureResult at once; this one stays as it is."""
+        from fastpyro.async_proxy import asyncproxy
+
+        return asyncproxy(self, asynchronous, **keywords)
+
+
+def _out_of_turn(message: Message, seq: int, serializer_id: int) -> Exception:
+    if message.seq != seq:
+        return ProtocolError(f"invoke: reply sequence out of sync, got {message.seq} expected {seq}")
+    if message.kind != MSG_RESULT:
+        return ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
+    return SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
+
+
+def call_with_retries(proxy: Proxy, call: Callable[[], Any]) -> Any:
+    """Run a call, and again after a lost connection or a timeout, ``_pyroMaxRetries`` times at most."""
+    for attempt in range(proxy._pyroMaxRetries + 1):
+        try:
+            return call()
+        except (ConnectionClosedError, PyroTimeoutError):
+            if attempt >= proxy._pyroMaxRetries:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _build_proxy(_class_name: str, state: Any) -> Proxy:
+    if not isinstance(state, tuple | list) or len(state) != 6 or not isinstance(state[0], str):
+        raise SerializeError("a serialized proxy is (uri, oneway, methods, attributes, handshake, serializer)")
+    proxy = object.__new__(Proxy)
+    proxy.__setstate__(tuple(state))
+    return proxy
+
+
+def _abandon_after_fork() -> None:
+    # The child shares its parent's sockets: it lets go of them, and each proxy connects anew when it is used.
+    for proxy in list(_connected.values()):
+        proxy.__dict__["_pyro_lock"] = threading.RLock()
+        connection = proxy._pyroConnection
+        if connection is not None:
+            proxy.__dict__["_pyroConnection"] = None
+            connection.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_after_fork)
+register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, _build_proxy)

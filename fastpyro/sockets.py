@@ -1,0 +1,134 @@
+"""Listening and connected sockets, made from hosts, ports and Unix paths. Knows no messages.
+
+TCP sockets always get TCP_NODELAY: small messages must leave at once. Names are tried on every address that they have,
+in the order that PREFER_IP_VERSION asks for, within one deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import time
+
+from fastpyro.config import config
+
+__all__ = ["connect", "family_name", "host_port_text", "listen", "remove_socket_file"]
+
+BACKLOG = 1024
+
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6, 0: socket.AF_UNSPEC}
+
+
+def connect(host: str | None, port: int | None, unixsocket: str | None, timeout: float) -> socket.socket:
+    """Return a connected stream socket.
+
+    Arguments: ``host`` and ``port``, or ``unixsocket``, a path (a leading NUL: Linux's abstract namespace);
+    ``timeout``, seconds for all attempts together, 0 for no limit.
+    Raises OSError (the last attempt's) when no address answers.
+    """
+    if unixsocket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        return _connect_one(sock, unixsocket, timeout or None)
+    deadline = time.monotonic() + timeout if timeout else None
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in _addresses(host, port):
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        try:
+            return _connect_one(sock, address, left)
+        except OSError as error:
+            failure = error
+    raise failure or OSError(f"no address found for {host!r}")
+
+
+def _connect_one(sock: socket.socket, address: object, timeout: float | None) -> socket.socket:
+    try:
+        sock.settimeout(timeout)
+        sock.connect(address)  # type: ignore[arg-type]
+    except BaseException:
+        sock.close()
+        raise
+    sock.settimeout(None)
+    return sock
+
+
+def _addresses(host: str | None, port: int | None) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    preferred = _FAMILIES.get(config.PREFER_IP_VERSION, socket.AF_UNSPEC)
+    return sorted(found, key=lambda entry: entry[0] != preferred)  # type: ignore[return-value]
+
+
+def listen(host: str, port: int, unixsocket: str | None) -> socket.socket:
+    """Return a listening socket.
+
+    Arguments: ``host`` (empty: all interfaces) and ``port`` (0: the system chooses), or ``unixsocket``, a path. A stale
+    socket file, at which nobody listens, is replaced. Raises OSError when the address is taken or not of this machine.
+    """
+    if unixsocket:
+        return _listen_unix(unixsocket)
+    family, _, _, _, address = _addresses(host or "0.0.0.0", port)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if config.SOCK_REUSE:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it on Linux
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _listen_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _is_stale(path):
+            os.unlink(path)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_stale(path: str) -> bool:
+    if path.startswith("\0"):
+        return False
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+    except OSError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def remove_socket_file(path: str) -> None:
+    """Remove a Unix socket's file after its listener has been closed; missing ones are no error."""
+    if path and not path.startswith("\0"):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def host_port_text(host: str, port: int) -> str:
+    """Return ``host:port`` as a URI's location has it, with brackets round an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def family_name(sock: socket.socket) -> str:
+    """Return "IPv4", "IPv6", "Unix" or "???"."""
+    names = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6", getattr(socket, "AF_UNIX", None): "Unix"}
+    return names.get(sock.family, "???")

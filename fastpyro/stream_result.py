@@ -1,0 +1,65 @@
+"""The client's side of an item stream: a remote iterator that a call returned."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from fastpyro.errors import CommunicationError, ConnectionClosedError
+from fastpyro.message_kinds import DAEMON_NAME, FLAGS_ONEWAY
+
+if TYPE_CHECKING:
+    from fastpyro.proxy import Proxy
+
+__all__ = ["StreamResult"]
+
+
+class StreamResult:
+    """Iterates over the items of a remote generator; each is fetched when it is asked for.
+
+    Attributes: ``streamId``, the stream's name in the daemon; ``proxy``, whose connection is used. An item is computed
+    by the server when the client asks for it. ``close()`` ends the stream early; leaving a ``with`` block or
+    forgetting the object does so, too. After a reconnect the stream goes on where it was, within ITER_STREAM_LINGER.
+    """
+
+    def __init__(self, stream_id: str, proxy: Proxy) -> None:
+        self.streamId = stream_id
+        self.proxy: Proxy | None = proxy
+        self._connection = proxy._pyroConnection
+
+    def __iter__(self) -> StreamResult:
+        return self
+
+    def __next__(self) -> Any:
+        proxy = self.proxy
+        if proxy is None:
+            raise StopIteration
+        if proxy._pyroConnection is None:
+            raise ConnectionClosedError("the proxy for this stream result has been closed")
+        try:
+            return proxy._pyroInvoke("get_next_stream_item", (self.streamId,), {}, objectId=DAEMON_NAME)
+        except (StopIteration, GeneratorExit):
+            self.proxy = None
+            raise StopIteration from None
+        except CommunicationError:
+            raise  # the stream may go on after a reconnect
+        except Exception:
+            self.proxy = None
+            raise
+
+    def __enter__(self) -> StreamResult:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def close(self) -> None:
+        """Tell the server that no more items are wanted. May be called again."""
+        proxy, self.proxy = self.proxy, None
+        if proxy is not None and proxy._pyroConnection is not None:
+            with contextlib.suppress(CommunicationError):
+                proxy._pyroInvoke("close_stream", (self.streamId,), {}, flags=FLAGS_ONEWAY, objectId=DAEMON_NAME)
