@@ -21,7 +21,7 @@ NATIVE_TESTS = $(wildcard $(NATIVE:csrc/fastpyro/_%.pyx=tests/test_%.py)) $(shel
 HAS_BUILD := $(VENV)/.has-build
 HAS_TESTS := $(VENV)/.has-group-test $(VENV)/.has-group-bench
 
-.PHONY: build test fuzz bench lint types stubs coverage sanitize wheel docs demo clean
+.PHONY: build test fuzz bench lint types stubs coverage sanitize wheel docs demo clean copy
 
 build: $(HAS_BUILD)
 
@@ -65,7 +65,7 @@ wheel: $(VENV)/.has-environment
 # The two builds below leave marked objects, so they happen in a copy: the next bench must not measure them.
 
 sanitize: $(VENV)/.has-group-build $(HAS_TESTS)
-	$(call copy_tree,build/sanitize)
+	@$(MAKE) --no-print-directory copy COPY=build/sanitize
 	cd build/sanitize && FASTPYRO_SANITIZE=1 $(RUN) setup.py --quiet build_ext --inplace
 	cd build/sanitize && \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
@@ -73,7 +73,7 @@ sanitize: $(VENV)/.has-group-build $(HAS_TESTS)
 	    $(RUN) -m pytest --timeout=600 $(PYTEST_ARGS) $(NATIVE_TESTS)
 
 coverage: $(VENV)/.has-group-build $(HAS_TESTS) $(VENV)/.has-group-coverage
-	$(call copy_tree,build/coverage)
+	@$(MAKE) --no-print-directory copy COPY=build/coverage
 	cd build/coverage && FASTPYRO_TRACE=1 $(RUN) setup.py --quiet build_ext --inplace
 	cd build/coverage && PYTHONPATH="$$PWD" $(RUN) -m coverage run -m pytest $(PYTEST_ARGS) tests
 	cd build/coverage && $(RUN) -m coverage report
@@ -83,13 +83,12 @@ clean:
 	rm -f fastpyro/*.so csrc/fastpyro/*.c
 	find fastpyro tests bench examples docs -name __pycache__ -prune -exec rm -rf {} +
 
-# $(call copy_tree,FOLDER): the sources without environments, objects and caches.
-define copy_tree
-	rm -rf $(1)
-	mkdir -p $(1)
-	tar -cf - --exclude-vcs --exclude=./build --exclude=./dist --exclude=./site --exclude='./.venv*' --exclude='*.so' \
-	    --exclude=__pycache__ --exclude='*.egg-info' --exclude='./.*_cache' . | tar -xf - -C $(1)
-endef
+# Not a word of its own: the sources without environments, objects and caches, into the folder COPY.
+copy:
+	@rm -rf "$(COPY)" && mkdir -p "$(COPY)"
+	@tar -cf - --exclude-vcs --exclude=./build --exclude=./dist --exclude=./site --exclude='./.venv*' --exclude='*.so' \
+	    --exclude=__pycache__ --exclude='*.egg-info' --exclude='./.*_cache' --exclude=./.hypothesis . \
+	    | tar -xf - -C "$(COPY)"
 
 $(VENV)/.has-environment:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -17,6 +17,8 @@ if SANITIZE:
 else:
     COMPILE = ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
     LINK = []
+if os.environ.get("FASTPYRO_WERROR") == "1":  # for continuous integration; users have other compilers
+    COMPILE.append("-Werror")
 MACROS = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if TRACE else []
 
 

@@ -122,7 +122,7 @@ def test_sdist_has_everything_that_a_build_and_a_test_run_need(sdist: Path) -> N
     assert names >= {f"csrc/fastpyro/{name}.pyx" for name in NATIVE_NAMES}
     assert names >= {f"fastpyro/{name}.pyi" for name in NATIVE_NAMES}
     assert not [
-        name for name in names if name.endswith((".so", ".pyc")) or name.startswith("csrc/") and name[-2:] == ".c"
+        name for name in names if name.endswith((".so", ".pyc")) or (name.startswith("csrc/") and name[-2:] == ".c")
     ]
 
 
