@@ -54,10 +54,11 @@ types: $(HAS_BUILD) $(VENV)/.has-group-typing
 	$(RUN) -m mypy --strict fastpyro tests/typing
 
 stubs: $(HAS_BUILD) $(VENV)/.has-group-typing
-	$(RUN) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt --ignore-unused-allowlist $(NATIVE_MODULES)
+	$(RUN) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt --ignore-unused-allowlist \
+	    --ignore-disjoint-bases $(NATIVE_MODULES)
 
 docs: $(VENV)/.has-group-docs
-	"$(BIN)/mkdocs" build --strict --quiet --config-file docs/mkdocs.yml --site-dir ../site
+	"$(BIN)/mkdocs" build --strict --config-file docs/mkdocs.yml --site-dir ../site
 
 wheel: $(VENV)/.has-environment
 	$(PIP) wheel . --no-deps --wheel-dir dist
