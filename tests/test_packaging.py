@@ -131,6 +131,7 @@ def test_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"fastpyro"}
     assert "fastpyro/py.typed" in names
+    assert set(names) >= {str(path.relative_to(ROOT)) for path in (ROOT / "fastpyro").rglob("*.py")}
     assert not [name for name in names if name.endswith((".pyx", ".pxd", ".c"))]
     for native in NATIVE_NAMES:
         assert f"fastpyro/{native}.pyi" in names
