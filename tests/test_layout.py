@@ -22,35 +22,42 @@ CSRC = ROOT / "csrc" / "fastpyro"
 
 # From the bottom up. A module imports from its own layer and from those below; packages stand under their first name.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads"}),
+    frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks"}),
     frozenset({"_wire", "_codec"}),
     frozenset({"_link", "_batch"}),
-    frozenset(
-        {
-            "serializers",
-            "class_registry",
-            "remote_exceptions",
-            "exposure",
-            "callcontext",
-            "channel",
-            "sockets",
-        }
-    ),
-    frozenset({"handshake"}),
-    frozenset({"stream_result", "locate", "proxy", "dispatch", "instances", "streams"}),
-    frozenset({"batch", "daemon", "servers"}),
-    frozenset({"futures"}),
+    frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
+    | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"}),
+    frozenset({"handshake", "connection"}),
+    frozenset({"proxy", "locate", "stream_result", "remote_method"}) | frozenset({"dispatch", "instances", "streams"}),
+    frozenset({"batch"}) | frozenset({"daemon", "servers"}),
+    frozenset({"futures", "future_result", "async_proxy"}),
     frozenset({"naming"}),
     frozenset({"cli"}),
     frozenset({"", "__main__"}),  # "" is fastpyro/__init__.py
 )
 
 # Neither side imports the other when it is imported itself.
-CLIENT_SIDE = frozenset({"proxy", "locate", "stream_result", "batch", "futures"})
-SERVER_SIDE = frozenset({"daemon", "servers", "dispatch", "instances", "streams"})
+CLIENT_SIDE = frozenset(
+    {
+        "proxy",
+        "locate",
+        "stream_result",
+        "remote_method",
+        "oneway_names",
+        "batch",
+        "futures",
+        "future_result",
+        "async_proxy",
+    }
+)
+SERVER_SIDE = frozenset({"daemon", "servers", "dispatch", "instances", "streams", "connection", "poller"})
 
 # Imports inside functions that point up or to the other side, each with its reason.
-LATE_IMPORTS: dict[tuple[str, str], str] = {}
+LATE_IMPORTS: dict[tuple[str, str], str] = {
+    ("batch", "futures"): "an asynchronous batch runs in the background",
+    ("proxy", "batch"): "Pyro's _pyroBatch is a method of the proxy",
+    ("proxy", "async_proxy"): "Pyro's _pyroAsync is a method of the proxy",
+}
 
 # Native modules that turn bytes into values and back, and must not know where the bytes come from.
 SANS_IO = frozenset({"_wire", "_codec", "_batch"})
