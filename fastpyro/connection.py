@@ -1,0 +1,81 @@
+"""One client, as a daemon knows it: its channel, its session instances, the resources it holds.
+
+This is what methods see as ``current_context.client`` and hooks get as ``connection``.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import weakref
+from typing import Any
+
+from fastpyro.channel import Channel
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """A connected client.
+
+    Attributes: ``channel``; ``peer_address``, as the socket gives it; ``handshaken``, whether it was admitted;
+    ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
+    seconds; ``in_call``, whether a request of it is being served now.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_tracked_resources",
+        "channel",
+        "handshaken",
+        "in_call",
+        "instances",
+        "last_used",
+        "peer_address",
+    )
+
+    def __init__(self, channel: Channel, peer_address: Any) -> None:
+        self.channel = channel
+        self.peer_address = peer_address
+        self.handshaken = False
+        self.in_call = False
+        self.instances: dict[type, Any] = {}
+        self.last_used = time.monotonic()
+        self._tracked_resources: weakref.WeakSet[Any] | None = None
+
+    @property
+    def tracked_resources(self) -> weakref.WeakSet[Any]:
+        if self._tracked_resources is None:
+            self._tracked_resources = weakref.WeakSet()
+        return self._tracked_resources
+
+    @property
+    def sock(self) -> socket.socket:
+        """The client's socket, to ask it for names and options; reading or writing it breaks the conversation."""
+        return self.channel.sock
+
+    @property
+    def pyroInstances(self) -> dict[type, Any]:
+        return self.instances
+
+    def fileno(self) -> int:
+        return self.channel.fileno()
+
+    def close(self) -> None:
+        """End the conversation. May be called from any thread."""
+        self.channel.close()
+
+    def release(self) -> None:
+        """Close the channel, forget session instances and close the resources that the client held."""
+        self.channel.close()
+        self.instances.clear()
+        if self._tracked_resources is not None:
+            for resource in list(self._tracked_resources):
+                try:
+                    resource.close()
+                except Exception:
+                    continue  # a resource that cannot be closed must not keep the others open
+            self._tracked_resources.clear()
+
+    def __repr__(self) -> str:
+        return f"<Connection from {self.peer_address or 'a local client'}>"

@@ -1,0 +1,53 @@
+"""The object that every daemon has under the id "Pyro.Daemon": metadata, item streams, and a look at the daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastpyro._version import __version__
+from fastpyro.callcontext import current_context
+from fastpyro.exposure import expose, oneway
+
+if TYPE_CHECKING:
+    from fastpyro.daemon import Daemon
+
+__all__ = ["DaemonObject"]
+
+
+class DaemonObject:
+    """What clients can ask of a daemon itself. Subclass it and pass the class as ``Daemon(interface=…)`` to add more."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    @expose
+    def registered(self) -> list[str]:
+        """Return the ids of all registered objects."""
+        return list(self.daemon.objectsById)
+
+    @expose
+    def ping(self) -> None:
+        """Do nothing; tells that the daemon answers."""
+
+    @expose
+    def info(self) -> str:
+        """Return a text about the daemon."""
+        daemon = self.daemon
+        return f"fastpyro {__version__} daemon on {daemon.locationStr} with {len(daemon.objectsById)} objects"
+
+    @expose
+    def get_metadata(self, objectId: str, details: bool = False) -> dict[str, Any]:
+        """Return the names of an object's methods, oneway methods and attributes; with ``details`` also their signatures
+        and docstrings. Raises DaemonError for an unknown object."""
+        return self.daemon.metadata(objectId, details)
+
+    @expose
+    def get_next_stream_item(self, streamId: str) -> Any:
+        """Return the next item of a stream, or raise StopIteration at its end."""
+        return self.daemon.streams.next_item(streamId, current_context.client)
+
+    @expose
+    @oneway
+    def close_stream(self, streamId: str) -> None:
+        """End a stream whose items nobody wants any more."""
+        self.daemon.streams.close(streamId)

@@ -1,0 +1,216 @@
+"""One request message in, one reply out: finds the object and its method, runs it, encodes what comes back.
+
+Knows no sockets and no threads. `REQUESTS` maps message kinds to functions, `PSEUDO_METHODS` the method names that
+stand for attribute access. Every failure becomes an error reply: nothing that a client sends and nothing that a method
+raises leaves `handle` as an exception, but for KeyboardInterrupt, of which only the server knows whom it is meant for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastpyro import handshake, serializers
+from fastpyro._batch import ResultWriter, decode_batch
+from fastpyro.callcontext import current_context
+from fastpyro.config import config
+from fastpyro.errors import ProtocolError, SerializeError
+from fastpyro.exposure import get_exposed_property, resolve_method, set_exposed_property
+from fastpyro.message_kinds import (
+    FLAGS_BATCH,
+    FLAGS_EXCEPTION,
+    FLAGS_ITEMSTREAMRESULT,
+    FLAGS_ONEWAY,
+    MSG_CONNECT,
+    MSG_CONNECTFAIL,
+    MSG_CONNECTOK,
+    MSG_INVOKE,
+    MSG_PING,
+    MSG_RESULT,
+)
+from fastpyro.remote_exceptions import exception_reply
+from fastpyro.tracebacks import format_traceback
+
+if TYPE_CHECKING:
+    from fastpyro._wire import Message
+    from fastpyro.connection import Connection
+    from fastpyro.daemon import Daemon
+
+__all__ = ["Reply", "error_reply", "handle", "refusal"]
+
+log = logging.getLogger("fastpyro.dispatch")
+
+NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
+"""The commonest result types, none of which is an iterator."""
+
+
+class Reply(NamedTuple):
+    """What to answer: message kind, flags, payload, annotations or None."""
+
+    kind: int
+    flags: int
+    serializer_id: int
+    payload: bytes
+    annotations: dict[str, Any] | None = None
+
+
+def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
+    """Serve one request of a client. Returns the reply, or None where none is wanted.
+
+    Raises ProtocolError when the message is out of turn: the client must be dropped then.
+    """
+    request = REQUESTS.get(message.kind)
+    if request is None or (request is not _connect) is not connection.handshaken:
+        raise ProtocolError(f"message of type {message.kind} is out of turn")
+    current_context.begin(connection, message)
+    try:
+        return request(daemon, connection, message)
+    finally:
+        current_context.end()
+
+
+def _ping(daemon: Daemon, connection: Connection, message: Message) -> Reply:
+    return Reply(MSG_PING, 0, message.serializer_id, b"pong")
+
+
+def _connect(daemon: Daemon, connection: Connection, message: Message) -> Reply:
+    try:
+        data, object_id = handshake.read_request(message)
+        answer = daemon.validateHandshake(connection, data)
+        metadata = daemon.metadata(object_id)
+        payload = serializers.native.dumps({"handshake": answer, "meta": metadata})
+    except Exception as error:
+        log.warning("connection from %s refused: %s", connection.peer_address, error)
+        return refusal(error)
+    connection.handshaken = True
+    return Reply(
+        MSG_CONNECTOK,
+        0,
+        serializers.native.serializer_id,
+        payload,
+        {**(_annotations(daemon) or {}), **handshake.NATIVE_ANNOTATION},
+    )
+
+
+def refusal(reason: object) -> Reply:
+    """Return the reply that refuses a connection."""
+    return Reply(MSG_CONNECTFAIL, 0, serializers.native.serializer_id, handshake.failure_payload(reason))
+
+
+def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
+    flags = message.flags
+    serializer = serializers.native
+    if message.serializer_id != serializer.serializer_id:
+        refused = SerializeError(f"message used serializer that is not accepted: {message.serializer_id}")
+        return None if flags & FLAGS_ONEWAY else error_reply(daemon, refused)
+    if flags & FLAGS_BATCH:
+        return _invoke_batch(daemon, connection, message)
+    method: Any = None
+    name, args, kwargs = "", (), {}
+    try:
+        object_id, name, args, kwargs = serializer.loads_call(message.payload)
+        target = daemon.find_object(object_id, connection)
+        pseudo_method = PSEUDO_METHODS.get(name)
+        if pseudo_method is not None:
+            result = pseudo_method(target, args, daemon.require_expose)
+        else:
+            method = resolve_method(target, name, daemon.require_expose)
+            result = method(*args, **kwargs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        _report(daemon, connection, method or name, args, kwargs, error)
+        return None if flags & FLAGS_ONEWAY else error_reply(daemon, error)
+    if flags & FLAGS_ONEWAY:
+        return None
+    if type(result) not in NEVER_STREAMS and hasattr(type(result), "__next__"):
+        return _stream_reply(daemon, connection, result)
+    try:
+        return Reply(MSG_RESULT, 0, serializer.serializer_id, serializer.dumps(result), _annotations(daemon))
+    except Exception as error:
+        return error_reply(daemon, error)
+
+
+def _invoke_batch(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
+    serializer = serializers.native
+    results = ResultWriter(serializer.codec)
+    try:
+        object_id, calls = decode_batch(serializer.codec, message.payload)
+        target = daemon.find_object(object_id, connection)
+    except Exception as error:
+        _report(daemon, connection, "<batch>", (), {}, error)
+        return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, error)
+    method: Any = None
+    name, args, kwargs = "", (), None
+    methods: dict[str, Callable[..., Any]] = {}
+    try:
+        for name, args, kwargs in calls:
+            method = methods.get(name)
+            if method is None:
+                method = methods[name] = resolve_method(target, name, daemon.require_expose)
+            results.add(method(*args, **kwargs) if kwargs else method(*args))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        _report(daemon, connection, method or name, args, kwargs or {}, error)
+        if not message.flags & FLAGS_ONEWAY:
+            # What can be encoded alone can be encoded here; an error that cannot is replaced by one that can.
+            results.add_error(serializer.loads(_exception_payload(error)))
+    if message.flags & FLAGS_ONEWAY:
+        return None
+    return Reply(MSG_RESULT, FLAGS_BATCH, serializer.serializer_id, results.payload(), _annotations(daemon))
+
+
+def _stream_reply(daemon: Daemon, connection: Connection, iterator: Any) -> Reply:
+    flags = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
+    notice = ProtocolError("result of call is an iterator")
+    payload = exception_reply(serializers.native, notice, [])
+    annotations = _annotations(daemon) or {}
+    if config.ITER_STREAMING:
+        annotations["STRM"] = daemon.streams.open(iterator, connection).encode("ascii")
+    return Reply(MSG_RESULT, flags, serializers.native.serializer_id, payload, annotations)
+
+
+def error_reply(daemon: Daemon, error: BaseException) -> Reply:
+    """Return the reply that makes the client raise ``error``, with its traceback here."""
+    annotations = daemon.annotations() if daemon.has_annotations else None
+    payload = _exception_payload(error)
+    return Reply(MSG_RESULT, FLAGS_EXCEPTION, serializers.native.serializer_id, payload, annotations)
+
+
+def _exception_payload(error: BaseException) -> bytes:
+    lines = format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
+    return exception_reply(serializers.native, error, lines)
+
+
+def _annotations(daemon: Daemon) -> dict[str, Any] | None:
+    own = current_context.reply_annotations()
+    if daemon.has_annotations:
+        return {**daemon.annotations(), **(own or {})}
+    return own
+
+
+def _report(
+    daemon: Daemon, connection: Connection, method: Any, args: Any, kwargs: dict[str, Any], error: BaseException
+) -> None:
+    if getattr(method, "_pyroCallback", False):
+        log.warning("Exception in callback method %s:", getattr(method, "__qualname__", method), exc_info=error)
+    try:
+        daemon.methodcall_error_handler(daemon, connection.peer_address, method, args, kwargs, error)
+    except Exception:
+        log.exception("methodcall_error_handler failed")
+
+
+def _get_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> Any:
+    (name,) = args
+    return get_exposed_property(target, name, require_expose)
+
+
+def _set_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> None:
+    name, value = args
+    set_exposed_property(target, name, value, require_expose)
+
+
+REQUESTS: dict[int, Callable[..., Reply | None]] = {MSG_CONNECT: _connect, MSG_INVOKE: _invoke, MSG_PING: _ping}
+PSEUDO_METHODS: dict[str, Callable[..., Any]] = {"__getattr__": _get_attribute, "__setattr__": _set_attribute}

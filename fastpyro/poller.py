@@ -1,0 +1,76 @@
+"""Waits until one of many descriptors is readable: epoll where there is one, a selector elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import selectors
+from typing import Protocol
+
+from fastpyro.config import config
+
+__all__ = ["EpollPoller", "Poller", "SelectorPoller", "make_poller"]
+
+MOST_EVENTS = 64
+
+
+class Poller(Protocol):
+    """What a server needs to wait for its connections. `wait` may be used by one thread at a time."""
+
+    def add(self, fd: int) -> None: ...
+    def remove(self, fd: int) -> None: ...
+    def wait(self, timeout: float) -> list[int]: ...
+    def close(self) -> None: ...
+
+
+class EpollPoller:
+    """Level-triggered epoll. Adding and removing while another thread waits takes effect at once."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+
+    def add(self, fd: int) -> None:
+        """Watch a descriptor; it must not be watched yet."""
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def remove(self, fd: int) -> None:
+        """Stop watching a descriptor; one that is closed or not watched is no error."""
+        with contextlib.suppress(OSError, ValueError):
+            self._epoll.unregister(fd)
+
+    def wait(self, timeout: float) -> list[int]:
+        """Return readable (or broken) descriptors, none after ``timeout`` seconds."""
+        return [fd for fd, _ in self._epoll.poll(timeout, MOST_EVENTS)]
+
+    def close(self) -> None:
+        self._epoll.close()
+
+
+class SelectorPoller:
+    """Any selector of the standard library; changes by other threads take effect at the next wait."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def add(self, fd: int) -> None:
+        """Watch a descriptor; it must not be watched yet."""
+        self._selector.register(fd, selectors.EVENT_READ)
+
+    def remove(self, fd: int) -> None:
+        """Stop watching a descriptor; one that is closed or not watched is no error."""
+        with contextlib.suppress(KeyError, ValueError, OSError):
+            self._selector.unregister(fd)
+
+    def wait(self, timeout: float) -> list[int]:
+        """Return readable (or broken) descriptors, none after ``timeout`` seconds."""
+        return [key.fd for key, _ in self._selector.select(timeout)]
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+def make_poller() -> Poller:
+    """Return the fastest poller of this system, or the portable one when ``config.PORTABLE`` asks for it."""
+    if hasattr(select, "epoll") and not config.PORTABLE:
+        return EpollPoller()
+    return SelectorPoller()

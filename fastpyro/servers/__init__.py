@@ -1,0 +1,27 @@
+"""The server loops: who waits for requests, and in which thread methods run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastpyro.errors import PyroError
+from fastpyro.servers.connections import ConnectionServer
+from fastpyro.servers.multiplex import MultiplexServer
+from fastpyro.servers.threaded import ThreadedServer
+
+if TYPE_CHECKING:
+    import socket
+
+    from fastpyro.daemon import Daemon
+
+__all__ = ["ConnectionServer", "MultiplexServer", "ThreadedServer", "make_server"]
+
+SERVERS: dict[str, type[ConnectionServer]] = {"thread": ThreadedServer, "multiplex": MultiplexServer}
+
+
+def make_server(server_type: str, daemon: Daemon, listener: socket.socket) -> ConnectionServer:
+    """Return the server for ``config.SERVERTYPE``; it owns the listening socket from then on."""
+    try:
+        return SERVERS[server_type](daemon, listener)
+    except KeyError:
+        raise PyroError(f"invalid server type '{server_type}'; there are {sorted(SERVERS)}") from None

@@ -1,0 +1,250 @@
+"""What every server does with connections: accept them, serve a request of one, drop them, let them expire.
+
+Which thread does it, and when, is the business of the subclasses. A connection is served by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastpyro import dispatch
+from fastpyro._wire import pack_message
+from fastpyro.channel import open_channel
+from fastpyro.config import config
+from fastpyro.connection import Connection
+from fastpyro.errors import CommunicationError, MessageTooLargeError
+from fastpyro.handshake import HANDSHAKE_LIMIT
+from fastpyro.poller import make_poller
+
+if TYPE_CHECKING:
+    from fastpyro._wire import Message
+    from fastpyro.daemon import Daemon
+    from fastpyro.dispatch import Reply
+
+__all__ = ["ConnectionServer"]
+
+log = logging.getLogger("fastpyro.servers")
+
+MOST_UNADMITTED = 1000
+"""Connections that may be in their handshake at once; the oldest one gives way to a new one beyond it."""
+
+LONGEST_WAIT = 1.0
+"""Seconds between two looks at deadlines."""
+
+
+class ConnectionServer:
+    """A listening socket and its connections; subclasses add the loop.
+
+    Arguments: ``daemon``, asked for hooks and objects; ``listener``, a listening socket, owned from then on.
+    """
+
+    def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
+        self.daemon = daemon
+        self.listener = listener
+        self.stopping = False
+        self.connections: dict[int, Connection] = {}
+        self.unadmitted: dict[int, Connection] = {}
+        self.poller = make_poller()
+        self.timeout = config.COMMTIMEOUT
+        self.max_message_size = config.MAX_MESSAGE_SIZE
+        self._next_look = 0.0
+        # Wakes the thread that waits in the poller.
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        listener.setblocking(False)
+        self.listener_fd = listener.fileno()
+        self.wake_fd = self._wake_receiver.fileno()
+        self.poller.add(self.listener_fd)
+        self.poller.add(self.wake_fd)
+
+    @property
+    def sock(self) -> socket.socket:
+        """The listening socket."""
+        return self.listener
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The sockets that a foreign event loop must watch for this server."""
+        return [self.listener]
+
+    def loop(self, condition: Callable[[], bool]) -> None:
+        """Serve until ``condition()`` is false or ``shutdown`` is called."""
+        raise NotImplementedError("a subclass of ConnectionServer decides which thread serves")
+
+    def wakeup(self) -> None:
+        """Make the thread that waits in the poller look round."""
+        try:
+            self._wake_sender.send(b"!")
+        except OSError:
+            pass  # it has been told already, or the server is closed
+
+    def drain_wakeups(self) -> None:
+        try:
+            while self._wake_receiver.recv(1024):
+                pass
+        except OSError:
+            pass  # empty
+
+    # ---- accepting and dropping -------------------------------------------------------------------------------------
+
+    def accept_all(self) -> None:
+        """Accept every connection that waits."""
+        while not self.stopping:
+            try:
+                sock, address = self.listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if not self.stopping:
+                    log.warning("accepting a connection failed: %s", error)
+                return
+            self.admit(sock, address)
+
+    def admit(self, sock: socket.socket, address: object) -> None:
+        """Take a connected socket in; its first message must be a CONNECT."""
+        if sock.family != getattr(socket, "AF_UNIX", None):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
+        fd = sock.fileno()
+        self.connections[fd] = connection
+        self.unadmitted[fd] = connection
+        if len(self.unadmitted) > MOST_UNADMITTED:
+            oldest = next(iter(self.unadmitted))
+            log.warning("dropping %r: over %d connections are in their handshake", self.connections[oldest], MOST_UNADMITTED)
+            self.drop(oldest)
+        self.poller.add(fd)
+        if self.stopping:
+            self.drop(fd)
+
+    def drop(self, fd: int) -> None:
+        """Close a connection and tell the daemon. Called by the thread that serves it, or while nobody does."""
+        connection = self.connections.pop(fd, None)
+        self.unadmitted.pop(fd, None)
+        if connection is None:
+            return
+        self.poller.remove(fd)
+        connection.release()
+        self.daemon.streams.connection_lost(connection)
+        if connection.handshaken:
+            self.tell_disconnect(connection)
+
+    def tell_disconnect(self, connection: Connection) -> None:
+        """Call the daemon's hook for a client that has gone."""
+        try:
+            self.daemon.clientDisconnect(connection)
+        except Exception:
+            log.exception("clientDisconnect failed")
+
+    # ---- serving ----------------------------------------------------------------------------------------------------
+
+    def next_request(self, fd: int, connection: Connection) -> Message | None:
+        """Return a whole request of the connection if its bytes are here; drops a connection that is gone or babbles."""
+        try:
+            message = connection.channel.receive_available()
+        except CommunicationError as error:
+            self._say_why(connection, error)
+            self.drop(fd)
+            return None
+        if message is not None:
+            connection.last_used = time.monotonic()
+        return message
+
+    def answer(self, fd: int, connection: Connection, message: Message) -> None:
+        """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
+        interrupted: KeyboardInterrupt | None = None
+        try:
+            reply = dispatch.handle(self.daemon, connection, message)
+        except CommunicationError as error:
+            self._say_why(connection, error)
+            self.drop(fd)
+            return
+        except KeyboardInterrupt as error:
+            reply = dispatch.error_reply(self.daemon, error)
+            interrupted = error
+        if reply is not None:
+            self._send_reply(fd, connection, message, reply)
+        if interrupted is not None and threading.current_thread() is threading.main_thread():
+            raise interrupted
+
+    def _send_reply(self, fd: int, connection: Connection, message: Message, reply: Reply) -> None:
+        try:
+            try:
+                self._send(connection, message, reply)
+            except MessageTooLargeError as error:
+                self._send(connection, message, dispatch.error_reply(self.daemon, error))
+        except CommunicationError as error:
+            self._say_why(connection, error)
+            self.drop(fd)
+            return
+        if fd in self.unadmitted:
+            if connection.handshaken:
+                self.unadmitted.pop(fd, None)
+                connection.channel.set_max_message_size(self.max_message_size)
+            else:
+                self.drop(fd)
+
+    def _send(self, connection: Connection, message: Message, reply: Reply) -> None:
+        connection.channel.send(
+            reply.kind,
+            reply.flags,
+            message.seq,
+            reply.serializer_id,
+            reply.payload,
+            reply.annotations,
+            message.correlation_id,
+            self.timeout,
+        )
+
+    def _say_why(self, connection: Connection, error: CommunicationError) -> None:
+        if isinstance(error, ConnectionError):
+            log.debug("%r: %s", connection, error)
+            return
+        log.warning("dropping %r: %s", connection, error)
+        if not connection.handshaken:
+            self._refuse(connection, error)
+
+    def _refuse(self, connection: Connection, error: CommunicationError) -> None:
+        # Tell a stranger what was wrong, as far as it still listens; never wait for it.
+        reply = dispatch.refusal(error)
+        try:
+            connection.sock.setblocking(False)
+            connection.sock.send(pack_message(reply.kind, reply.flags, 0, reply.serializer_id, reply.payload))
+        except OSError:
+            return
+
+    # ---- time and ends ------------------------------------------------------------------------------------------------
+
+    def look_at_deadlines(self) -> None:
+        """Drop connections whose handshake, or whose silence, lasts too long; let streams and the daemon do the same."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + min(LONGEST_WAIT, config.POLLTIMEOUT)
+        for fd, connection in list(self.unadmitted.items()):
+            if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
+                log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)
+                self.drop(fd)
+        if self.timeout:
+            for fd, connection in list(self.connections.items()):
+                if now - connection.last_used > self.timeout and not connection.in_call:
+                    log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
+                    self.drop(fd)
+        self.daemon.streams.expire()
+        self.daemon.housekeeping()
+
+    def shutdown(self) -> None:
+        """Stop serving: close the listener and every connection, but for the one whose call asks for it."""
+        raise NotImplementedError("a subclass of ConnectionServer decides how it stops")
+
+    def close(self) -> None:
+        """Stop and release everything. May be called again."""
+        self.shutdown()
+        self.poller.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
