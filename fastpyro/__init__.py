@@ -1,0 +1,125 @@
+"""fastpyro: call the methods of Python objects in other processes as if they were local, fast.
+
+    import fastpyro
+
+    @fastpyro.expose
+    class Greeter:
+        def hello(self, name):
+            return f"Hello, {name}!"
+
+    with fastpyro.Daemon() as daemon:
+        print(daemon.register(Greeter))      # PYRO:obj_…@localhost:…
+        daemon.requestLoop()
+
+and in another process ``fastpyro.Proxy("PYRO:obj_…@localhost:…").hello("world")``.
+"""
+
+from __future__ import annotations
+
+import logging as _logging
+from typing import TYPE_CHECKING, Any
+
+try:
+    from fastpyro import _wire as _wire
+except ImportError as _error:
+    raise ImportError("fastpyro's native modules are not built for this Python: run `make build`, or install a wheel") from _error
+
+from fastpyro import errors
+from fastpyro._version import __version__
+from fastpyro.callcontext import current_context
+from fastpyro.class_registry import (
+    SerializerBase,
+    register_class,
+    register_class_to_dict,
+    register_dict_to_class,
+    unregister_class_to_dict,
+    unregister_dict_to_class,
+)
+from fastpyro.config import config
+from fastpyro.exposure import behavior, callback, expose, oneway
+from fastpyro.proxy import Proxy
+from fastpyro.remote_exceptions import register_exception
+from fastpyro.uri import URI
+
+if TYPE_CHECKING:
+    from fastpyro.async_proxy import AsyncProxy, async_, asyncproxy
+    from fastpyro.batch import BatchProxy, batch
+    from fastpyro.daemon import Daemon, serve
+    from fastpyro.daemon_object import DaemonObject
+    from fastpyro.futures import Future, FutureResult
+    from fastpyro.locate import locate_ns, locateNS, resolve
+    from fastpyro.naming import start_ns, start_ns_loop, type_meta
+
+__all__ = [
+    "URI",
+    "AsyncProxy",
+    "BatchProxy",
+    "Daemon",
+    "DaemonObject",
+    "Future",
+    "FutureResult",
+    "Proxy",
+    "SerializerBase",
+    "__version__",
+    "async_",
+    "asyncproxy",
+    "batch",
+    "behavior",
+    "callback",
+    "config",
+    "current_context",
+    "errors",
+    "expose",
+    "locateNS",
+    "locate_ns",
+    "oneway",
+    "register_class",
+    "register_class_to_dict",
+    "register_dict_to_class",
+    "register_exception",
+    "resolve",
+    "serve",
+    "start_ns",
+    "start_ns_loop",
+    "type_meta",
+    "unregister_class_to_dict",
+    "unregister_dict_to_class",
+]
+
+_logging.getLogger("fastpyro").addHandler(_logging.NullHandler())
+
+# A client need not import the server, nor the other way round: these names are imported when they are first used.
+_LATER = {
+    "AsyncProxy": "fastpyro.async_proxy",
+    "async": "fastpyro.async_proxy",
+    "async_": "fastpyro.async_proxy",
+    "asyncproxy": "fastpyro.async_proxy",
+    "BatchProxy": "fastpyro.batch",
+    "batch": "fastpyro.batch",
+    "Daemon": "fastpyro.daemon",
+    "DaemonObject": "fastpyro.daemon_object",
+    "serve": "fastpyro.daemon",
+    "Future": "fastpyro.futures",
+    "FutureResult": "fastpyro.futures",
+    "locate_ns": "fastpyro.locate",
+    "locateNS": "fastpyro.locate",
+    "resolve": "fastpyro.locate",
+    "start_ns": "fastpyro.naming",
+    "start_ns_loop": "fastpyro.naming",
+    "type_meta": "fastpyro.naming",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module_name = _LATER.get(name)
+    if module_name is None:
+        raise AttributeError(f"module 'fastpyro' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(module_name), "asyncproxy" if name == "async" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
