@@ -271,6 +271,8 @@ def _run(job: Callable[[], object]) -> None:
         pass  # as in any thread: it ends the job, silently
     except BaseException:
         log.exception("a job in a background thread failed: %r", job)
+    finally:
+        del job  # the traceback of an exception that the job keeps leads to this frame: no cycle, please
 
 
 _fork_aware: weakref.WeakSet[CallThreads | DelayedCalls] = weakref.WeakSet()

@@ -314,10 +314,7 @@ class FutureResult:
             self._replace(runner, _ExceptionWrapper(error))
             self._apply_chain(runner)
             raise
-        try:
-            self._replace(runner, value)
-        finally:
-            del self, call, value  # an exception's traceback holds this frame, which must not hold the exception
+        self._replace(runner, value)
 
     def _replace(self, runner: _Runner, value: Any) -> None:
         with self.valueLock:

@@ -1,0 +1,615 @@
+"""`FutureResult`: reading, the call chain, cancelling, and the way into asyncio and concurrent.futures."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import pickle
+import threading
+import traceback
+from typing import Any
+
+import pytest
+
+from fastpyro.future_result import FutureResult, _ExceptionWrapper
+
+DEADLINE = 20.0
+CANCELLED = "^future has been cancelled$"
+
+
+def divide(number: float, by: float = 1) -> float:
+    return number / by
+
+
+def ready(value: Any = 5) -> FutureResult:
+    result = FutureResult()
+    result.set_value(value)
+    return result
+
+
+def failed(error: BaseException | None = None) -> FutureResult:
+    return ready(_ExceptionWrapper(error or ValueError("remote")))
+
+
+class Background:
+    """Runs a function in a thread, and gives its outcome or raises its error."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self._outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                self._outcome.set_result(function(*args))
+            except BaseException as error:
+                self._outcome.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def outcome(self) -> Any:
+        return self._outcome.result(DEADLINE)
+
+
+# Reading
+
+
+def test_a_result_becomes_ready() -> None:
+    result = FutureResult()
+    assert not result.ready
+    assert result.wait(0) is False
+    assert result.wait(timeout=0.001) is False
+    result.set_value(42)
+    assert result.ready
+    assert result.wait() is True
+    assert result.wait(timeout=0) is True
+    assert result.value == result.get_value() == 42
+
+
+def test_reading_waits_for_the_value() -> None:
+    result = FutureResult()
+    readers = [Background(result.get_value) for _ in range(5)]
+    waiters = [Background(result.wait) for _ in range(5)]
+    result.value = "assigned"
+    assert [reader.outcome() for reader in readers] == ["assigned"] * 5
+    assert [waiter.outcome() for waiter in waiters] == [True] * 5
+
+
+def test_every_read_raises_and_the_traceback_does_not_grow() -> None:
+    try:
+        divide(1, 0)
+    except ZeroDivisionError as error:
+        result = failed(error)
+    lengths = set()
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError) as caught:
+            _ = result.value
+        lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
+        assert "divide" in str(traceback.extract_tb(caught.value.__traceback__))
+    assert len(lengths) == 1
+    assert result.wait(0) is True
+
+
+def test_assigning_again_replaces_the_value() -> None:
+    result = ready(1)
+    result.value = 2
+    assert result.value == 2
+    result.value = _ExceptionWrapper(KeyError("gone"))
+    with pytest.raises(KeyError):
+        _ = result.value
+    result.value = None
+    assert result.value is None
+
+
+def test_repr_tells_the_state() -> None:
+    result = FutureResult()
+    assert "pending" in repr(result)
+    assert "ready" in repr(ready())
+    assert "ValueError" in repr(failed())
+    result.cancel()
+    assert "cancelled" in repr(result)
+
+
+# The call chain
+
+
+def test_the_chain_is_applied_in_order() -> None:
+    order: list[Any] = []
+
+    def note(value: Any, *args: Any, **kwargs: Any) -> Any:
+        order.append((value, args, kwargs))
+        return value + 1
+
+    result = FutureResult()
+    assert result.then(note, 1, two=2).then(note) is result
+    assert len(result.callchain) == 2
+    assert result.callchain[0] == (note, (1,), {"two": 2})
+    result.set_value(10)
+    assert order == [(10, (1,), {"two": 2}), (11, (), {})]
+    assert result.value == 12
+    assert result.callchain == []
+
+
+def test_the_chain_runs_in_the_thread_that_sets_the_value() -> None:
+    result = FutureResult().then(lambda _: threading.get_ident())
+    ident = Background(lambda: (result.set_value(None), threading.get_ident())[1]).outcome()
+    assert result.value == ident
+
+
+def test_the_result_is_ready_only_after_its_chain() -> None:
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(value: int) -> int:
+        inside.set()
+        go.wait(DEADLINE)
+        return value + 1
+
+    result = FutureResult().then(slow)
+    setter = Background(result.set_value, 1)
+    assert inside.wait(DEADLINE)
+    assert not result.ready
+    assert result.wait(0) is False
+    assert result.then(slow) is result, "adding to the chain does not wait"
+    go.set()
+    setter.outcome()
+    assert result.value == 3
+
+
+def test_a_long_chain() -> None:
+    result = FutureResult()
+    for _ in range(20_000):
+        result.then(int.__add__, 1)
+    result.set_value(0)
+    assert result.value == 20_000
+
+
+def test_an_error_in_the_chain_becomes_the_value_and_skips_the_rest() -> None:
+    called: list[Any] = []
+    result = FutureResult().then(divide, 0).then(called.append)
+    result.set_value(1)
+    with pytest.raises(ZeroDivisionError):
+        _ = result.value
+    assert called == []
+    assert result.callchain == []
+
+
+def test_a_function_on_a_ready_result_runs_at_once_in_this_thread() -> None:
+    result = ready(1)
+    assert result.then(lambda value: (value, threading.get_ident())) is result
+    assert result.value == (1, threading.get_ident())
+
+
+def test_a_late_function_that_fails_makes_the_value_an_error() -> None:
+    result = ready(1).then(divide, 0)
+    with pytest.raises(ZeroDivisionError):
+        _ = result.value
+
+
+def test_a_late_function_never_sees_an_error() -> None:
+    called: list[Any] = []
+    result = failed().then(called.append)
+    assert called == []
+    with pytest.raises(ValueError, match="remote"):
+        _ = result.value
+
+
+def test_an_interrupt_in_a_late_function_gets_through_and_nobody_hangs() -> None:
+    def interrupted(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    result = ready()
+    with pytest.raises(KeyboardInterrupt):
+        result.then(interrupted)
+    assert result.wait(0)
+    with pytest.raises(KeyboardInterrupt):
+        _ = result.value
+    with pytest.raises(KeyboardInterrupt):
+        FutureResult().then(interrupted).set_value(1)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_then_from_inside_a_function_of_the_chain(late: bool) -> None:
+    order: list[Any] = []
+    result = ready(1) if late else FutureResult()
+
+    def first(value: int) -> int:
+        assert result.then(second) is result
+        order.append("first")
+        return value + 1
+
+    def second(value: int) -> int:
+        order.append(("second", value))
+        return value * 10
+
+    result.then(first)
+    if not late:
+        result.set_value(1)
+    assert order == ["first", ("second", 2)]
+    assert result.value == 20
+
+
+def test_inside_the_chain_the_value_is_the_value_so_far() -> None:
+    seen: list[Any] = []
+    result = FutureResult()
+
+    def look(value: int) -> int:
+        seen.append((result.value, result.ready, result.wait(), result.wait(5)))
+        return value + 1
+
+    result.then(look).then(look)
+    result.set_value(1)
+    result.then(look)
+    assert seen == [(1, False, False, False), (2, False, False, False), (3, True, True, True)]
+    assert result.value == 4
+
+
+def test_assigning_inside_the_chain_comes_after_what_is_queued() -> None:
+    result = FutureResult()
+
+    def assign(value: int) -> int:
+        result.value = "assigned"
+        return value + 1
+
+    result.then(assign).then(lambda value: value + 1)
+    result.set_value(1)
+    assert result.value == "assigned"
+
+
+def test_assigning_after_a_failure_in_the_chain() -> None:
+    result = FutureResult()
+
+    def fail(_: Any) -> None:
+        result.value = "assigned"
+        raise ValueError
+
+    result.then(fail).then(divide)
+    result.set_value(1)
+    assert result.value == "assigned"
+
+
+def test_a_late_function_waits_for_another_threads_late_function() -> None:
+    inside, go = threading.Event(), threading.Event()
+    result = ready(1)
+
+    def slow(value: int) -> int:
+        inside.set()
+        go.wait(DEADLINE)
+        return value + 1
+
+    one = Background(result.then, slow)
+    assert inside.wait(DEADLINE)
+    assert result.ready
+    assert result.value == 1, "a ready result can be read all the time"
+    two = Background(lambda: result.then(lambda value: (value, threading.get_ident())) and threading.get_ident())
+    go.set()
+    assert one.outcome() is result
+    ident = two.outcome()
+    assert result.value == (2, ident)
+
+
+# Errors
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_handler_is_told_once(late: bool) -> None:
+    errors: list[Any] = []
+    result = FutureResult()
+    error = ValueError("remote")
+    if not late:
+        assert result.iferror(errors.append) is result
+    result.set_value(_ExceptionWrapper(error))
+    if late:
+        assert result.iferror(errors.append) is result
+    result.then(divide)
+    assert errors == [error]
+    with pytest.raises(ValueError, match="remote"):
+        _ = result.value
+
+
+def test_the_handler_is_told_of_errors_in_the_chain_and_of_late_ones() -> None:
+    errors: list[Any] = []
+    FutureResult().iferror(errors.append).then(divide, 0).set_value(1)
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    ready(1).iferror(errors.append).then(divide, 0)
+    assert [type(error) for error in errors] == [ZeroDivisionError, ZeroDivisionError]
+    ready(1).then(divide, 0).iferror(errors.append)
+    assert len(errors) == 3
+
+
+def test_the_handler_is_not_told_of_a_good_value() -> None:
+    errors: list[Any] = []
+    ready(1).iferror(errors.append).then(divide)
+    assert errors == []
+
+
+def test_a_handler_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def handler(_: Any) -> None:
+        raise TypeError("bad handler")
+
+    with caplog.at_level(logging.ERROR, "fastpyro.futures"):
+        result = failed().iferror(handler)
+    assert "bad handler" in caplog.text
+    with pytest.raises(ValueError, match="remote"):
+        _ = result.value
+
+
+def test_a_handler_may_use_the_result() -> None:
+    errors: list[Any] = []
+    result = FutureResult()
+
+    def handler(error: Exception) -> None:
+        errors.append(error)
+        result.iferror(errors.append)
+        result.then(divide)
+        result.value = "repaired"
+
+    result.iferror(handler)
+    result.set_value(_ExceptionWrapper(ValueError("remote")))
+    assert result.value == "repaired"
+    assert [str(error) for error in errors] == ["remote", "remote"]
+
+
+# Cancelling
+
+
+def test_cancelling_a_pending_result() -> None:
+    errors: list[Any] = []
+    chained: list[Any] = []
+    result = FutureResult().iferror(errors.append).then(chained.append)
+    reader = Background(result.get_value)
+    assert result.cancel() is True
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        reader.outcome()
+    assert result.cancel() is False
+    result.set_value("late")
+    result.then(chained.append)
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+    assert chained == []
+    assert len(errors) == 1
+
+
+def test_a_ready_result_is_not_cancelled() -> None:
+    result = ready(1)
+    assert result.cancel() is False
+    assert result.value == 1
+
+
+def test_set_cancelled_cancels_even_a_ready_result() -> None:
+    result = ready(1)
+    result.set_cancelled()
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+    result.value = 2
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+
+
+def test_cancelling_while_the_chain_runs_drops_the_rest() -> None:
+    inside, go, later = threading.Event(), threading.Event(), []
+
+    def slow(value: int) -> int:
+        inside.set()
+        go.wait(DEADLINE)
+        return value + 1
+
+    result = FutureResult().then(slow).then(later.append)
+    setter = Background(result.set_value, 1)
+    assert inside.wait(DEADLINE)
+    assert result.cancel() is True
+    assert result.ready
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+    go.set()
+    setter.outcome()
+    assert later == []
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+
+
+def test_cancelling_inside_the_chain() -> None:
+    later: list[Any] = []
+    result = FutureResult()
+    result.then(lambda _: result.cancel()).then(later.append)
+    result.set_value(1)
+    assert later == []
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+
+
+def test_assigning_in_the_handler_of_a_cancelled_result_changes_nothing() -> None:
+    result = FutureResult()
+    result.iferror(lambda _: result.set_value("repaired"))
+    result.cancel()
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+
+
+# asyncio
+
+
+def test_awaiting_a_ready_result() -> None:
+    async def main() -> Any:
+        return await ready(7)
+
+    assert asyncio.run(main()) == 7
+
+
+def test_awaiting_a_result_that_arrives_from_another_thread() -> None:
+    async def main() -> list[Any]:
+        results = [FutureResult().then(int.__add__, 1) for _ in range(100)]
+
+        def complete() -> None:
+            for number, result in enumerate(results):
+                result.set_value(number)
+
+        async def wait_for(result: FutureResult) -> Any:
+            return await result
+
+        waiting = [asyncio.ensure_future(wait_for(result)) for result in results]
+        waiting += [asyncio.ensure_future(result) for result in results]
+        await asyncio.sleep(0)
+        threading.Thread(target=complete).start()
+        return list(await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE))
+
+    assert asyncio.run(main()) == list(range(1, 101)) * 2
+
+
+@pytest.mark.parametrize("error", [KeyError("remote"), StopIteration("odd")])
+def test_awaiting_an_error(error: Exception) -> None:
+    async def main() -> Any:
+        result = FutureResult()
+        asyncio.get_running_loop().call_soon(result.set_value, _ExceptionWrapper(error))
+        return await result
+
+    with pytest.raises(RuntimeError if isinstance(error, StopIteration) else KeyError):
+        asyncio.run(main())
+
+
+def test_a_task_that_gives_up_leaves_the_result_alone() -> None:
+    async def main() -> Any:
+        result = FutureResult()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(result, 0.001)
+        await asyncio.sleep(0)
+        assert result._on_ready == []
+        assert not result.ready
+        result.set_value(1)
+        return await result
+
+    assert asyncio.run(main()) == 1
+
+
+def test_a_loop_that_is_closed_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    result = FutureResult()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(asyncio.wait_for(result, 1000))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(asyncio.sleep(0))
+    assert result._on_ready
+    loop.close()
+    result.set_value(1)
+    assert result.value == 1
+    assert caplog.records == []
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_awaiting_a_cancelled_result() -> None:
+    async def main() -> Any:
+        result = FutureResult()
+        asyncio.get_running_loop().call_soon(result.cancel)
+        return await result
+
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        asyncio.run(main())
+
+
+# concurrent.futures
+
+
+def test_to_concurrent() -> None:
+    result = FutureResult()
+    future = result.to_concurrent()
+    assert not future.done()
+    result.set_value(3)
+    assert future.result(0) == 3
+    assert ready(4).to_concurrent().result(0) == 4
+    error = ValueError("remote")
+    assert failed(error).to_concurrent().exception(0) is error
+
+
+def test_concurrent_futures_can_be_waited_for_together() -> None:
+    results = [FutureResult() for _ in range(10)]
+    pending = [result.to_concurrent() for result in results]
+    setter = Background(lambda: [result.set_value(number) for number, result in enumerate(results)])
+    done = [future.result() for future in concurrent.futures.as_completed(pending, DEADLINE)]
+    setter.outcome()
+    assert sorted(done) == list(range(10))
+
+
+def test_cancelling_goes_both_ways() -> None:
+    result = FutureResult()
+    assert result.to_concurrent().cancel() is True
+    with pytest.raises(RuntimeError, match=CANCELLED):
+        _ = result.value
+    result = FutureResult()
+    future = result.to_concurrent()
+    result.cancel()
+    assert future.cancelled()
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(0)
+    assert concurrent.futures.wait([future], 0).done == {future}
+
+
+# Races
+
+
+def test_then_races_with_the_value() -> None:
+    for _ in range(500):
+        result, gate = FutureResult(), threading.Barrier(3)
+
+        def add(result: FutureResult = result, gate: threading.Barrier = gate) -> None:
+            gate.wait(DEADLINE)
+            for _ in range(10):
+                result.then(int.__add__, 1)
+
+        adders = [Background(add), Background(add)]
+        gate.wait(DEADLINE)
+        result.set_value(0)
+        for adder in adders:
+            adder.outcome()
+        assert result.value == 20
+
+
+def test_two_values_race() -> None:
+    for _ in range(500):
+        result, gate = FutureResult().then(int.__add__, 10), threading.Barrier(2)
+
+        def assign(value: int, result: FutureResult = result, gate: threading.Barrier = gate) -> None:
+            gate.wait(DEADLINE)
+            result.set_value(value)
+
+        setters = [Background(assign, 1), Background(assign, 2)]
+        for setter in setters:
+            setter.outcome()
+        assert result.value in (1, 2), "one had the chain applied, and the other came after it"
+
+
+def test_cancel_races_with_the_value() -> None:
+    for _ in range(500):
+        result, gate, applied = FutureResult(), threading.Barrier(2), []
+        result.then(applied.append)
+
+        def cancel(result: FutureResult = result, gate: threading.Barrier = gate) -> bool:
+            gate.wait(DEADLINE)
+            return result.cancel()
+
+        cancelling = Background(cancel)
+        gate.wait(DEADLINE)
+        result.set_value(1)
+        if cancelling.outcome():
+            with pytest.raises(RuntimeError, match=CANCELLED):
+                _ = result.value
+        else:
+            assert result.value is None
+            assert applied == [1]
+
+
+def test_many_threads_read_and_add_to_many_results() -> None:
+    results = [FutureResult() for _ in range(2000)]
+    readers = [Background(lambda: [result.then(int.__add__, 1).get_value() for result in results]) for _ in range(4)]
+    setter = Background(lambda: [result.set_value(0) for result in results])
+    setter.outcome()
+    for reader in readers:
+        assert len(reader.outcome()) == 2000
+    assert [result.value for result in results] == [4] * 2000
+
+
+# The wrapper
+
+
+def test_an_exception_wrapper_can_travel() -> None:
+    copied = pickle.loads(pickle.dumps(_ExceptionWrapper(KeyError("gone"))))
+    assert isinstance(copied.exception, KeyError)
+    assert "KeyError" in repr(copied)
+    with pytest.raises(KeyError, match="gone"):
+        copied.raiseIt()
