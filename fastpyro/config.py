@@ -1,0 +1,213 @@
+"""The configuration items: one table of names, types, defaults and meanings, and the object that holds their values.
+
+`ITEMS` drives everything: the object's attributes, the environment variables, the checks, and the table in the docs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from fastpyro._version import __version__
+from fastpyro.message_kinds import PROTOCOL_VERSION
+
+__all__ = ["ITEMS", "Configuration", "Item", "config"]
+
+PREFIXES = ("PYRO_", "FASTPYRO_")
+"""Environment variables are named after the items, with one of these; the later prefix wins."""
+
+_TRUE = frozenset({"1", "yes", "on", "true"})
+_FALSE = frozenset({"0", "no", "off", "false"})
+
+
+class Item(NamedTuple):
+    """One configuration item: name, how a value is checked, default, meaning."""
+
+    name: str
+    check: Callable[[Any], Any]
+    default: Any
+    meaning: str
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, str):
+        if value.lower() in _TRUE:
+            return True
+        if value.lower() in _FALSE:
+            return False
+        raise ValueError("expected one of 1, yes, on, true, 0, no, off, false")
+    if isinstance(value, bool | int):
+        return bool(value)
+    raise TypeError("expected a bool")
+
+
+def _integer(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise TypeError("expected an int")
+        number = int(value)
+        if not least <= number <= most:
+            raise ValueError(f"expected {least} to {most}")
+        return number
+
+    return check
+
+
+def _seconds(value: Any) -> float:
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError("expected a number of seconds")
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError("expected a number of seconds, 0 or more")
+    return number
+
+
+def _autoclean(value: Any) -> float:
+    seconds = _seconds(value)
+    if 0 < seconds < 3:
+        raise ValueError("expected 0 (off) or at least 3 seconds")
+    return seconds
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected a str")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None or value == "" else _text(value)
+
+
+def _one_of(*choices: Any) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        wanted = int(value) if isinstance(choices[0], int) else value
+        if wanted not in choices:
+            raise ValueError(f"expected one of {', '.join(map(repr, choices))}")
+        return wanted
+
+    return check
+
+
+def _addresses(value: Any) -> list[str]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple | set):
+        raise TypeError("expected a list of str, or one str with commas")
+    return ["" if item.strip() == "''" else _text(item).strip() for item in value]
+
+
+ITEMS: tuple[Item, ...] = (
+    Item("HOST", _text, "localhost", "address that daemons listen on"),
+    Item("NS_HOST", _text, "localhost", "host on which clients look for the name server"),
+    Item("NS_PORT", _integer(0, 65535), 9090, "TCP port of the name server"),
+    Item("NS_BCPORT", _integer(0, 65535), 9091, "UDP port of name server discovery by broadcast"),
+    Item("NS_BCHOST", _text_or_none, None, "address that the broadcast responder listens on"),
+    Item("NS_BROADCAST", _truth, False, "whether looking for a name server may use broadcast"),
+    Item("NS_AUTOCLEAN", _autoclean, 0.0, "seconds between the name server's checks of its entries; 0: none"),
+    Item("NS_LOOKUP_DELAY", _seconds, 0.0, "seconds that looking up a name waits for it to appear"),
+    Item("NATHOST", _text_or_none, None, "host to publish in URIs instead of the real one"),
+    Item("NATPORT", _integer(0, 65535), 0, "port to publish in URIs; 0: the real one"),
+    Item("SERVERTYPE", _one_of("thread", "multiplex"), "thread", "where methods run: in threads, or all in one"),
+    Item("COMMTIMEOUT", _seconds, 0.0, "seconds that network operations may take; 0: no limit"),
+    Item("POLLTIMEOUT", _seconds, 2.0, "seconds between two looks at a request loop's condition, at the most"),
+    Item("ONEWAY_THREADED", _truth, True, "whether a client's next call may overtake its slow oneway call"),
+    Item("MAX_RETRIES", _integer(0, 1000000), 0, "how often a call is repeated after a lost connection or a timeout"),
+    Item("SOCK_REUSE", _truth, True, "whether daemons set SO_REUSEADDR"),
+    Item("DETAILED_TRACEBACK", _truth, False, "whether remote tracebacks show local variables"),
+    Item("THREADPOOL_SIZE", _integer(1, 100000), 80, "most threads that run methods at once"),
+    Item("THREADPOOL_SIZE_MIN", _integer(1, 100000), 4, "threads that are kept when there is nothing to do"),
+    Item("AUTOPROXY", _truth, True, "whether registered objects travel as proxies"),
+    Item("MAX_MESSAGE_SIZE", _integer(0, 0xFFFFFFFF), 1073741824, "limit of a message in bytes; 0: the format's 4 GiB"),
+    Item("BROADCAST_ADDRS", _addresses, ["<broadcast>", "0.0.0.0"], "addresses to which discovery is broadcast"),
+    Item("PREFER_IP_VERSION", _one_of(4, 6, 0), 4, "kind of address that is tried first; 0: as the system says"),
+    Item("SERIALIZER", _text, "native", "serializer of outgoing calls"),
+    Item("METADATA", _truth, True, "whether proxies ask for the remote object's names and check them"),
+    Item("REQUIRE_EXPOSE", _truth, True, "whether only members marked with @expose may be called"),
+    Item("ITER_STREAMING", _truth, True, "whether results that are iterators become item streams"),
+    Item("ITER_STREAM_LIFETIME", _seconds, 0.0, "seconds after which an item stream ends; 0: never"),
+    Item("ITER_STREAM_LINGER", _seconds, 30.0, "seconds that an item stream outlives its connection"),
+    Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, "seconds that a new connection has for its handshake"),
+    Item("PORTABLE", _truth, False, "use the portable channel and poller instead of the native ones"),
+)
+
+_BY_NAME = {item.name: item for item in ITEMS}
+
+
+class Configuration:
+    """Holds the configuration items as attributes; the names are those of ``ITEMS``.
+
+    Assigning checks the value: TypeError or ValueError say what is expected. Unknown names raise AttributeError.
+    Most items are read when a Proxy or Daemon is made: set them before.
+    """
+
+    __slots__ = tuple(item.name for item in ITEMS)
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"there is no configuration item {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        item = _BY_NAME.get(name)
+        if item is None:
+            raise AttributeError(f"there is no configuration item {name!r}; `fastpyro config` lists them")
+        try:
+            checked = item.check(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"configuration item {name}: {error}, not {value!r}") from None
+        object.__setattr__(self, name, checked)
+
+    def reset(self, use_environment: bool = True) -> None:
+        """Set every item to its default, or to what the environment says for it.
+
+        Raises ValueError for an environment variable whose value does not fit.
+        """
+        for item in ITEMS:
+            default = list(item.default) if isinstance(item.default, list) else item.default
+            object.__setattr__(self, item.name, default)
+        if use_environment:
+            self._take_environment(os.environ)
+
+    def _take_environment(self, environment: Mapping[str, str]) -> None:
+        for prefix in PREFIXES:
+            for item in ITEMS:
+                text = environment.get(prefix + item.name)
+                if text is None:
+                    continue
+                try:
+                    object.__setattr__(self, item.name, item.check(text))
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"environment variable {prefix}{item.name}: {error}, not {text!r}") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all items and their values."""
+        return {item.name: getattr(self, item.name) for item in ITEMS}
+
+    asDict = as_dict
+
+    def copy(self) -> Configuration:
+        """Return an independent object with the same values."""
+        copied = Configuration.__new__(Configuration)
+        for name, value in self.as_dict().items():
+            object.__setattr__(copied, name, list(value) if isinstance(value, list) else value)
+        return copied
+
+    def dump(self) -> str:
+        """Return a text with versions and all items, one a line."""
+        lines = [
+            f"fastpyro version: {__version__}",
+            f"protocol version: {PROTOCOL_VERSION}",
+            f"Python version: {sys.version.split()[0]} ({sys.platform})",
+            "Currently active configuration settings:",
+        ]
+        lines += [f"{name} = {value!r}" for name, value in sorted(self.as_dict().items())]
+        return "\n".join(lines)
+
+
+config = Configuration()

@@ -1,0 +1,134 @@
+"""Where an object is: ``PYRO:object@host:port``, ``PYRONAME:name@nameserver``, ``PYROMETA:tag,tag@nameserver``.
+
+Knows the text and its parts; resolving a name is the business of `locate`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastpyro.config import config
+from fastpyro.errors import PyroError
+
+__all__ = ["URI"]
+
+_SHAPE = re.compile(r"(?P<protocol>[Pp][Yy][Rr][Oo][a-zA-Z]*):(?P<object>[^\s@]+)(?:@(?P<location>.+))?", re.DOTALL)
+_IPV6_LOCATION = re.compile(r"\[(?P<host>[0-9a-fA-F:.%]+)\](?::(?P<port>.*))?", re.DOTALL)
+_PROTOCOLS = frozenset({"PYRO", "PYRONAME", "PYROMETA"})
+_UNIX_PREFIX = "./u:"
+
+
+class URI:
+    """The address of an object, taken apart.
+
+    Arguments: ``uri``, a str or another URI. Raises TypeError for anything else, PyroError for a malformed text.
+    Attributes: ``protocol`` ("PYRO", "PYRONAME" or "PYROMETA"), ``object`` (id or name; for PYROMETA a set of tags),
+    ``sockname`` (path of a Unix socket) or ``host`` and ``port``; those that do not apply are None.
+    """
+
+    __slots__ = ("host", "object", "port", "protocol", "sockname")
+
+    protocol: str
+    object: Any
+    sockname: str | None
+    host: str | None
+    port: int | None
+
+    def __init__(self, uri: str | URI) -> None:
+        if isinstance(uri, URI):
+            self.__setstate__(uri.__getstate__())
+            return
+        if not isinstance(uri, str):
+            raise TypeError(f"uri parameter object is of wrong type: expected str or URI, not {type(uri).__name__}")
+        shape = _SHAPE.fullmatch(uri)
+        if shape is None:
+            raise PyroError(f"invalid uri {uri!r}: expected PYRO:object@host:port, PYRONAME:name or PYROMETA:tags")
+        self.protocol = shape["protocol"].upper()
+        if self.protocol not in _PROTOCOLS:
+            raise PyroError(f"invalid uri (protocol) {self.protocol}: expected one of {', '.join(sorted(_PROTOCOLS))}")
+        self.object = shape["object"]
+        if self.protocol == "PYROMETA":
+            self.object = {tag.strip() for tag in self.object.split(",")}
+        self.sockname = self.host = self.port = None
+        location = shape["location"]
+        if location is None:
+            if self.protocol == "PYRO":
+                raise PyroError(f"invalid uri {uri!r}: a PYRO uri needs a location, @host:port or @./u:path")
+            return
+        self._take_location(location)
+
+    def _take_location(self, location: str) -> None:
+        if location.startswith(_UNIX_PREFIX):
+            self.sockname = location[len(_UNIX_PREFIX) :]
+            if not self.sockname or ":" in self.sockname:
+                raise PyroError(f"invalid uri (location) {location!r}: the socket's path is empty or has a colon")
+            return
+        port: str | None
+        if location.startswith("["):
+            if location.startswith("[["):
+                raise PyroError("invalid ipv6 address: enclosed in too many brackets")
+            match = _IPV6_LOCATION.fullmatch(location)
+            if match is None:
+                raise PyroError(
+                    "invalid ipv6 address: the part between brackets must be a numeric ipv6 address, "
+                    f"and a port may follow, not {location!r}"
+                )
+            self.host, port = match["host"], match["port"]
+        else:
+            host, _, port = location.partition(":")
+            if not host or any(character.isspace() for character in host):
+                raise PyroError(f"invalid uri (location) {location!r}: expected host:port")
+            self.host = host
+        self.port = self._port_number(port)
+
+    def _port_number(self, text: str | None) -> int:
+        if not text:
+            if self.protocol == "PYRO":
+                raise PyroError("invalid uri (location): a PYRO uri needs a port, host:port")
+            return config.NS_PORT  # type: ignore[no-any-return]
+        if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+            raise PyroError(f"invalid port in uri, port={text!r}: expected 0 to 65535")
+        return int(text)
+
+    @staticmethod
+    def isUnixsockLocation(location: str) -> bool:
+        """Return whether a location names a Unix socket."""
+        return location.startswith(_UNIX_PREFIX)
+
+    @property
+    def location(self) -> str | None:
+        """The part behind the @, or None."""
+        if self.host is not None:
+            return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        if self.sockname is not None:
+            return _UNIX_PREFIX + self.sockname
+        return None
+
+    def __str__(self) -> str:
+        name = ",".join(sorted(self.object)) if isinstance(self.object, set | frozenset) else self.object
+        location = self.location
+        return f"{self.protocol}:{name}@{location}" if location else f"{self.protocol}:{name}"
+
+    asString = __str__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {self}>"
+
+    def _key(self) -> tuple[Any, ...]:
+        name = frozenset(self.object) if isinstance(self.object, set | frozenset) else self.object
+        return self.protocol, name, self.sockname, self.host, self.port
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, URI) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        name = set(self.object) if isinstance(self.object, set | frozenset) else self.object
+        return self.protocol, name, self.sockname, self.host, self.port
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.protocol, name, self.sockname, self.host, self.port = state
+        self.object = set(name) if self.protocol == "PYROMETA" else name
