@@ -6,8 +6,8 @@ again. Knows the proxy by its public members only: nothing of messages or socket
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import logging
 import os
 import threading
 import time
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from fastpyro.proxy import Proxy
 
 __all__ = ["AsyncProxy", "async_", "asyncproxy"]
-
-log = logging.getLogger("fastpyro.async_proxy")
 
 MAX_IDLE_COPIES = 16
 """The most connections without a call that are kept for one proxy."""
@@ -98,7 +96,8 @@ class ProxyCopies:
             if generation == self._generation and len(self._idle) < self._max_idle:
                 self._idle.append((time.monotonic(), proxy))
                 if self._next_sweep is None:
-                    self._plan_sweep(self._idle_seconds)
+                    with contextlib.suppress(RuntimeError):  # no thread to be had: the next call tries again
+                        self._plan_sweep(self._idle_seconds)
                 return
         proxy._pyroRelease()
 

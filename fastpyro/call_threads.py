@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 __all__ = ["CallThreads", "DelayedCall", "DelayedCalls", "call_threads", "delayed_calls"]
 
@@ -181,6 +181,11 @@ class DelayedCalls:
         threads: the pool that runs the functions.
     """
 
+    _heap: list[tuple[float, int, DelayedCall]]
+    _order: Iterator[int]
+    _cancelled: int
+    _watching: bool
+
     def __init__(self, threads: CallThreads) -> None:
         self._threads = threads
         self._start_afresh()
@@ -258,7 +263,7 @@ class DelayedCalls:
 
     def _start_afresh(self) -> None:
         self._changed = threading.Condition()
-        self._heap: list[tuple[float, int, DelayedCall]] = []
+        self._heap = []
         self._order = itertools.count()
         self._cancelled = 0
         self._watching = False

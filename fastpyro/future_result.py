@@ -88,10 +88,15 @@ class FutureResult:
         valueLock: the re-entrant lock that guards the state; never held while a function of the chain runs.
     """
 
+    __slots__ = (
+        "__weakref__", "_cancelled", "_changed", "_error_reported", "_on_ready", "_ready", "_runner", "_steps",
+        "_value", "exceptionhandler", "valueLock",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.valueLock = threading.RLock()
         self.exceptionhandler: Callable[[Any], object] | None = None
-        self._changed = threading.Condition(self.valueLock)
+        self._changed: threading.Condition | None = None
         self._value: Any = None
         self._steps: deque[Call | _Assignment] = deque()
         self._runner: _Runner | None = None
@@ -135,8 +140,7 @@ class FutureResult:
             RuntimeError: the future has been cancelled.
         """
         if not self._ready:
-            with self._changed:
-                self._changed.wait_for(self._may_be_read)
+            self._wait_for(self._may_be_read)
         try:
             return _unwrap(self._value)
         finally:
@@ -152,9 +156,15 @@ class FutureResult:
             True when the result is ready, False when the time is over before. In a function of the result's own
             call chain there is nothing to wait for: the answer comes at once.
         """
-        with self._changed:
-            self._changed.wait_for(self._may_be_read, timeout)
-            return self._ready
+        if not self._ready:
+            self._wait_for(self._may_be_read, timeout)
+        return self._ready
+
+    def _wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
+        with self.valueLock:
+            if self._changed is None:  # made when somebody waits: it costs more than all the rest of a result
+                self._changed = threading.Condition(self.valueLock)
+            self._changed.wait_for(condition, timeout)
 
     def _may_be_read(self) -> bool:
         return self._ready or self._is_runner()
@@ -178,7 +188,7 @@ class FutureResult:
         Returns:
             This result.
         """
-        with self._changed:
+        with self.valueLock:
             runner = self._take_role_if_ready()
             self._steps.append((call, args, kwargs))
         return self._apply_chain(runner)
@@ -195,7 +205,7 @@ class FutureResult:
         Returns:
             This result.
         """
-        with self._changed:
+        with self.valueLock:
             runner = self._take_role_if_ready()
             self.exceptionhandler = handler
             self._error_reported = False
@@ -211,7 +221,7 @@ class FutureResult:
         Args:
             value: the value; an `_ExceptionWrapper` makes every read raise its exception.
         """
-        with self._changed:
+        with self.valueLock:
             runner = self._take_role_if_ready()
             if self._cancelled:
                 pass
@@ -262,16 +272,16 @@ class FutureResult:
 
     def _take_role_if_ready(self) -> _Runner | None:
         """Make this thread the runner if the result is ready, after waiting for another thread's late function."""
-        while self._ready and not self._is_runner():
-            if self._runner is None:
-                return self._take_role()
-            self._changed.wait()
-        return None
+        if not self._ready or self._is_runner():
+            return None
+        if self._runner is not None:
+            self._wait_for(lambda: self._runner is None)
+        return self._take_role()
 
     def _apply_chain(self, runner: _Runner | None) -> FutureResult:
         """Apply all that is queued, if the caller has the role of the runner, and then give the role up."""
         while runner is not None:
-            with self._changed:
+            with self.valueLock:
                 if self._runner is not runner:
                     break  # the role was taken away
                 call = self._next_call()
@@ -279,7 +289,8 @@ class FutureResult:
                     self._runner = None
                     self._ready = True
                     on_ready, self._on_ready = self._on_ready, []
-                    self._changed.notify_all()
+                    if self._changed is not None:
+                        self._changed.notify_all()
             if call is None:
                 for function in on_ready:
                     _guarded(function)

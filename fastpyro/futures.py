@@ -209,5 +209,3 @@ class Future:
                 self.completed = self.cancelled = True
                 if self._delayed is not None:
                     self._delayed.cancel()
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
@@ -67,10 +68,11 @@ def test_an_idle_thread_is_used_again() -> None:
 
 
 def test_beyond_the_limit_jobs_wait_in_order() -> None:
-    threads, go, order, done = CallThreads(limit=1), threading.Event(), [], threading.Event()
+    threads, go, done = CallThreads(limit=1), threading.Event(), threading.Event()
+    order: list[int] = []
     threads.submit(lambda: go.wait(DEADLINE))
     for number in range(100):
-        threads.submit(lambda number=number: order.append(number))
+        threads.submit(functools.partial(order.append, number))
     threads.submit(done.set)
     assert threads.thread_count == 1
     assert order == []
@@ -108,7 +110,11 @@ def test_many_jobs_from_many_threads() -> None:
             if count == 4000:
                 all_done.set()
 
-    submitters = [threading.Thread(target=lambda: [threads.submit(job) for _ in range(500)]) for _ in range(8)]
+    def submit_many() -> None:
+        for _ in range(500):
+            threads.submit(job)
+
+    submitters = [threading.Thread(target=submit_many) for _ in range(8)]
     for submitter in submitters:
         submitter.start()
     for submitter in submitters:
@@ -161,17 +167,21 @@ def test_a_finalizer_may_submit_while_the_pool_is_locked() -> None:
 
 def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = CallThreads(limit=3)
+    go, busy, done = threading.Event(), threading.Event(), threading.Event()
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    go, busy, done = threading.Event(), threading.Event(), threading.Event()
+    def occupy() -> None:
+        busy.set()
+        go.wait(DEADLINE)
+
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             threads.submit(done.set)
     assert threads.thread_count == 0
-    threads.submit(lambda: (busy.set(), go.wait(DEADLINE)))
+    threads.submit(occupy)
     assert busy.wait(DEADLINE)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)

@@ -55,7 +55,7 @@ class Background:
 
 def test_a_result_becomes_ready() -> None:
     result = FutureResult()
-    assert not result.ready
+    assert result.ready is False
     assert result.wait(0) is False
     assert result.wait(timeout=0.001) is False
     result.set_value(42)
@@ -129,9 +129,14 @@ def test_the_chain_is_applied_in_order() -> None:
     assert result.callchain == []
 
 
+def set_and_tell_thread(result: FutureResult) -> int:
+    result.set_value(None)
+    return threading.get_ident()
+
+
 def test_the_chain_runs_in_the_thread_that_sets_the_value() -> None:
     result = FutureResult().then(lambda _: threading.get_ident())
-    ident = Background(lambda: (result.set_value(None), threading.get_ident())[1]).outcome()
+    ident = Background(set_and_tell_thread, result).outcome()
     assert result.value == ident
 
 
@@ -385,7 +390,8 @@ def test_set_cancelled_cancels_even_a_ready_result() -> None:
 
 
 def test_cancelling_while_the_chain_runs_drops_the_rest() -> None:
-    inside, go, later = threading.Event(), threading.Event(), []
+    inside, go = threading.Event(), threading.Event()
+    later: list[Any] = []
 
     def slow(value: int) -> int:
         inside.set()
@@ -520,7 +526,12 @@ def test_to_concurrent() -> None:
 def test_concurrent_futures_can_be_waited_for_together() -> None:
     results = [FutureResult() for _ in range(10)]
     pending = [result.to_concurrent() for result in results]
-    setter = Background(lambda: [result.set_value(number) for number, result in enumerate(results)])
+
+    def complete() -> None:
+        for number, result in enumerate(results):
+            result.set_value(number)
+
+    setter = Background(complete)
     done = [future.result() for future in concurrent.futures.as_completed(pending, DEADLINE)]
     setter.outcome()
     assert sorted(done) == list(range(10))
@@ -576,7 +587,8 @@ def test_two_values_race() -> None:
 
 def test_cancel_races_with_the_value() -> None:
     for _ in range(500):
-        result, gate, applied = FutureResult(), threading.Barrier(2), []
+        result, gate = FutureResult(), threading.Barrier(2)
+        applied: list[Any] = []
         result.then(applied.append)
 
         def cancel(result: FutureResult = result, gate: threading.Barrier = gate) -> bool:
@@ -597,8 +609,8 @@ def test_cancel_races_with_the_value() -> None:
 def test_many_threads_read_and_add_to_many_results() -> None:
     results = [FutureResult() for _ in range(2000)]
     readers = [Background(lambda: [result.then(int.__add__, 1).get_value() for result in results]) for _ in range(4)]
-    setter = Background(lambda: [result.set_value(0) for result in results])
-    setter.outcome()
+    for result in results:
+        result.set_value(0)
     for reader in readers:
         assert len(reader.outcome()) == 2000
     assert [result.value for result in results] == [4] * 2000

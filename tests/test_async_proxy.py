@@ -1,0 +1,535 @@
+"""Asynchronous proxies: against a proxy without a network, and against a daemon in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import fastpyro
+from fastpyro import async_proxy
+from fastpyro.async_proxy import AsyncMethod, AsyncProxy, ProxyCopies, _copies_of, async_, asyncproxy
+from fastpyro.batch import BatchProxy
+from fastpyro.errors import CommunicationError, ConnectionClosedError
+from fastpyro.futures import FutureResult
+from fastpyro.proxy import Proxy
+
+DEADLINE = 20.0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that a background thread does a moment after its result is ready."""
+    deadline, never = time.monotonic() + DEADLINE, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "gave up waiting"
+        never.wait(0.002)
+
+
+class Journal:
+    """What happened to all the copies of one fake proxy."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, str, tuple[Any, ...], dict[str, Any]]] = []
+        self.released: list[int] = []
+        self.actions: dict[str, Callable[..., Any]] = {}
+
+
+class FakeProxy(Proxy):
+    """A proxy that answers itself, and knows its metadata from the start."""
+
+    def __init__(self, uri: str = "PYRO:fake@localhost:1") -> None:
+        super().__init__(uri)
+        journal = Journal()
+        journal.actions.update(echo=lambda value: value, oneway=lambda: None, fail=self._fail, meet=self._meet)
+        self.__dict__.update(journal=journal, _pyro_metadata_loaded=True, barrier=threading.Barrier(8))
+        self._pyroMethods = set(journal.actions) | {"__len__", "__getitem__", "__setitem__", "__delitem__"}
+        self._pyroAttrs = {"colour"}
+        journal.actions.update(
+            {
+                "__getattr__": lambda name: f"the {name}",
+                "__setattr__": lambda name, value: None,
+                "__len__": lambda: 3,
+                "__getitem__": lambda index: "abc"[index],
+                "__setitem__": lambda index, value: None,
+                "__delitem__": lambda index: None,
+            }
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        raise error
+
+    def _meet(self) -> int:
+        return self.__dict__["barrier"].wait(DEADLINE)  # type: ignore[no-any-return]
+
+    def _pyroInvoke(self, methodname: str, vargs: Any, kwargs: Any, flags: int = 0, objectId: str | None = None) -> Any:
+        journal = self.__dict__["journal"]
+        journal.calls.append((id(self), methodname, tuple(vargs), kwargs or {}))
+        return journal.actions[methodname](*vargs, **kwargs or {})
+
+    def _pyroRelease(self) -> None:
+        self.__dict__["journal"].released.append(id(self))
+
+    def local(self, number: int) -> int:
+        """A method of the class itself."""
+        return self.echo(number) + 1  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def proxy() -> FakeProxy:
+    return FakeProxy()
+
+
+def journal_of(proxy: Proxy) -> Journal:
+    return proxy.__dict__["journal"]  # type: ignore[no-any-return]
+
+
+# Without a network
+
+
+def test_a_call_gives_a_result_at_once(proxy: FakeProxy) -> None:
+    twin = asyncproxy(proxy)
+    result = twin.echo(5)
+    assert isinstance(result, FutureResult)
+    assert result.value == 5
+    assert proxy.echo(6) == 6, "the proxy itself stays synchronous"
+    assert twin.echo(value=7).then(lambda value: value + 1).value == 8
+
+
+def test_each_call_has_a_copy_and_copies_are_used_again(proxy: FakeProxy) -> None:
+    twin, copies = AsyncProxy(proxy), _copies_of(proxy)
+    for number in range(10):
+        assert twin.echo(number).value == number
+        wait_until(lambda: len(copies) == 1)
+    users = {call[0] for call in journal_of(proxy).calls}
+    assert len(users) == 1
+    assert id(proxy) not in users
+
+
+def test_calls_run_in_parallel_on_different_copies(proxy: FakeProxy) -> None:
+    twin = AsyncProxy(proxy)
+    results = [twin.meet() for _ in range(8)]
+    assert sorted(result.value for result in results) == list(range(8))
+    assert len({call[0] for call in journal_of(proxy).calls}) == 8
+
+
+def test_twins_of_one_proxy_share_the_copies(proxy: FakeProxy) -> None:
+    for number in range(5):
+        assert proxy._pyroAsync().echo(number).value == number
+        wait_until(lambda: len(_copies_of(proxy)) == 1)
+    assert len({call[0] for call in journal_of(proxy).calls}) == 1
+
+
+def test_an_error_is_raised_when_the_value_is_read(proxy: FakeProxy) -> None:
+    result = AsyncProxy(proxy).fail(ValueError("remote"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="remote"):
+            _ = result.value
+    wait_until(lambda: len(_copies_of(proxy)) == 1)
+
+
+def test_a_copy_whose_connection_failed_is_not_used_again(proxy: FakeProxy) -> None:
+    result = AsyncProxy(proxy).fail(ConnectionClosedError("gone"))
+    with pytest.raises(ConnectionClosedError):
+        _ = result.value
+    assert journal_of(proxy).released == [journal_of(proxy).calls[0][0]]
+    assert len(_copies_of(proxy)) == 0
+
+
+def test_changed_settings_make_new_copies(proxy: FakeProxy) -> None:
+    twin, copies = AsyncProxy(proxy), _copies_of(proxy)
+    seen: list[Any] = []
+    journal_of(proxy).actions["echo"] = lambda value: seen.append(value)
+    twin.echo(1).wait(DEADLINE)
+    wait_until(lambda: len(copies) == 1)
+    first = copies._idle[0][1]
+    twin._pyroTimeout = 3
+    assert proxy._pyroTimeout == 3
+    twin.echo(2).wait(DEADLINE)
+    wait_until(lambda: len(copies) == 1)
+    assert copies._idle[0][1] is not first
+    assert copies._idle[0][1]._pyroTimeout == 3
+    proxy._pyroOneway.add("echo")
+    twin.echo(3).wait(DEADLINE)
+    wait_until(lambda: len(copies) == 1)
+    assert "echo" in copies._idle[0][1]._pyroOneway
+    assert len(journal_of(proxy).released) == 2
+
+
+def test_copies_keep_the_class_and_its_fields(proxy: FakeProxy) -> None:
+    twin = AsyncProxy(proxy)
+    assert twin.local(4).value == 5
+    wait_until(lambda: len(_copies_of(proxy)) == 1)
+    copied = _copies_of(proxy)._idle[0][1]
+    assert type(copied) is FakeProxy
+    assert copied is not proxy
+
+
+def test_idle_copies_are_released() -> None:
+    proxy = FakeProxy()
+    copies = ProxyCopies(idle_seconds=0.02)
+    borrowed = [copies.borrow(proxy) for _ in range(3)]
+    for item in borrowed:
+        copies.give_back(*item)
+    assert len(copies) == 3
+    wait_until(lambda: len(copies) == 0)
+    assert sorted(journal_of(proxy).released) == sorted(id(item[0]) for item in borrowed)
+    assert copies._next_sweep is None
+
+
+def test_only_so_many_idle_copies_are_kept(proxy: FakeProxy) -> None:
+    copies = ProxyCopies(max_idle=2)
+    borrowed = [copies.borrow(proxy) for _ in range(5)]
+    for item in borrowed:
+        copies.give_back(*item)
+    assert len(copies) == 2
+    assert len(journal_of(proxy).released) == 3
+
+
+def test_releasing_closes_idle_copies_now_and_busy_ones_later(proxy: FakeProxy) -> None:
+    copies = ProxyCopies()
+    idle, busy = copies.borrow(proxy), copies.borrow(proxy)
+    copies.give_back(*idle)
+    copies.release()
+    assert journal_of(proxy).released == [id(idle[0])]
+    copies.give_back(*busy)
+    assert journal_of(proxy).released == [id(idle[0]), id(busy[0])]
+
+
+def test_a_with_block_releases_everything(proxy: FakeProxy) -> None:
+    with asyncproxy(proxy) as twin:
+        assert isinstance(twin, AsyncProxy)
+        twin.echo(1).wait(DEADLINE)
+        wait_until(lambda: len(_copies_of(proxy)) == 1)
+    assert len(_copies_of(proxy)) == 0
+    assert len(journal_of(proxy).released) == 2
+    assert id(proxy) in journal_of(proxy).released
+
+
+def use_a_twin() -> tuple[Journal, int, weakref.ref[Proxy]]:
+    proxy = FakeProxy()
+    journal = journal_of(proxy)
+    AsyncProxy(proxy).echo(1).wait(DEADLINE)
+    wait_until(lambda: len(_copies_of(proxy)) == 1)
+    journal.actions.clear()  # its bound methods keep the proxy
+    return journal, id(proxy), weakref.ref(proxy)
+
+
+def test_the_copies_go_with_the_proxy() -> None:
+    journal, identity, reference = use_a_twin()
+    wait_until(lambda: gc.collect() >= 0 and reference() is None)
+    wait_until(lambda: identity not in async_proxy._copies_by_proxy)
+    wait_until(lambda: len(journal.released) == 1)
+
+
+def test_attributes_are_synchronous(proxy: FakeProxy) -> None:
+    twin = AsyncProxy(proxy)
+    assert twin.colour == "the colour"
+    twin.colour = "red"
+    assert journal_of(proxy).calls[-1][1:3] == ("__setattr__", ("colour", "red"))
+    with pytest.raises(AttributeError, match="no exposed attribute or method 'missing'"):
+        _ = twin.missing
+    with pytest.raises(AttributeError, match="no exposed attribute"):
+        twin.missing = 1
+    assert not hasattr(twin, "missing")
+
+
+def test_items_length_and_iteration_are_synchronous(proxy: FakeProxy) -> None:
+    twin = AsyncProxy(proxy)
+    assert len(twin) == 3
+    assert twin[1] == "b"
+    assert list(twin) == ["a", "b", "c"]
+    twin[0] = "z"
+    del twin[0]
+    assert [call[1] for call in journal_of(proxy).calls[-2:]] == ["__setitem__", "__delitem__"]
+    assert bool(twin)
+
+
+def test_what_belongs_to_the_proxy_passes_through(proxy: FakeProxy) -> None:
+    twin = AsyncProxy(proxy)
+    assert twin._pyroUri is proxy._pyroUri
+    assert twin._pyroOneway is proxy._pyroOneway
+    twin._pyroMaxRetries = 4
+    assert proxy._pyroMaxRetries == 4
+    assert isinstance(twin._pyroBatch(), BatchProxy)
+    assert dir(twin) == dir(proxy)
+    assert repr(proxy) in repr(twin)
+    assert "asynchronous" in repr(twin.echo)
+    assert isinstance(twin.echo, AsyncMethod)
+    assert twin.echo.__name__ == "echo"
+
+
+def test_twins_are_equal_when_their_proxies_are(proxy: FakeProxy) -> None:
+    assert AsyncProxy(proxy) == AsyncProxy(proxy)
+    assert hash(AsyncProxy(proxy)) == hash(AsyncProxy(proxy))
+    assert AsyncProxy(proxy) != AsyncProxy(Proxy("PYRO:other@localhost:1"))
+    assert AsyncProxy(proxy) != proxy
+    copied = copy.copy(AsyncProxy(proxy))
+    assert copied == AsyncProxy(proxy)
+    assert copied._proxy is not proxy
+
+
+def test_a_twin_travels_as_an_ordinary_proxy() -> None:
+    twin = AsyncProxy(Proxy("PYRO:thing@localhost:1"))
+    arrived = pickle.loads(pickle.dumps(twin))
+    assert type(arrived) is Proxy
+    assert arrived == twin._proxy
+
+
+def test_the_ways_to_make_a_twin(proxy: FakeProxy) -> None:
+    twin = asyncproxy(proxy)
+    assert isinstance(twin, AsyncProxy)
+    assert async_ is asyncproxy
+    assert asyncproxy(twin) is twin
+    assert asyncproxy(twin, False) is proxy
+    assert asyncproxy(proxy, asynchronous=False) is proxy
+    assert asyncproxy(proxy, **{"async": False}) is proxy
+    assert isinstance(proxy._pyroAsync(), AsyncProxy)
+    assert proxy._pyroAsync(**{"async": False}) is proxy
+    assert twin._pyroAsync() is twin
+    assert twin._pyroAsync(False) is proxy
+    assert twin._pyroAsync(**{"async": False}) is proxy
+    assert isinstance(getattr(fastpyro, "async")(proxy), AsyncProxy)
+
+
+def test_what_is_not_a_proxy_is_refused(proxy: FakeProxy) -> None:
+    with pytest.raises(TypeError, match="expected a Proxy, not str"):
+        asyncproxy("PYRO:x@localhost:1")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'later'"):
+        asyncproxy(proxy, later=True)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'later'"):
+        proxy._pyroAsync(later=True)
+
+
+def test_a_half_built_twin_does_not_recurse() -> None:
+    with pytest.raises(AttributeError):
+        _ = AsyncProxy.__new__(AsyncProxy).anything
+
+
+# With a daemon in another process
+
+SERVER = """
+import threading
+import fastpyro
+
+@fastpyro.expose
+@fastpyro.behavior(instance_mode="single")
+class Thing:
+    def __init__(self):
+        self.meeting = threading.Barrier(10)
+        self.gate = threading.Event()
+        self.told = []
+
+    def divide(self, number, by):
+        return number // by
+
+    def multiply(self, number, by):
+        return number * by
+
+    def add(self, number, increase):
+        return number + increase
+
+    def meet(self):
+        return self.meeting.wait(20)
+
+    def wait_for_gate(self):
+        return self.gate.wait(20)
+
+    def open_gate(self):
+        self.gate.set()
+
+    @fastpyro.oneway
+    def tell(self, what):
+        self.told.append(what)
+        self.gate.set()
+
+    def heard(self):
+        return self.told
+
+    def count(self, number):
+        yield from range(number)
+
+    def annotation(self):
+        return bytes(fastpyro.current_context.annotations["ABCD"])
+
+    @property
+    def colour(self):
+        return "red"
+
+with fastpyro.Daemon(host="127.0.0.1") as daemon:
+    print(daemon.register(Thing()), flush=True)
+    daemon.requestLoop()
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_both_proxies_can_be_used_in_turn(server: str) -> None:
+    with Proxy(server) as proxy:
+        twin = asyncproxy(proxy)
+        for number in range(20):
+            result = twin.multiply(number, 2)
+            assert proxy.multiply(number, 3) == number * 3
+            assert result.value == number * 2
+
+
+def test_calls_run_in_parallel_in_the_daemon(server: str) -> None:
+    with asyncproxy(Proxy(server)) as twin:
+        results = [twin.meet() for _ in range(10)]
+        assert sorted(result.value for result in results) == list(range(10))
+
+
+def test_call_chains_with_remote_calls(server: str) -> None:
+    with Proxy(server) as proxy:
+        result = asyncproxy(proxy).divide(100, 5)
+        result.then(proxy.add, increase=1).then(proxy.multiply, by=2).then(lambda value: f"={value}")
+        assert result.value == "=42"
+        errors: list[Exception] = []
+        result = asyncproxy(proxy).divide(100, 0).then(proxy.add, increase=1).iferror(errors.append)
+        with pytest.raises(ZeroDivisionError):
+            _ = result.value
+        assert [type(error) for error in errors] == [ZeroDivisionError]
+
+
+def test_a_result_waits_and_becomes_ready(server: str) -> None:
+    with Proxy(server) as proxy:
+        result = proxy._pyroAsync().wait_for_gate()
+        assert not result.ready
+        assert result.wait(0.01) is False
+        proxy.open_gate()
+        assert result.value is True
+        assert result.ready
+
+
+def test_a_cancelled_result_does_not_wait(server: str) -> None:
+    with Proxy(server) as proxy:
+        result = asyncproxy(proxy).wait_for_gate()
+        assert result.cancel()
+        with pytest.raises(RuntimeError, match="future has been cancelled"):
+            _ = result.value
+        proxy.open_gate()
+        assert proxy.add(1, 2) == 3
+
+
+def test_hundreds_of_calls(server: str) -> None:
+    with asyncproxy(Proxy(server)) as twin:
+        results = [twin.add(number, 1) for number in range(600)]
+        assert [result.value for result in results] == list(range(1, 601))
+
+
+def test_a_oneway_method_gives_none(server: str) -> None:
+    with Proxy(server) as proxy:
+        twin = asyncproxy(proxy)
+        assert twin.tell("news").value is None
+        assert proxy.wait_for_gate() is True
+        assert proxy.heard() == ["news"]
+
+
+def test_a_stream_keeps_its_own_connection(server: str) -> None:
+    proxy = Proxy(server)
+    twin = asyncproxy(proxy)
+    streams = [twin.count(5).value for _ in range(3)]
+    assert twin.add(1, 1).value == 2
+    twin._pyroRelease()
+    assert [list(stream) for stream in streams] == [[0, 1, 2, 3, 4]] * 3
+    proxy._pyroRelease()
+
+
+def test_an_attribute_of_a_remote_object(server: str) -> None:
+    with asyncproxy(Proxy(server)) as twin:
+        assert twin.colour == "red"
+
+
+def test_annotations_go_along(server: str) -> None:
+    with asyncproxy(Proxy(server)) as twin:
+        fastpyro.current_context.annotations = {"ABCD": b"mine"}
+        try:
+            result = twin.annotation()
+        finally:
+            fastpyro.current_context.annotations = {}
+        assert result.value == b"mine"
+
+
+def test_an_asynchronous_batch(server: str) -> None:
+    with Proxy(server) as proxy:
+        batch = proxy._pyroBatch()
+        batch.add(1, 2)
+        batch.divide(1, 0)
+        batch.add(3, 4)
+        results = batch(asynchronous=True).value
+        assert next(results) == 3
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        batch.add(5, 6)
+        assert batch(**{"async": True}).then(list).value == [11]
+
+
+def test_awaiting_remote_calls(server: str) -> None:
+    async def main() -> list[int]:
+        twin = asyncproxy(Proxy(server))
+        return list(await asyncio.wait_for(asyncio.gather(*(twin.meet() for _ in range(10))), DEADLINE))
+
+    assert sorted(asyncio.run(main())) == list(range(10))
+
+
+def test_a_server_that_is_away() -> None:
+    twin = asyncproxy(Proxy("PYRO:thing@127.0.0.1:1"))
+    with pytest.raises(CommunicationError):
+        _ = twin.method().value
+
+
+def test_a_server_that_dies_during_a_call() -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with Proxy(process.stdout.readline().strip()) as proxy:
+            result = asyncproxy(proxy).wait_for_gate()
+            assert asyncproxy(proxy).add(1, 2).value == 3
+            process.kill()
+            with pytest.raises(CommunicationError):
+                _ = result.value
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_parent_and_forked_child_both_go_on(server: str) -> None:
+    program = f"""
+import os, fastpyro
+twin = fastpyro.asyncproxy(fastpyro.Proxy({server!r}))
+assert [twin.add(number, 1).value for number in range(20)] == list(range(1, 21))
+pid = os.fork()
+right = [twin.add(number, 2).value for number in range(20)] == list(range(2, 22))
+if pid == 0:
+    os._exit(0 if right else 3)
+print(right, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("True 0\n", "")
+
+
+def test_the_program_ends_while_calls_are_under_way(server: str) -> None:
+    program = f"""
+import fastpyro
+twin = fastpyro.asyncproxy(fastpyro.Proxy({server!r}))
+results = [twin.wait_for_gate() for _ in range(20)]
+assert twin.add(1, 2).value == 3
+print("end")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("end\n", "", 0)
