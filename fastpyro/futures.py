@@ -60,6 +60,7 @@ class _BackgroundCall:
         try:
             self.result.set_value(value)
         finally:
+            current_context.end()
             del self, value  # an exception's traceback holds this frame, which must not hold the exception
 
 
