@@ -16,7 +16,6 @@ and in another process ``fastpyro.Proxy("PYRO:obj_…@localhost:…").hello("wor
 
 from __future__ import annotations
 
-import logging as _logging
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -85,8 +84,6 @@ __all__ = [
     "unregister_class_to_dict",
     "unregister_dict_to_class",
 ]
-
-_logging.getLogger("fastpyro").addHandler(_logging.NullHandler())
 
 # A client need not import the server, nor the other way round: these names are imported when they are first used.
 _LATER = {

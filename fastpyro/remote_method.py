@@ -48,9 +48,10 @@ class RemoteMethod:
     def __repr__(self) -> str:
         return f"<remote method {self.__name__} of {self._proxy._pyroUri}>"
 
-    @property
-    def __qualname__(self) -> str:
-        return self.__name__
+    def __getattr__(self, name: str) -> str:
+        if name == "__qualname__":  # a class body cannot define it as a property
+            return self.__name__
+        raise AttributeError(f"a remote method has no attribute {name!r}")
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]

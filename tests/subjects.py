@@ -1,0 +1,262 @@
+"""The objects that the tests of proxy, daemon and servers call, and a daemon process that serves them.
+
+``python subjects.py [--servertype thread|multiplex] [--unixsocket PATH] [--port N] [--set ITEM=VALUE]…`` prints
+"location = …" and serves until it is stopped, or until somebody calls ``Controls.shutdown``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import threading
+import time
+from typing import Any
+
+import fastpyro
+
+
+class StockError(Exception):
+    """Has a constructor of its own, which a copy must not need."""
+
+    def __init__(self, item: str, *, missing: int) -> None:
+        super().__init__(f"{missing} {item} missing")
+        self.item = item
+        self.missing = missing
+
+
+@fastpyro.expose
+class Calculator:
+    """Plain methods."""
+
+    limit = 5
+
+    def __init__(self) -> None:
+        self._level = 1
+        self.notes: list[Any] = []
+        self.started = threading.Event()
+        self.resume = threading.Event()
+
+    def add(self, left: int, right: int = 10) -> int:
+        """Return the sum of two numbers."""
+        return left + right
+
+    def echo(self, *args: Any, **kwargs: Any) -> Any:
+        return args, kwargs
+
+    def divide(self, left: float, right: float) -> float:
+        return left / right
+
+    def stock(self, item: str, missing: int) -> None:
+        raise StockError(item, missing=missing)
+
+    def exit(self) -> None:
+        raise SystemExit("not for the server")
+
+    def unserializable(self) -> Any:
+        return threading.Lock()
+
+    def communication_failure(self) -> None:
+        raise fastpyro.errors.CommunicationError("the server's own peer is away")
+
+    def sleep(self, seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    def wait_for_resume(self, seconds: float) -> bool:
+        self.started.set()
+        return self.resume.wait(seconds)
+
+    def wait_until_started(self, seconds: float) -> bool:
+        return self.started.wait(seconds)
+
+    def let_resume(self) -> None:
+        self.resume.set()
+
+    @fastpyro.oneway
+    def note(self, value: Any) -> None:
+        self.notes.append(value)
+
+    @fastpyro.oneway
+    def note_when_resumed(self, value: Any) -> None:
+        self.started.set()
+        self.resume.wait(10)
+        self.notes.append(value)
+
+    def note_blocking(self, value: Any) -> int:
+        self.notes.append(value)
+        return len(self.notes)
+
+    def all_notes(self) -> list[Any]:
+        return list(self.notes)
+
+    def numbers(self, count: int) -> Any:
+        """Return a stream of numbers."""
+        for number in range(count):
+            yield number
+
+    def failing_numbers(self) -> Any:
+        yield 1
+        raise ValueError("no second number")
+
+    def thread_name(self) -> str:
+        return threading.current_thread().name
+
+    def thread_count(self) -> int:
+        return threading.active_count()
+
+    def _private(self) -> str:
+        return "secret"
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> int:
+        return [10, 20, 30][index]
+
+    @property
+    def level(self) -> int:
+        return self._level
+
+    @level.setter
+    def level(self, value: int) -> None:
+        self._level = value
+
+    @property
+    def read_only(self) -> str:
+        return "fixed"
+
+    def context(self) -> dict[str, Any]:
+        context = fastpyro.current_context
+        context.response_annotations = {"RESP": b"from server"}
+        correlation_id = context.correlation_id
+        return {
+            "annotations": {key: bytes(value) for key, value in context.annotations.items()},
+            "correlation_id": str(correlation_id) if correlation_id else None,
+            "client": str(context.client_sock_addr),
+        }
+
+    def call_back(self, callback: Any, *args: Any) -> Any:
+        return callback.called(*args)
+
+    def make_child(self) -> Any:
+        child = Child()
+        self._pyroDaemon.register(child)  # type: ignore[attr-defined]
+        return child
+
+
+class Half:
+    """Exposes one method of two."""
+
+    @fastpyro.expose
+    def shown(self) -> str:
+        return "shown"
+
+    def hidden(self) -> str:
+        return "hidden"
+
+    @property
+    def hidden_attribute(self) -> str:
+        return "hidden"
+
+
+@fastpyro.expose
+class Child:
+    def name(self) -> str:
+        return "child"
+
+
+class Counting:
+    """Counts its instances' calls; falsy on purpose while it has none."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __len__(self) -> int:
+        return 0
+
+    @fastpyro.expose
+    def count(self) -> int:
+        self.calls += 1
+        return self.calls
+
+
+@fastpyro.behavior(instance_mode="session")
+class SessionCounting(Counting):
+    pass
+
+
+@fastpyro.behavior(instance_mode="single")
+class SingleCounting(Counting):
+    pass
+
+
+@fastpyro.behavior(instance_mode="percall")
+class PercallCounting(Counting):
+    pass
+
+
+class Controls:
+    """What a test needs of the server process itself."""
+
+    def __init__(self, daemon: fastpyro.Daemon) -> None:
+        self.daemon = daemon
+
+    @fastpyro.expose
+    def shutdown(self) -> str:
+        self.daemon.shutdown()
+        return "shutting down"
+
+    @fastpyro.expose
+    def die(self) -> None:
+        os._exit(1)
+
+    @fastpyro.expose
+    def connections(self) -> int:
+        return len(self.daemon.transportServer.connections)
+
+    @fastpyro.expose
+    def descriptors(self) -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+
+class WatchedDaemon(fastpyro.Daemon):
+    """Refuses clients whose handshake is "refuse me"; counts the ones that went."""
+
+    gone = 0
+
+    def validateHandshake(self, conn: Any, data: Any) -> Any:
+        if data == "refuse me":
+            raise ValueError("you asked for it")
+        return {"you said": data}
+
+    def clientDisconnect(self, conn: Any) -> None:
+        type(self).gone += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--servertype", default="thread")
+    parser.add_argument("--unixsocket")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[])
+    options = parser.parse_args()
+    fastpyro.config.SERVERTYPE = options.servertype
+    for setting in options.set:
+        name, _, value = setting.partition("=")
+        setattr(fastpyro.config, name, ast.literal_eval(value))
+    with WatchedDaemon(host="127.0.0.1", port=options.port, unixsocket=options.unixsocket) as daemon:
+        daemon.register(Calculator(), "calculator")
+        daemon.register(Calculator, "calculator.class")
+        daemon.register(Half(), "half")
+        daemon.register(SessionCounting, "session")
+        daemon.register(SingleCounting, "single")
+        daemon.register(PercallCounting, "percall")
+        daemon.register(Controls(daemon), "controls")
+        print(f"location = {daemon.locationStr}", flush=True)
+        daemon.requestLoop()
+    print("stopped", flush=True)
+
+
+if __name__ == "__main__":
+    main()
