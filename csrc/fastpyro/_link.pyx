@@ -151,11 +151,9 @@ cdef class Link:
         cdef Message message
         self.enter()
         try:
-            message = self.next_buffered()
-            if message is not None:
-                return message
             try:
-                if self.receive_some(0, False) > 0:
+                message = self.next_buffered()
+                if message is None and self.receive_some(0, False) > 0:
                     message = self.next_buffered()
             except BaseException:
                 self.broken = True
@@ -210,7 +208,7 @@ cdef class Link:
         cdef Header header
         cdef Py_buffer view
         cdef uint8_t small[SMALL_MESSAGE]
-        cdef bytes extra = pack_annotations(annotations) if annotations else None
+        cdef bytes extra = pack_annotations(dict(annotations)) if annotations else None
         cdef Py_ssize_t extra_size = 0 if extra is None else PyBytes_GET_SIZE(extra)
         cdef Py_ssize_t head_size = HEADER_SIZE + extra_size
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
@@ -346,6 +344,8 @@ cdef class Link:
             elif errno == EAGAIN:
                 if not wait:
                     return 0
+                if deadline == 0:  # somebody made the socket non-blocking: wait here instead of spinning
+                    self.wait_ready(POLLIN, 0)
             else:
                 raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
         if direct:
@@ -363,8 +363,8 @@ cdef class Link:
             milliseconds = LONGEST_POLL
             if deadline != 0:
                 left = (deadline - now()) * 1000
-                if left <= 0:
-                    left = 0
+                if left <= 0:  # even when bytes are there: a peer that drips them must not stretch the deadline
+                    return 0
                 if left < LONGEST_POLL:
                     milliseconds = <int> left + (1 if left > <int> left else 0)
             ready.fd = self.fd
@@ -378,5 +378,3 @@ cdef class Link:
                 if errno != EINTR:
                     raise ConnectionClosedError(f"connection lost: {strerror(errno).decode()}")
                 PyErr_CheckSignals()
-            if deadline != 0 and now() >= deadline:
-                return 0

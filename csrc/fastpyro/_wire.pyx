@@ -39,6 +39,7 @@ cdef enum:
     MAGIC = 0x4DC5
     FLAG_CORRELATION = 64
     FIRST_ROOM = 1 << 20  # bytes taken at first for a body; four times more whenever they are full
+    MOST_ANNOTATIONS = 65536  # in one message: a chunk of 8 bytes becomes objects of about 200
 
 cdef enum:
     STAGE_HEADER = 0
@@ -159,6 +160,8 @@ cdef bytes pack_annotations(dict annotations):
     """Lay out annotations; keys are 4 ASCII characters, values bytes-like."""
     cdef list parts = []
     cdef uint8_t size[4]
+    if len(annotations) > MOST_ANNOTATIONS:
+        raise LocalProtocolError(f"a message carries {MOST_ANNOTATIONS:,} annotations at the most, not {len(annotations):,}")
     for key, value in annotations.items():
         if not (isinstance(key, str) and len(key) == 4 and key.isascii()):
             raise LocalProtocolError(f"an annotation key is 4 ASCII characters, not {key!r}")
@@ -189,6 +192,8 @@ cdef dict unpack_annotations(bytes data):
         key = data[at:at + 4].decode("ascii")
         if PyDict_Contains(annotations, key):
             raise RemoteProtocolError(f"annotation {key} is there twice")
+        if len(annotations) == MOST_ANNOTATIONS:
+            raise RemoteProtocolError(f"a message carries {MOST_ANNOTATIONS:,} annotations at the most; there are more")
         annotations[key] = data[at + 8:at + 8 + length]
         at += 8 + length
     return annotations
@@ -230,14 +235,22 @@ def pack_message(
     Raises LocalProtocolError for fields out of range, MessageTooLargeError beyond 4 GiB.
     """
     cdef Header header
-    cdef uint8_t head[HEADER_SIZE]
-    cdef bytes annotations_bytes = pack_annotations(dict(annotations)) if annotations else b""
-    payload = bytes(payload)
-    fill_header(
-        &header, kind, flags, seq, serializer_id, len(payload), len(annotations_bytes), correlation_id, FORMAT_LIMIT
-    )
-    write_header(head, &header)
-    return PyBytes_FromStringAndSize(<char *> head, HEADER_SIZE) + annotations_bytes + payload
+    cdef Py_buffer view
+    cdef bytes extra = pack_annotations(dict(annotations)) if annotations else b""
+    cdef bytes result
+    cdef uint8_t *out
+    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+    try:
+        fill_header(&header, kind, flags, seq, serializer_id, view.len, len(extra), correlation_id, FORMAT_LIMIT)
+        result = PyBytes_FromStringAndSize(NULL, HEADER_SIZE + len(extra) + view.len)
+        out = <uint8_t *> PyBytes_AS_STRING(result)
+        write_header(out, &header)
+        memcpy(out + HEADER_SIZE, PyBytes_AS_STRING(extra), len(extra))
+        if view.len:
+            memcpy(out + HEADER_SIZE + len(extra), view.buf, view.len)
+        return result
+    finally:
+        PyBuffer_Release(&view)
 
 
 @cython.final
@@ -361,8 +374,10 @@ cdef class Decoder:
         try:
             if self.error is None:
                 self.consume(<const uint8_t *> view.buf, view.len)
-        except (RemoteProtocolError, MessageTooLargeError) as error:
+        except Exception as error:
             self.error = error
+            if not isinstance(error, (RemoteProtocolError, MessageTooLargeError)):
+                raise  # out of memory; the assembler may have lost its body, so this decoder is dead as well
         finally:
             PyBuffer_Release(&view)
 
@@ -389,8 +404,18 @@ cdef class Decoder:
         if self.messages:
             return self.messages.popleft()
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(None)  # or it would grow with each call
         return None
+
+    @property
+    def has_message(self):
+        """Whether `next_message` has something to say, a message or an error, without more bytes."""
+        return bool(self.messages) or self.error is not None
+
+    @property
+    def receiving(self):
+        """Whether a message has begun to arrive but is not complete."""
+        return not self.assembler.idle()
 
     @property
     def idle(self):

@@ -1,0 +1,236 @@
+"""Many calls, or many results, in one payload. Sans-I/O.
+
+A batch of calls is the call form of `_codec` whose method is "<batch>" and whose arguments are one element for each
+call: an array of name, array of args, and map of kwargs or nil. Its results are an array; where a call failed, the
+array's last element is an extension of code 13 that holds the exception.
+
+Rule 1: calls are encoded when they are added; one that cannot be encoded leaves the batch as it was.
+Rule 2: an array's head has 32 bits here, so that it can be filled in when the count is known.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.dict cimport PyDict_Size
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from fastpyro._byteorder cimport load32, store32
+from fastpyro._codec cimport EXT_FAILED, Codec, Reader, Writer, need
+
+from fastpyro.errors import SerializeError
+
+cdef enum:
+    HEAD = 5  # an array's code and its 32-bit count
+
+
+cdef int write_array_head(uint8_t *at, Py_ssize_t count) except -1:
+    if count > 0xFFFFFFFF:
+        raise SerializeError(f"a batch of {count:,} calls exceeds the format's 4,294,967,295")
+    at[0] = 0xdd
+    store32(at + 1, <uint32_t> count)
+    return 0
+
+
+@cython.final
+cdef class BatchWriter:
+    """Calls that wait to be sent, encoded already.
+
+    Arguments: ``codec``, a ``Codec``. Not to be used by two threads at once.
+    """
+
+    cdef Codec codec
+    cdef Writer calls
+    cdef Py_ssize_t count
+
+    def __init__(self, Codec codec not None):
+        self.codec = codec
+        self.clear()
+
+    def __len__(self):
+        return self.count
+
+    def add(self, str method not None, tuple args not None, dict kwargs=None):
+        """Queue a call. Raises SerializeError when an argument cannot be encoded; the batch is unchanged then."""
+        cdef Writer out = self.calls
+        cdef Py_ssize_t before = out.size
+        try:
+            out.reserve(1)
+            out.data[out.size] = 0x93
+            out.size += 1
+            self.codec.write_text(out, method)
+            self.codec.write_items(out, args, 0, 2)
+            if kwargs is not None and PyDict_Size(kwargs):
+                self.codec.write_dict(out, kwargs, 2)
+            else:
+                out.reserve(1)
+                out.data[out.size] = 0xc0
+                out.size += 1
+        except BaseException:
+            out.size = before
+            raise
+        self.count += 1
+
+    def payload(self, str object_id not None):
+        """Return the payload of a request that performs the queued calls on an object."""
+        cdef Writer out = Writer.__new__(Writer)
+        out.reserve(1)
+        out.data[out.size] = 0x94
+        out.size += 1
+        self.codec.write_text(out, object_id)
+        self.codec.write_text(out, "<batch>")
+        out.reserve(HEAD + self.calls.size + 1)
+        write_array_head(out.data + out.size, self.count)
+        out.size += HEAD
+        memcpy(out.data + out.size, self.calls.data, self.calls.size)
+        out.size += self.calls.size
+        out.data[out.size] = 0xc0
+        out.size += 1
+        return out.to_bytes()
+
+    def clear(self):
+        """Forget the queued calls."""
+        self.calls = Writer.__new__(Writer)
+        self.count = 0
+
+    def copy(self):
+        """Return an independent batch with the same calls queued."""
+        cdef BatchWriter copied = BatchWriter(self.codec)
+        copied.calls.reserve(self.calls.size)
+        memcpy(copied.calls.data, self.calls.data, self.calls.size)
+        copied.calls.size = self.calls.size
+        copied.count = self.count
+        return copied
+
+
+@cython.final
+cdef class ResultWriter:
+    """The results of a batch, in the making. Arguments: ``codec``, a ``Codec``."""
+
+    cdef Codec codec
+    cdef Writer results
+    cdef Py_ssize_t count
+
+    def __init__(self, Codec codec not None):
+        self.codec = codec
+        self.results = Writer.__new__(Writer)
+        self.results.size = HEAD
+        self.count = 0
+
+    def __len__(self):
+        return self.count
+
+    def add(self, value):
+        """Append a result. Raises SerializeError when it cannot be encoded; the results are unchanged then."""
+        cdef Py_ssize_t before = self.results.size
+        try:
+            self.codec.write(self.results, value, 1)
+        except BaseException:
+            self.results.size = before
+            raise
+        self.count += 1
+
+    def add_error(self, error):
+        """Append the exception that ended the batch. Raises SerializeError when it cannot be encoded."""
+        cdef Py_ssize_t before = self.results.size
+        try:
+            start = self.codec.begin_extension(self.results, EXT_FAILED)
+            self.codec.write(self.results, error, 2)
+            self.codec.end_extension(self.results, start)
+        except BaseException:
+            self.results.size = before
+            raise
+        self.count += 1
+
+    def payload(self):
+        """Return the payload of the reply."""
+        write_array_head(self.results.data, self.count)
+        return self.results.to_bytes()
+
+
+def decode_batch(Codec codec not None, data):
+    """Return ``(object id, [(method, args tuple, kwargs dict or None), …])`` of a batch. Raises SerializeError."""
+    cdef Py_buffer view
+    cdef Reader reader
+    cdef Py_ssize_t count
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        codec.begin(&reader, <const uint8_t *> view.buf, view.len)
+        if codec.read_count(&reader, 0x90, 0xdc) != 4:
+            raise SerializeError("invalid data: a batch is an array of 4 elements")
+        object_id = codec.read_key(&reader, 1)
+        if type(object_id) is not str or codec.read_key(&reader, 1) != "<batch>":
+            raise SerializeError("invalid data: a batch has an object id and the method '<batch>'")
+        count = codec.read_count(&reader, 0x90, 0xdc)
+        codec.take_elements(&reader, count)
+        calls = [read_call(codec, &reader) for _ in range(count)]
+        if codec.read(&reader, 1) is not None:
+            raise SerializeError("invalid data: a batch has no keyword arguments of its own")
+        codec.finish(&reader)
+        return object_id, calls
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef tuple read_call(Codec codec, Reader *reader):
+    if codec.read_count(reader, 0x90, 0xdc) != 3:
+        raise SerializeError("invalid data: a call in a batch is an array of 3 elements")
+    method = codec.read_key(reader, 2)
+    if type(method) is not str:
+        raise SerializeError("invalid data: the method of a call is a str")
+    args = codec.read_tuple(reader, codec.read_count(reader, 0x90, 0xdc), 2)
+    kwargs = codec.read(reader, 2)
+    if kwargs is not None:
+        if type(kwargs) is not dict:
+            raise SerializeError("invalid data: the keyword arguments of a call are a map or nil")
+        for name in kwargs:
+            if type(name) is not str:
+                raise SerializeError("invalid data: the names of keyword arguments are str")
+    return method, args, kwargs
+
+
+def decode_results(Codec codec not None, data):
+    """Return ``(list of results, exception that ended the batch or None)``. Raises SerializeError."""
+    cdef Py_buffer view
+    cdef Reader reader
+    cdef Py_ssize_t count, index
+    cdef list values = []
+    error = None
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        codec.begin(&reader, <const uint8_t *> view.buf, view.len)
+        count = codec.read_count(&reader, 0x90, 0xdc)
+        codec.take_elements(&reader, count)
+        for index in range(count):
+            if index == count - 1 and is_failure(&reader):
+                error = read_failure(codec, &reader)
+            else:
+                values.append(codec.read(&reader, 1))
+        codec.finish(&reader)
+        return values, error
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef bint is_failure(const Reader *reader) except -1:
+    # An extension's code stands behind the size: 1 byte of it for 0xc7, 4 bytes for 0xc9.
+    if reader.end - reader.at < 6:
+        return False
+    if reader.at[0] == 0xc7:
+        return reader.at[2] == EXT_FAILED
+    return reader.at[0] == 0xc9 and reader.at[5] == EXT_FAILED
+
+
+cdef object read_failure(Codec codec, Reader *reader):
+    # Precondition: is_failure() has said so, and with it that 6 bytes are there.
+    cdef bint short = reader.at[0] == 0xc7
+    cdef Py_ssize_t size = reader.at[1] if short else load32(reader.at + 1)
+    cdef const uint8_t *end
+    reader.at += 3 if short else 6
+    need(reader, size)
+    end = reader.at + size
+    error = codec.read(reader, 2)
+    if reader.at != end:
+        raise SerializeError("invalid data: the error that ended a batch is not as long as it claims")
+    if not isinstance(error, BaseException):
+        raise SerializeError(f"invalid data: a batch ended with a {type(error).__name__}, not with an exception")
+    return error

@@ -1,0 +1,21 @@
+from collections.abc import Callable
+from typing import Any, final
+
+from typing_extensions import Buffer
+
+@final
+class Writer: ...
+
+@final
+class Codec:
+    def __init__(
+        self,
+        to_state: Callable[[Any], tuple[str | None, Any]],
+        from_state: Callable[[str, Any], Any],
+    ) -> None: ...
+    def encode(self, value: Any) -> bytes: ...
+    def decode(self, data: Buffer) -> Any: ...
+    def encode_call(
+        self, object_id: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> bytes: ...
+    def decode_call(self, data: Buffer) -> tuple[str, str, tuple[Any, ...], dict[str, Any]]: ...
