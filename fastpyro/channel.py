@@ -6,10 +6,12 @@ the POSIX calls; `config.PORTABLE`). Neither knows what a call is.
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from fastpyro._link import Link
 from fastpyro._wire import Decoder, Message, pack_message
@@ -19,6 +21,10 @@ from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTo
 __all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
 
 RECEIVE_SIZE = 65536
+LONGEST_TIMEOUT = 20 * 24 * 3600.0
+"""Seconds; Python's sockets count milliseconds in 32 bits, and a longer time is cut to this."""
+
+_TLS_WOULD_BLOCK = frozenset({"SSLWantReadError", "SSLWantWriteError"})
 
 
 class Channel(Protocol):
@@ -79,8 +85,8 @@ class PortableChannel:
         self.sock = sock
         self._decoder = Decoder(max_message_size)
         self._limit = max_message_size
-        self._messages: list[Message] = []
-        self._busy = self._closing = self._broken = False
+        self._user = threading.Lock()
+        self._closing = self._broken = False
 
     @property
     def closed(self) -> bool:
@@ -88,11 +94,11 @@ class PortableChannel:
 
     @property
     def has_buffered(self) -> bool:
-        return bool(self._messages)
+        return self._decoder.has_message
 
     @property
     def receiving(self) -> bool:
-        return not self._decoder.idle
+        return self._decoder.receiving
 
     def fileno(self) -> int:
         return -1 if self._closing else self.sock.fileno()
@@ -112,17 +118,19 @@ class PortableChannel:
         correlation_id: bytes | None = None,
         timeout: float | None = None,
     ) -> None:
+        deadline = _deadline_of(timeout)
         self._enter()
         try:
             data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
-            self._send_bytes(data, _deadline_of(timeout))
+            self._send_bytes(data, deadline)
         finally:
             self._leave()
 
     def receive(self, timeout: float | None = None) -> Message:
+        deadline = _deadline_of(timeout)
         self._enter()
         try:
-            return self._receive_message(_deadline_of(timeout))
+            return self._receive_message(deadline)
         finally:
             self._leave()
 
@@ -149,17 +157,19 @@ class PortableChannel:
     def receive_available(self) -> Message | None:
         self._enter()
         try:
-            if not self._messages:
-                self.sock.setblocking(False)
-                try:
-                    self._receive_some()
-                except (BlockingIOError, InterruptedError):
-                    return None
-                except OSError as error:
-                    if _would_block(error):
-                        return None
-                    raise self._broken_by(error, "receiving") from error
-            return self._messages.pop(0) if self._messages else None
+            message = self._decoder.next_message()
+            if message is not None:
+                return message
+            self.sock.setblocking(False)
+            self._receive_some()
+            return self._decoder.next_message()
+        except OSError as error:
+            if _would_block(error):
+                return None
+            self._broken_by(error, "receiving")
+        except BaseException:
+            self._broken = True
+            raise
         finally:
             self._leave()
 
@@ -167,11 +177,11 @@ class PortableChannel:
         if self._closing:
             return
         self._closing = True
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # not connected any more
-        if not self._busy:
+        with contextlib.suppress(OSError):  # not connected any more
+            # Not SSLSocket.shutdown: that drops TLS first, and a sender in another thread would go on in plain text.
+            shutdown = socket.socket.shutdown if isinstance(self.sock, socket.socket) else type(self.sock).shutdown
+            shutdown(self.sock, socket.SHUT_RDWR)
+        if not self._user.locked():
             self.sock.close()
 
     def abandon(self) -> None:
@@ -194,49 +204,46 @@ class PortableChannel:
                 self.sock.settimeout(_time_left(deadline, "sending"))
                 view = view[self.sock.send(view) :]
         except OSError as error:
-            raise self._broken_by(error, "sending") from error
+            self._broken_by(error, "sending")
         except BaseException:
             self._broken = True
             raise
 
     def _receive_message(self, deadline: float) -> Message:
         try:
-            while not self._messages:
+            while (message := self._decoder.next_message()) is None:
                 self.sock.settimeout(_time_left(deadline, "receiving"))
                 self._receive_some()
         except OSError as error:
-            raise self._broken_by(error, "receiving") from error
+            self._broken_by(error, "receiving")
         except BaseException:
             self._broken = True
             raise
-        return self._messages.pop(0)
+        return message
 
     def _receive_some(self) -> None:
         data = self.sock.recv(RECEIVE_SIZE)
         if not data:
-            where = "" if self._decoder.idle else " in the middle of a message"
+            where = " in the middle of a message" if self._decoder.receiving else ""
             raise ConnectionClosedError(f"receiving: the peer closed the connection{where}")
         self._decoder.feed(data)
-        while (message := self._decoder.next_message()) is not None:
-            self._messages.append(message)
 
-    def _broken_by(self, error: OSError, doing: str) -> Exception:
+    def _broken_by(self, error: OSError, doing: str) -> NoReturn:
         self._broken = True
         if isinstance(error, ConnectionClosedError | TimeoutError):
-            return error
+            raise error
         if isinstance(error, socket.timeout):
-            return TimeoutError(f"{doing}: timeout")
-        return ConnectionClosedError(f"{doing}: connection lost: {error}")
+            raise TimeoutError(f"{doing}: timeout") from error
+        raise ConnectionClosedError(f"{doing}: connection lost: {error}") from error
 
     def _enter(self) -> None:
         if self._closing or self._broken:
             raise ConnectionClosedError("the connection is closed")
-        if self._busy:
+        if not self._user.acquire(blocking=False):
             raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
-        self._busy = True
 
     def _leave(self) -> None:
-        self._busy = False
+        self._user.release()
         if self._closing:
             self.sock.close()
 
@@ -248,8 +255,17 @@ def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:
     return PlainChannel(sock, max_message_size)
 
 
+def _would_block(error: OSError) -> bool:
+    # TLS has its own errors for it, here by name: importing ssl is slow, and some Pythons lack it.
+    return isinstance(error, BlockingIOError | InterruptedError) or type(error).__name__ in _TLS_WOULD_BLOCK
+
+
 def _deadline_of(timeout: float | None) -> float:
-    return time.monotonic() + timeout if timeout else 0.0
+    if timeout is None:
+        return 0.0
+    if not timeout >= 0:
+        raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {timeout!r}")
+    return time.monotonic() + min(timeout, LONGEST_TIMEOUT) if timeout else 0.0
 
 
 def _time_left(deadline: float, doing: str) -> float | None:
@@ -259,7 +275,3 @@ def _time_left(deadline: float, doing: str) -> float | None:
     if left <= 0:
         raise TimeoutError(f"{doing}: timeout")
     return left
-
-
-def _would_block(error: OSError) -> bool:
-    return type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
