@@ -88,7 +88,7 @@ clean:
 copy:
 	@rm -rf "$(COPY)" && mkdir -p "$(COPY)"
 	@tar -cf - --exclude-vcs --exclude=./build --exclude=./dist --exclude=./site --exclude='./.venv*' --exclude='*.so' \
-	    --exclude=__pycache__ --exclude='*.egg-info' --exclude='./.*_cache' --exclude=./.hypothesis . \
+	    --exclude=__pycache__ --exclude='*.egg-info' --exclude='./.*_cache' --exclude=./.hypothesis --exclude=./.benchmarks . \
 	    | tar -xf - -C "$(COPY)"
 
 $(VENV)/.has-environment:
