@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks"}),
     frozenset({"_wire", "_codec"}),
     frozenset({"_link", "_batch"}),
-    frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
+    frozenset({"serializers", "class_registry", "remote_exceptions", "standard_types", "exposure", "callcontext"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"}),
     frozenset({"handshake", "connection"}),
     frozenset({"proxy", "locate", "stream_result", "remote_method"}) | frozenset({"dispatch", "instances", "streams"}),
@@ -57,6 +57,7 @@ SERVER_SIDE = frozenset(
 # Imports inside functions that point up or to the other side, each with its reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("batch", "futures"): "an asynchronous batch runs in the background",
+    ("daemon", "locate"): "serve and serveSimple announce what they serve",
     ("proxy", "batch"): "Pyro's _pyroBatch is a method of the proxy",
     ("proxy", "async_proxy"): "Pyro's _pyroAsync is a method of the proxy",
 }

@@ -40,7 +40,7 @@ def decorators_keep_types(account: Account, bank: Bank) -> None:
 def server(daemon: fastpyro.Daemon) -> None:
     uri = daemon.register(Account)
     assert_type(uri, fastpyro.URI)
-    assert_type(uri.object, str)
+    assert_type(uri.port, int | None)
 
 
 def client(uri: fastpyro.URI) -> None:
