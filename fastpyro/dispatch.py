@@ -29,7 +29,7 @@ from fastpyro.message_kinds import (
     MSG_PING,
     MSG_RESULT,
 )
-from fastpyro.remote_exceptions import exception_reply
+from fastpyro.remote_exceptions import exception_reply, with_traceback
 from fastpyro.tracebacks import format_traceback
 
 if TYPE_CHECKING:
@@ -155,11 +155,18 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message) -> R
     except BaseException as error:
         _report(daemon, connection, method or name, args, kwargs or {}, error)
         if not message.flags & FLAGS_ONEWAY:
-            # What can be encoded alone can be encoded here; an error that cannot is replaced by one that can.
-            results.add_error(serializer.loads(_exception_payload(error)))
+            _add_error(results, error)
     if message.flags & FLAGS_ONEWAY:
         return None
     return Reply(MSG_RESULT, FLAGS_BATCH, serializer.serializer_id, results.payload(), _annotations(daemon))
+
+
+def _add_error(results: ResultWriter, error: BaseException) -> None:
+    lines = format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
+    try:
+        results.add_error(with_traceback(error, lines))
+    except Exception:  # then it is sent as the PyroError that replaces it
+        results.add_error(serializers.native.loads(exception_reply(serializers.native, error, lines)))
 
 
 def _stream_reply(daemon: Daemon, connection: Connection, iterator: Any) -> Reply:

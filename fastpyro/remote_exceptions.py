@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from fastpyro import class_registry, errors
 from fastpyro.errors import PyroError, RemoteError, SerializeError
 
-__all__ = ["exception_reply", "register_exception"]
+__all__ = ["exception_reply", "register_exception", "with_traceback"]
 
 CLASS_NAME = "exception"
 """The class name under which every exception travels; its own class is in the state."""
@@ -71,7 +71,9 @@ def _state_of(error: BaseException) -> tuple[Any, ...]:
         attributes = {key: value for key, value in vars(error).items() if key not in _HIDDEN}
     trace = getattr(error, "_pyroTraceback", None)
     lines = [trace] if isinstance(trace, str) else [str(line) for line in trace or ()]
-    return name, error.args, attributes, lines, [str(note) for note in getattr(error, "__notes__", ())]
+    # An OSError keeps its file names out of args.
+    args = error.__reduce__()[1] if type(error).__module__ == "builtins" and isinstance(error, OSError) else error.args
+    return name, args, attributes, lines, [str(note) for note in getattr(error, "__notes__", ())]
 
 
 def _build(_class_name: str, state: Any) -> BaseException:
