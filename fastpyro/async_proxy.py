@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastpyro.call_threads import DelayedCall, delayed_calls
+from fastpyro.class_registry import register_type_replacement
 from fastpyro.errors import CommunicationError
 from fastpyro.futures import FutureResult, run_in_background
 from fastpyro.stream_result import StreamResult
@@ -242,8 +243,8 @@ class AsyncProxy:
             AttributeError: the remote object has no such attribute or method.
             CommunicationError: the names are not known yet, and the server cannot be asked for them.
         """
-        if name == "_proxy":
-            raise AttributeError(name)  # only when the object is half built
+        if name == "_proxy" or (name.startswith("__") and name.endswith("__")):
+            raise AttributeError(name)  # half built, or asked by Python itself for what this class lacks
         proxy = self._proxy
         value = getattr(proxy, name)
         if name.startswith("_pyro") or name in proxy._pyroAttrs or not callable(value):
@@ -307,6 +308,9 @@ class AsyncProxy:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._proxy)
+
+
+register_type_replacement(AsyncProxy, lambda twin: twin._proxy)
 
 
 def _itself(proxy: Proxy) -> Proxy:

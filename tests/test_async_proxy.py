@@ -311,6 +311,13 @@ def test_what_is_not_a_proxy_is_refused(proxy: FakeProxy) -> None:
         proxy._pyroAsync(later=True)
 
 
+def test_special_names_stay_local(proxy: FakeProxy) -> None:
+    twin = AsyncProxy(proxy)
+    for name in ("__dict__", "__call__", "__array_interface__"):
+        assert not hasattr(twin, name)
+    assert journal_of(proxy).calls == []
+
+
 def test_a_half_built_twin_does_not_recurse() -> None:
     with pytest.raises(AttributeError):
         _ = AsyncProxy.__new__(AsyncProxy).anything
@@ -352,6 +359,9 @@ class Thing:
     def tell(self, what):
         self.told.append(what)
         self.gate.set()
+
+    def kind(self, what):
+        return type(what).__name__
 
     def heard(self):
         return self.told
@@ -456,6 +466,12 @@ def test_a_stream_keeps_its_own_connection(server: str) -> None:
 def test_an_attribute_of_a_remote_object(server: str) -> None:
     with asyncproxy(Proxy(server)) as twin:
         assert twin.colour == "red"
+
+
+def test_a_twin_as_an_argument_arrives_as_a_proxy(server: str) -> None:
+    with asyncproxy(Proxy(server)) as twin:
+        assert twin.kind(twin).value == "Proxy"
+        assert twin._proxy.kind(twin) == "Proxy"
 
 
 def test_annotations_go_along(server: str) -> None:
