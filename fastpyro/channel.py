@@ -124,7 +124,8 @@ class PortableChannel:
             data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
             self._send_bytes(data, deadline)
         finally:
-            self._leave()
+            self._user.release()
+            self._close_if_asked()
 
     def receive(self, timeout: float | None = None) -> Message:
         deadline = _deadline_of(timeout)
@@ -132,7 +133,8 @@ class PortableChannel:
         try:
             return self._receive_message(deadline)
         finally:
-            self._leave()
+            self._user.release()
+            self._close_if_asked()
 
     def exchange(
         self,
@@ -149,10 +151,15 @@ class PortableChannel:
         self._enter()
         try:
             data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
-            self._send_bytes(data, deadline)
-            return self._receive_message(deadline)
+            try:
+                self._send_bytes(data, deadline)
+                return self._receive_message(deadline)
+            except BaseException:  # also a KeyboardInterrupt between the two
+                self._broken = True
+                raise
         finally:
-            self._leave()
+            self._user.release()
+            self._close_if_asked()
 
     def receive_available(self) -> Message | None:
         self._enter()
@@ -171,7 +178,8 @@ class PortableChannel:
             self._broken = True
             raise
         finally:
-            self._leave()
+            self._user.release()
+            self._close_if_asked()
 
     def close(self) -> None:
         if self._closing:
@@ -242,8 +250,7 @@ class PortableChannel:
         if not self._user.acquire(blocking=False):
             raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
 
-    def _leave(self) -> None:
-        self._user.release()
+    def _close_if_asked(self) -> None:
         if self._closing:
             self.sock.close()
 
