@@ -192,7 +192,9 @@ def main() -> None:
                 figures = (sample.median * 1e6, sample.p99 * 1e6, sample.median_cpu * 1e6)
                 print(f"{name:36} {peer.name:9} " + " ".join(f"{figure:8.1f}" for figure in figures))
             ours, theirs = samples
-            print(f"{'':36} {'ratio':9} {theirs.median / ours.median:8.1f} {'':8} {theirs.median_cpu / ours.median_cpu:8.1f}")
+            print(
+                f"{'':36} {'ratio':9} {theirs.median / ours.median:8.1f} {'':8} {theirs.median_cpu / ours.median_cpu:8.1f}"
+            )
 
 
 if __name__ == "__main__":

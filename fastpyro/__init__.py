@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 try:
     from fastpyro import _wire as _wire
 except ImportError as _error:
-    raise ImportError("fastpyro's native modules are not built for this Python: run `make build`, or install a wheel") from _error
+    raise ImportError(
+        "fastpyro's native modules are not built for this Python: run `make build`, or install a wheel"
+    ) from _error
 
 from fastpyro import errors
 from fastpyro._version import __version__

@@ -39,8 +39,6 @@ class CallContext(threading.local):
         self._response_received = False  # came with the reply to a call of ours: not for our own reply
         self._correlation: uuid.UUID | bytes | None = None
 
-    # ---- for users --------------------------------------------------------------------------------------------------
-
     @property
     def client(self) -> Connection | None:
         return self.connection
@@ -130,8 +128,6 @@ class CallContext(threading.local):
             raise PyroError("resources can only be tracked inside a remote call, for the client that makes it")
         return self.connection
 
-    # ---- for the client side ----------------------------------------------------------------------------------------
-
     def request_annotations(self) -> tuple[dict[str, Any] | None, bytes | None]:
         """Return annotations and correlation id to send with a call; None where there are none."""
         if self.message is None and self._annotations is None and self._correlation is None:
@@ -146,8 +142,6 @@ class CallContext(threading.local):
             self._response_received = True
         elif self._response is not None and (self.message is None or self._response_received):
             self._response = None
-
-    # ---- for dispatch -------------------------------------------------------------------------------------------------
 
     def begin(self, connection: Connection, message: Message) -> None:
         """Enter the context of a request."""

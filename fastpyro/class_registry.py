@@ -1,30 +1,37 @@
-"""Which classes may travel, and how: objects to (class name, state), and back.
+"""Which classes may travel, and under which names: objects to (class name, state), and back.
 
 `to_state` and `from_state` are what the native codec calls for every value whose exact type is not built in.
 Rule 1: nothing is imported, and no class is looked up anywhere else, because a message names it.
-Rule 2: an object of a class that the receiver does not know is refused there, with words; it never arrives as
-        something else.
+Rule 2: an object of a class that the receiver does not know is refused there, with words. Only an unregistered subclass of
+        a builtin type arrives as that type.
 Rule 3: replacements (`register_type_replacement`) are looked at first: a registered Pyro object becomes a proxy whatever
         its type is.
+Rule 4: `_lock` is held while tables change. `_writers`, a cache by exact type, is emptied with every change.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable
+from enum import Enum
 from typing import Any, NamedTuple, TypeVar, overload
 
 from fastpyro.errors import SerializeError
+from fastpyro.object_state import full_name, is_plain, state_function, strategy_for
 
 __all__ = [
     "SerializerBase",
     "StateOf",
     "build",
+    "find_converter",
     "from_state",
+    "full_name",
     "register_builtin",
     "register_class",
     "register_class_to_dict",
+    "register_decoder",
     "register_dict_to_class",
+    "register_later",
     "register_type_replacement",
     "to_state",
     "unregister_class_to_dict",
@@ -34,33 +41,36 @@ __all__ = [
 AnyClass = TypeVar("AnyClass", bound=type)
 ToState = Callable[[Any], Any]
 FromState = Callable[[str, Any], Any]
+Writer = Callable[[Any], tuple[str | None, Any]]
+
+MOST_CACHED = 4096
+"""Types whose way is remembered. Programs that make classes as they go must not fill the memory."""
+
+LONGEST_NAME = 200
+"""Characters of a class name."""
+
+NATIVE_TYPES = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, list, tuple, dict, set})
+"""Types that the codec writes by itself, never asking here (and frozenset, date, time, datetime, timedelta)."""
 
 
 class StateOf(NamedTuple):
-    """What a type replacement returns to have this state of that class written instead of an object."""
+    """Written as an object of that class with that state; what a type replacement may return."""
 
     class_name: str
     state: Any
 
 
-_encoders: dict[type, tuple[str, ToState]] = {}
-_decoders: dict[str, FromState] = {}
+_lock = threading.RLock()
+_writers: dict[type, Writer] = {}
+_builders: dict[str, FromState] = {}
+_own_names: set[str] = set()  # names of fastpyro's own, which users cannot take
+_builtins: dict[type, Writer] = {}
+_later: dict[str, Writer] = {}  # by full name of the type, for types whose module is not imported before it is needed
+_registered: dict[type, Writer] = {}
+_classes: dict[str, type] = {}
 _replacements: dict[type, Callable[[Any], Any]] = {}
-_dict_encoders: dict[type, Callable[[Any], dict[str, Any]]] = {}
-_dict_decoders: dict[str, Callable[[str, dict[str, Any]], Any]] = {}
-_late_encoders: dict[str, Callable[[type], tuple[str, ToState] | None]] = {}
-"""Top-level module → finder of an encoder for one of its classes; for types whose module is not imported before use."""
-
-_STATELESS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType)
-_FALLBACKS: tuple[tuple[type, type], ...] = ((dict, dict), (list, list), (tuple, tuple), (set, set), (str, str), (int, int), (float, float), (bytes, bytes))  # fmt: skip
-
-
-def full_name(cls: type) -> str:
-    """Return the name under which a class travels: module and qualified name."""
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-# ---- the codec's two functions ------------------------------------------------------------------------------------------
+_to_dict: dict[type, Callable[[Any], Any]] = {}
+_from_dict: dict[str, Callable[[str, dict[str, Any]], Any]] = {}
 
 
 def to_state(value: Any) -> tuple[str | None, Any]:
@@ -68,136 +78,157 @@ def to_state(value: Any) -> tuple[str | None, Any]:
 
     Raises SerializeError for what cannot travel.
     """
-    kind = type(value)
-    if _replacements:
-        for cls in kind.__mro__:
-            replacement = _replacements.get(cls)
-            if replacement is not None:
-                replaced = replacement(value)
-                if type(replaced) is StateOf:
-                    return replaced
-                if replaced is not value:
-                    return None, replaced
-                break
-    encoder = _encoders.get(kind) or _find_encoder(kind)
-    if encoder is not None:
-        return encoder[0], encoder[1](value)
-    for cls in kind.__mro__:
-        converter = _dict_encoders.get(cls)
-        if converter is not None:
-            return _dict_state(kind, converter(value))
-    return _default_state(value, kind)
-
-
-def _find_encoder(kind: type) -> tuple[str, ToState] | None:
-    finder = _late_encoders.get(kind.__module__.partition(".")[0])
-    if finder is not None:
-        found = finder(kind)
-        if found is not None:
-            _encoders[kind] = found
-            return found
-    for cls in kind.__mro__[1:]:
-        if cls in _encoders and cls in _INHERITED:
-            return _encoders[cls]
-    return None
-
-
-_INHERITED: set[type] = set()
-"""Classes whose encoder serves their subclasses, too."""
-
-
-def _dict_state(kind: type, state: Any) -> tuple[str, Any]:
-    if not isinstance(state, dict):
-        raise SerializeError(f"the converter of {full_name(kind)} returned a {type(state).__name__}, not a dict")
-    return str(state.get("__class__", full_name(kind))), state
-
-
-def _default_state(value: Any, kind: type) -> tuple[str | None, Any]:
-    if _is_enum(value):
-        raise _refusal(kind, "an enum member must arrive as what it is")
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return None, tuple(value)
-    for base, plain in _FALLBACKS:
-        if isinstance(value, base):
-            return None, plain(value)
-    if isinstance(value, range | type({}.keys()) | type({}.values()) | type({}.items())) or _is_deque(kind):
-        return None, list(value)
-    if isinstance(value, _STATELESS) or isinstance(value, Iterator) or not hasattr(value, "__dict__"):
-        raise _refusal(kind, "it has no state that could be sent")
-    if kind.__module__ in _UNSENDABLE_MODULES:
-        raise _refusal(kind, "it means something in this process only")
-    return full_name(kind), {"__class__": full_name(kind), **_own_state(value)}
-
-
-_UNSENDABLE_MODULES = frozenset(
-    {"threading", "_thread", "socket", "ssl", "_io", "io", "subprocess", "asyncio", "multiprocessing", "queue", "select"}
-)
-
-
-def _is_enum(value: Any) -> bool:
-    return any(cls.__module__ == "enum" for cls in type(value).__mro__)
-
-
-def _is_deque(kind: type) -> bool:
-    return kind.__module__ == "collections" and kind.__name__ == "deque"
-
-
-def _refusal(kind: type, reason: str) -> SerializeError:
-    return SerializeError(
-        f"cannot serialize an object of type {full_name(kind)}: {reason}. Send plain values, or register the class on both "
-        f"sides with fastpyro.register_class (or register_class_to_dict and register_dict_to_class)"
-    )
-
-
-def _own_state(value: Any) -> dict[str, Any]:
-    get_state = getattr(type(value), "__getstate__", None)
-    if get_state is not None and get_state is not getattr(object, "__getstate__", None):
-        state = value.__getstate__()
-        if isinstance(state, dict):
-            return state
-    return dict(vars(value))
+    writer = _writers.get(type(value))
+    if writer is None:
+        writer = _find_writer(type(value))
+    return writer(value)
 
 
 def from_state(class_name: str, state: Any) -> Any:
     """Build the object of a class name and its state. Raises SerializeError for a class that is not known here."""
-    decoder = _decoders.get(class_name)
-    if decoder is not None:
-        return decoder(class_name, state)
-    converter = _dict_decoders.get(class_name)
+    converter = _from_dict.get(class_name)
     if converter is not None:
-        if not isinstance(state, dict):
-            raise SerializeError(f"the state of {class_name} is a {type(state).__name__}, its converter takes a dict")
-        return converter(class_name, state)
-    raise SerializeError(
-        f"unsupported serialized class: {class_name[:200]}. Register it in this process with fastpyro.register_class or "
-        "register_dict_to_class (under the name the sender uses, which is __main__.… for a class of a script)"
-    )
+        return converter(class_name, _as_dict(class_name, state))
+    builder = _builders.get(class_name)
+    if builder is None:
+        raise SerializeError(
+            f"unsupported serialized class: {class_name[:LONGEST_NAME]} is not known in this process. Register it on both "
+            "sides with fastpyro.register_class (give name= if it is defined in a script, whose module is called "
+            "__main__), or here with fastpyro.register_dict_to_class"
+        )
+    return builder(class_name, state)
 
 
 build = from_state
 
 
-# ---- registration -------------------------------------------------------------------------------------------------------
+def find_converter(class_name: str) -> Callable[[str, dict[str, Any]], Any] | None:
+    """Return the converter that ``register_dict_to_class`` put under a name, or None."""
+    return _from_dict.get(class_name)
+
+
+def _as_dict(class_name: str, state: Any) -> dict[str, Any]:
+    if type(state) is dict:
+        return {"__class__": class_name, **state}
+    return {"__class__": class_name, "__state__": state}
+
+
+def _find_writer(cls: type) -> Writer:
+    with _lock:
+        writer = _ordinary_writer(cls)
+        for base in reversed(cls.__mro__):
+            replacement = _replacements.get(base)
+            if replacement is not None:
+                writer = _replacing_writer(replacement, writer)
+        if len(_writers) >= MOST_CACHED:
+            _writers.clear()
+        _writers[cls] = writer
+    return writer
+
+
+def _replacing_writer(replacement: Callable[[Any], Any], otherwise: Writer) -> Writer:
+    def write(value: Any) -> tuple[str | None, Any]:
+        replaced = replacement(value)
+        if replaced is value:
+            return otherwise(value)
+        if type(replaced) is StateOf:
+            return replaced
+        return None, replaced
+
+    return write
+
+
+def _ordinary_writer(cls: type) -> Writer:
+    registered = _registered.get(cls)
+    for base in cls.__mro__:
+        converter = _to_dict.get(base)
+        if converter is not None:
+            return _converting_writer(cls, converter)
+        if base is cls and registered is not None:
+            return registered
+        if issubclass(cls, Enum):
+            continue  # an int or str by inheritance, but it must not arrive as that
+        builtin = _builtins.get(base) or _later.get(full_name(base))
+        if builtin is not None:
+            return builtin
+    if is_plain(cls) and not issubclass(cls, Enum):
+        return _plain_writer(cls)
+    return _refusing_writer(cls)
+
+
+def _converting_writer(cls: type, converter: Callable[[Any], Any]) -> Writer:
+    def write(value: Any) -> tuple[str | None, Any]:
+        state = converter(value)
+        if state is value:
+            raise SerializeError(f"the converter of class {full_name(cls)} returned the object itself, expected a dict")
+        return _named(None, state)
+
+    return write
+
+
+def _named(class_name: str | None, state: Any) -> tuple[str | None, Any]:
+    """Take the class name out of a dict that has one."""
+    if isinstance(state, dict) and isinstance(state.get("__class__"), str):
+        class_name = state["__class__"]
+        state = {name: item for name, item in state.items() if name != "__class__"}
+    return class_name, state
+
+
+def _plain_writer(cls: type) -> Writer:
+    take, class_name = state_function(cls), full_name(cls)
+    return lambda value: _named(class_name, take(value))
+
+
+def _refusing_writer(cls: type) -> Writer:
+    if issubclass(cls, type):
+        reason = "classes do not travel, only their objects. Send its name, or register the class with a daemon to call it"
+    elif issubclass(cls, Enum):
+        reason = "register the Enum on both sides with fastpyro.register_class, or send its value"
+    elif hasattr(cls, "__next__"):
+        reason = "an iterator inside a value cannot travel. Return it as the whole result to stream it, or send a list"
+    else:
+        reason = (
+            "it has no state that means anything in another process. Send plain values, register converters with "
+            "register_class_to_dict and register_dict_to_class, or register the object with a daemon and send that"
+        )
+
+    def refuse(value: Any) -> tuple[str | None, Any]:
+        raise SerializeError(f"cannot serialize an object of type {full_name(cls)}: {reason}")
+
+    return refuse
 
 
 def register_builtin(
-    cls: type, class_name: str, to_state: ToState, from_state: FromState, *, inherited: bool = False
+    cls: type, class_name: str | None, to_state: ToState, from_state: FromState | None, *, inherited: bool = True
 ) -> None:
-    """Register a class of fastpyro itself; with ``inherited`` its subclasses travel like it."""
-    _encoders[cls] = (class_name, to_state)
-    _decoders[class_name] = from_state
-    if inherited:
-        _INHERITED.add(cls)
+    """Register a class of fastpyro itself, or one of Python's; its subclasses travel like it unless not ``inherited``.
+
+    Arguments: ``to_state(value) -> state``; ``from_state(class name, state) -> value``. Without ``class_name`` what
+    ``to_state`` returns is sent instead of the object.
+    """
+
+    def write(value: Any) -> tuple[str | None, Any]:
+        return class_name, to_state(value)
+
+    with _lock:
+        (_builtins if inherited else _registered)[cls] = write
+        if class_name is not None and from_state is not None:
+            register_decoder(class_name, from_state)
+        _writers.clear()
 
 
 def register_decoder(class_name: str, from_state: FromState) -> None:
-    """Register how a class name that needs no class of ours is built."""
-    _decoders[class_name] = from_state
+    """Register how objects of a name of fastpyro's own are built: ``from_state(class name, state) -> value``."""
+    with _lock:
+        _own_names.add(class_name)
+        _builders[class_name] = from_state
 
 
-def register_late_encoder(module: str, finder: Callable[[type], tuple[str, ToState] | None]) -> None:
-    """Register who finds the encoder of a class by the top-level module that defines it."""
-    _late_encoders[module] = finder
+def register_later(type_name: str, class_name: str | None, to_state: ToState) -> None:
+    """Register, by module and name, a type whose module may not be imported yet; its subclasses travel like it."""
+    with _lock:
+        _later[type_name] = lambda value: (class_name, to_state(value))
+        _writers.clear()
 
 
 @overload
@@ -207,97 +238,103 @@ def register_class(cls: None = None, name: str | None = None) -> Callable[[AnyCl
 def register_class(cls: Any = None, name: str | None = None) -> Any:
     """Let the objects of a class travel, and arrive as they left. Both sides register it, under one name.
 
-    Arguments: ``cls``, a dataclass, attrs class, namedtuple, Enum, or any class whose state is in its attributes (or in
-    its ``__getstate__``/``__setstate__``); ``name``, the name on the wire (None: module and class name; give one when
-    the class is defined in a script, where its module is ``__main__``). Usable as a decorator. Returns the class.
-    ``__init__`` is not called when an object arrives.
+    Arguments: ``cls``, a dataclass, attrs class, namedtuple, Enum, msgspec.Struct, exception, subclass of a builtin type,
+    or any class whose state is in its attributes (or in its ``__getstate__``/``__setstate__``); ``name``, the name on the
+    wire (None: module and qualified name). Usable as a decorator, with and without arguments. Returns the class.
+
+    Give a name when the class is known by different ones: a class of a script is ``__main__.Point`` there and
+    ``script.Point`` to whoever imports it. Subclasses are registered for themselves. ``__init__`` is not called when an
+    object arrives. A class that is registered under several names is sent under the last and accepted under all.
+    Raises TypeError for what is no class, ValueError for one whose state is out of reach, or a name that is taken.
     """
     if cls is None:
         return lambda decorated: register_class(decorated, name)
     if not isinstance(cls, type):
         raise TypeError(f"register_class expects a class, not {cls!r}")
+    if issubclass(cls, BaseException):
+        from fastpyro.remote_exceptions import register_exception
+
+        return register_exception(cls, name)
+    check_replaceable(cls)
     class_name = name or full_name(cls)
-    get, make = _converters(cls)
-    _encoders[cls] = (class_name, get)
-    _decoders[class_name] = make
+    strategy = strategy_for(cls)
+    with _lock:
+        check_name(class_name, cls, _classes.get(class_name), _own_names)
+        _classes[class_name] = cls
+        _registered[cls] = lambda value: (class_name, strategy.take(value))
+        _builders[class_name] = lambda _, state: strategy.build(state)
+        _writers.clear()
     return cls
 
 
-def _converters(cls: type) -> tuple[ToState, FromState]:
-    if any(base.__module__ == "enum" for base in cls.__mro__):
-        return (lambda member: member.value), (lambda _, value: cls(value))
-    if issubclass(cls, tuple):
-        return tuple, lambda _, state: tuple.__new__(cls, _checked(state, tuple, cls))
-    if hasattr(cls, "__setstate__"):
-        return (lambda value: value.__getstate__()), lambda _, state: _restored(cls, state)
-    return _attributes, lambda _, state: _filled(cls, _checked(state, dict, cls))
+def check_name(class_name: Any, cls: type, holder: type | None, own_names: Any) -> None:
+    """Raise ValueError for a name that cannot be given to a class. A class that was defined anew takes its name over."""
+    if not isinstance(class_name, str) or not 0 < len(class_name) <= LONGEST_NAME:
+        raise ValueError(f"the name of a class is a str of 1 to {LONGEST_NAME} characters, not {class_name!r}")
+    if class_name in own_names:
+        raise ValueError(f"{class_name!r} is a name of fastpyro's own")
+    if holder is not None and full_name(holder) != full_name(cls):
+        raise ValueError(f"{class_name!r} is the name of {full_name(holder)} already; give {full_name(cls)} another")
 
 
-def _checked(state: Any, kind: type, cls: type) -> Any:
-    if type(state) is not kind:
-        raise SerializeError(f"the state of {full_name(cls)} is a {type(state).__name__}, expected a {kind.__name__}")
-    return state
+def check_replaceable(cls: Any) -> None:
+    """Raise ValueError for what is no class, or is one whose objects are never looked up here."""
+    if not isinstance(cls, type) or cls is type or cls is object:
+        raise ValueError(f"expected a class whose objects travel, not {cls!r}")
+    native = cls in NATIVE_TYPES or (cls.__module__ == "datetime" and cls.__name__ in _NATIVE_TIMES) or cls is frozenset
+    if native:
+        raise ValueError(f"{cls.__qualname__} is written as it is and cannot be replaced; a subclass of it can")
 
 
-def _restored(cls: type, state: Any) -> Any:
-    value = cls.__new__(cls)
-    value.__setstate__(state)
-    return value
+_NATIVE_TIMES = frozenset({"date", "time", "datetime", "timedelta"})
 
 
-def _attributes(value: Any) -> dict[str, Any]:
-    attributes = dict(getattr(value, "__dict__", {}))
-    for cls in type(value).__mro__:
-        slots = vars(cls).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                attributes[name] = getattr(value, name)
-    return attributes
+def register_class_to_dict(clazz: type, converter: Callable[[Any], Any], serpent_too: bool = True) -> None:
+    """Register how objects of a class, and of its subclasses, become a dict.
 
-
-def _filled(cls: type, attributes: Mapping[str, Any]) -> Any:
-    value = cls.__new__(cls)
-    for name, item in attributes.items():
-        if not isinstance(name, str) or (name.startswith("__") and name.endswith("__")):
-            raise SerializeError(f"the state of {full_name(cls)} sets the attribute {name!r}, which is refused")
-        object.__setattr__(value, name, item)  # frozen dataclasses refuse the ordinary way
-    return value
-
-
-def register_class_to_dict(
-    clazz: type, converter: Callable[[Any], dict[str, Any]], serpent_too: bool = True
-) -> None:
-    """Register how objects of a class become a dict, whose "__class__" names the class for the receiver."""
-    if not isinstance(clazz, type):
-        raise TypeError(f"register_class_to_dict expects a class, not {clazz!r}")
-    _dict_encoders[clazz] = converter
+    Arguments: ``converter(object) -> dict``; the dict's "__class__" names the class for the receiver, and without it a plain
+    dict arrives. ``serpent_too`` is there for Pyro's sake. Raises ValueError for what is no class, or a builtin type.
+    """
+    check_replaceable(clazz)
+    with _lock:
+        _to_dict[clazz] = converter
+        _writers.clear()
 
 
 def unregister_class_to_dict(clazz: type) -> None:
     """Undo ``register_class_to_dict``; a class that is not registered is no error."""
-    _dict_encoders.pop(clazz, None)
+    with _lock:
+        _to_dict.pop(clazz, None)
+        _writers.clear()
 
 
 def register_dict_to_class(classname: str, converter: Callable[[str, dict[str, Any]], Any]) -> None:
-    """Register how a dict of that class name becomes an object: ``converter(class name, dict)``."""
-    if not isinstance(classname, str):
-        raise TypeError(f"register_dict_to_class expects a class name, not {classname!r}")
-    _dict_decoders[classname] = converter
+    """Register how objects of a class name are built: ``converter(class name, dict) -> object``.
+
+    The dict has the object's attributes and "__class__"; a state that is no dict is in "__state__".
+    Raises ValueError for what cannot be a class name.
+    """
+    check_name(classname, object, None, _own_names)
+    with _lock:
+        _from_dict[classname] = converter
 
 
 def unregister_dict_to_class(classname: str) -> None:
     """Undo ``register_dict_to_class``; a name that is not registered is no error."""
-    _dict_decoders.pop(classname, None)
+    with _lock:
+        _from_dict.pop(classname, None)
 
 
 def register_type_replacement(object_type: type, replacement_function: Callable[[Any], Any]) -> None:
-    """Register what is sent for objects of a type (and of its subclasses): what the function returns for one.
+    """Register what is sent for objects of a class, and of its subclasses: what the function returns for one.
 
-    Raises ValueError when ``object_type`` is no class, or is ``type`` itself.
+    The function may return the object itself, which is sent as if there were no replacement.
+    Raises ValueError for what is no class, and for ``type``, ``object`` and the types that the codec writes by itself.
     """
-    if object_type is type or not isinstance(object_type, type):
-        raise ValueError(f"a replacement is for the objects of a class, not for {object_type!r}")
-    _replacements[object_type] = replacement_function
+    check_replaceable(object_type)
+    with _lock:
+        _replacements[object_type] = replacement_function
+        _writers.clear()
 
 
 class SerializerBase:
@@ -310,15 +347,24 @@ class SerializerBase:
     register_type_replacement = staticmethod(register_type_replacement)
 
     @staticmethod
-    def class_to_dict(obj: Any) -> dict[str, Any]:
-        """Return the dict that an object would be sent as; its "__class__" names the class."""
-        name, state = to_state(obj)
-        return state if isinstance(state, dict) and "__class__" in state else {"__class__": name, "state": state}
+    def class_to_dict(obj: Any) -> Any:
+        """Return the dict that an object is sent as, with its "__class__"; for a replaced object what replaces it."""
+        if isinstance(obj, BaseException):
+            from fastpyro.remote_exceptions import exception_to_dict
+
+            return exception_to_dict(obj)
+        class_name, state = to_state(obj)
+        return state if class_name is None else _as_dict(class_name, state)
 
     @staticmethod
     def dict_to_class(data: dict[str, Any]) -> Any:
-        """Build an object from a dict whose "__class__" names its class."""
-        class_name = data["__class__"]
-        if class_name in _decoders:
-            return from_state(class_name, data.get("state", data))
-        return from_state(class_name, data)
+        """Build an object from a dict whose "__class__" names its class. Raises SerializeError when it is not known."""
+        class_name = data.get("__class__")
+        if not isinstance(class_name, str):
+            raise SerializeError('a dict without "__class__" is no object')
+        if "__exception__" in data:
+            from fastpyro.remote_exceptions import dict_to_exception
+
+            return dict_to_exception(class_name, data)
+        state = {name: item for name, item in data.items() if name != "__class__"}
+        return from_state(class_name, state["__state__"] if list(state) == ["__state__"] else state)

@@ -19,7 +19,7 @@ from fastpyro.class_registry import StateOf
 from fastpyro.config import config
 from fastpyro.daemon_object import DaemonObject
 from fastpyro.errors import DaemonError, PyroError
-from fastpyro.exposure import details_of, members_of, metadata_of, reset_members
+from fastpyro.exposure import behavior, details_of, members_of, metadata_of, reset_members
 from fastpyro.instances import InstanceTable
 from fastpyro.message_kinds import DAEMON_NAME, PROTOCOL_VERSION
 from fastpyro.servers import make_server
@@ -85,8 +85,6 @@ class Daemon:
             return location, None
         return location, sockets.host_port_text(nathost, natport or config.NATPORT or port)
 
-    # ---- objects ----------------------------------------------------------------------------------------------------
-
     def register(self, obj_or_class: Any, objectId: str | None = None, force: bool = False, weak: bool = False) -> URI:
         """Make an object callable from other processes.
 
@@ -104,8 +102,8 @@ class Daemon:
         with self._registration:
             if not force:
                 self._check_free(obj_or_class, objectId)
-            if isinstance(obj_or_class, type) and "_pyroInstancing" not in vars(obj_or_class):
-                obj_or_class._pyroInstancing = getattr(obj_or_class, "_pyroInstancing", ("session", None))
+            if isinstance(obj_or_class, type) and not hasattr(obj_or_class, "_pyroInstancing"):
+                behavior()(obj_or_class)
             obj_or_class._pyroId = objectId
             obj_or_class._pyroDaemon = self
             cls = obj_or_class if isinstance(obj_or_class, type) else type(obj_or_class)
@@ -146,6 +144,7 @@ class Daemon:
         """
         if objectOrId is None:
             raise ValueError("object or objectid argument expected, not None")
+        object_id: Any
         if isinstance(objectOrId, str):
             object_id, found = objectOrId, self._registered(objectOrId)
         else:
@@ -156,8 +155,8 @@ class Daemon:
             return
         self.objectsById.pop(object_id, None)
         if found is not None:
-            for name in ("_pyroId", "_pyroDaemon"):
-                vars(found).get(name) is not None and delattr(found, name)
+            for name in {"_pyroId", "_pyroDaemon"} & set(vars(found)):
+                delattr(found, name)
 
     def find_object(self, object_id: str, connection: Connection) -> Any:
         """Return the object that a request means, made now if a class is registered.
@@ -202,6 +201,7 @@ class Daemon:
 
         Raises DaemonError for an object that is not registered.
         """
+        object_id: Any
         if isinstance(objectOrId, str):
             object_id = objectOrId
         else:
@@ -215,8 +215,6 @@ class Daemon:
         """Return an unconnected proxy for a registered object. Raises DaemonError when it is not registered."""
         uri = self.uriFor(objectOrId, nat)
         return class_registry.build("fastpyro.Proxy", _proxy_state(uri, self.metadata(uri.object)))
-
-    # ---- serving ----------------------------------------------------------------------------------------------------
 
     def requestLoop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         """Serve requests until ``shutdown()``, Ctrl-C, or until ``loopCondition()``, asked regularly, is false."""
@@ -284,8 +282,6 @@ class Daemon:
         if self._closed:
             raise PyroError("cannot reuse this object: the daemon is closed; make a new one")
 
-    # ---- hooks for subclasses ---------------------------------------------------------------------------------------
-
     def validateHandshake(self, conn: Connection, data: Any) -> Any:
         """Admit a client, whose ``_pyroHandshake`` is ``data``, by returning an answer for it, or raise to refuse it."""
         return "hello"
@@ -338,9 +334,7 @@ def _as_proxy(obj: Any) -> Any:
     return StateOf("fastpyro.Proxy", _proxy_state(daemon.uriFor(object_id), daemon.metadata(object_id)))
 
 
-def _log_error(
-    daemon: Daemon, client: Any, method: Any, args: Any, kwargs: Any, exception: BaseException
-) -> None:
+def _log_error(daemon: Daemon, client: Any, method: Any, args: Any, kwargs: Any, exception: BaseException) -> None:
     if log.isEnabledFor(logging.DEBUG):
         called = f"{getattr(method, '__qualname__', method)} {args!r} {kwargs!r}"[:MOST_ARGUMENT_TEXT]
         log.debug("error in call of %s from %s: %r", called, client, exception)

@@ -107,7 +107,9 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
     if flags & FLAGS_BATCH:
         return _invoke_batch(daemon, connection, message)
     method: Any = None
-    name, args, kwargs = "", (), {}
+    name: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
     try:
         object_id, name, args, kwargs = serializer.loads_call(message.payload)
         target = daemon.find_object(object_id, connection)
@@ -142,7 +144,9 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message) -> R
         _report(daemon, connection, "<batch>", (), {}, error)
         return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, error)
     method: Any = None
-    name, args, kwargs = "", (), None
+    name: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] | None = None
     methods: dict[str, Callable[..., Any]] = {}
     try:
         for name, args, kwargs in calls:

@@ -14,13 +14,15 @@
      +- SecurityError                           something that is refused on purpose
      +- RemoteError                             a remote user error whose class is not known here
 
-This module must not import anything of the package but tracebacks, and no native module.
+This module imports nothing of the package but tracebacks, and no native module.
 """
 
 from __future__ import annotations
 
 import builtins
 from typing import Any
+
+from fastpyro.tracebacks import excepthook, get_pyro_traceback
 
 __all__ = [
     "CommunicationError",
@@ -37,6 +39,8 @@ __all__ = [
     "SecurityError",
     "SerializeError",
     "TimeoutError",
+    "excepthook",
+    "get_pyro_traceback",
 ]
 
 

@@ -30,16 +30,14 @@ __all__ = [
 
 Anything = TypeVar("Anything")
 
-_NEVER_EXPOSED = frozenset(
-    f"__{name}__"
-    for name in (
-        "init init_subclass class module weakref call new del repr str unicode format nonzero bool coerce cmp eq ne hash "
-        "ge gt le lt dir enter exit copy deepcopy sizeof getattr setattr hasattr getattribute delattr instancecheck "
-        "subclasscheck getinitargs getnewargs getstate setstate reduce reduce_ex getstate_for_dict setstate_from_dict "
-        "subclasshook dict doc slots annotations globals code closure self func mro bases base subclasses import loader "
-        "builtins set_name prepare class_getitem fspath"
-    ).split()
-)
+_NEVER_EXPOSED_NAMES = """
+init init_subclass class module weakref call new del repr str unicode format nonzero bool coerce cmp eq ne
+hash ge gt le lt dir enter exit copy deepcopy sizeof getattr setattr hasattr getattribute delattr
+instancecheck subclasscheck getinitargs getnewargs getstate setstate reduce reduce_ex getstate_for_dict
+setstate_from_dict subclasshook dict doc slots annotations globals code closure self func mro bases base
+subclasses import loader builtins set_name prepare class_getitem fspath
+"""
+_NEVER_EXPOSED = frozenset(f"__{name}__" for name in _NEVER_EXPOSED_NAMES.split())
 """Dunder names that no decorator can expose: construction, identity, comparison, serialization, reflection."""
 
 INSTANCE_MODES = ("single", "session", "percall")
@@ -52,9 +50,6 @@ def is_private_attribute(name: str) -> bool:
     if not name.startswith("_"):
         return False
     return not (len(name) > 4 and name.startswith("__") and name.endswith("__"))
-
-
-# ---- decorators -------------------------------------------------------------------------------------------------------
 
 
 def expose(method_or_class: Anything) -> Anything:
@@ -88,7 +83,11 @@ def _expose_property(member: Any) -> None:
     function = member.fget or member.fset or member.fdel
     if function is not None:
         _check_public(function.__name__)
-        function._pyroExposed = True
+        _tag(function)
+
+
+def _tag(function: Any) -> None:
+    function._pyroExposed = True
 
 
 def _expose_class(cls: type) -> type:
@@ -97,11 +96,11 @@ def _expose_class(cls: type) -> type:
         if is_private_attribute(name):
             continue
         if isinstance(member, classmethod | staticmethod):
-            member.__func__._pyroExposed = True  # type: ignore[attr-defined]
+            _tag(member.__func__)
         elif isinstance(member, property):
             for function in (member.fget, member.fset, member.fdel):
                 if function is not None:
-                    function._pyroExposed = True  # type: ignore[attr-defined]
+                    _tag(function)
         elif callable(member) and not isinstance(member, type) and hasattr(member, "__dict__"):
             member._pyroExposed = True
     cls._pyroExposed = True  # type: ignore[attr-defined]
@@ -142,9 +141,6 @@ def behavior(
         return cls
 
     return decorate
-
-
-# ---- tables of members ------------------------------------------------------------------------------------------------
 
 
 class MemberTable(NamedTuple):
@@ -241,9 +237,6 @@ def _signature_text(signature: Any, of_class: bool, cls: type, name: str) -> str
     unbound = of_class and not isinstance(_static_member(cls, name), classmethod | staticmethod)
     parameters = list(signature.parameters.values())[1 if unbound else 0 :]
     return str(signature.replace(parameters=parameters))
-
-
-# ---- access -------------------------------------------------------------------------------------------------------------
 
 
 def resolve_method(obj: Any, name: str, require_expose: bool = True) -> Callable[..., Any]:

@@ -75,7 +75,9 @@ def _accepted(uri: URI, message: Message) -> dict[str, Any]:
     if message.kind not in (MSG_CONNECTOK, MSG_CONNECTFAIL):
         raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: 2,3)")
     if message.serializer_id != native.serializer_id:
-        raise SerializeError(f"connect: the daemon answered with serializer {message.serializer_id}, not the native one")
+        raise SerializeError(
+            f"connect: the daemon answered with serializer {message.serializer_id}, not the native one"
+        )
     answer = native.loads(message.payload)
     if message.kind == MSG_CONNECTFAIL:
         raise CommunicationError(f"connection to {uri.location} rejected: {answer}")

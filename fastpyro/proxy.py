@@ -95,8 +95,6 @@ class Proxy:
             _pyro_metadata_loaded=False,
         )
 
-    # ---- local state ----------------------------------------------------------------------------------------------
-
     _pyroUri: URI
     _pyroConnection: Channel | None
     _pyroLocalSocket: Any
@@ -193,8 +191,6 @@ class Proxy:
     def __dir__(self) -> list[str]:
         return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})
 
-    # ---- remote attributes and methods ----------------------------------------------------------------------------
-
     def __getattr__(self, name: str) -> Any:
         if name in Proxy._pyro_local_names:
             raise AttributeError(name)
@@ -261,8 +257,6 @@ class Proxy:
             raise TypeError(f"remote object '{self._pyroUri}' does not expose {name}")
         return RemoteMethod(self, name)(*arguments)
 
-    # ---- calls ----------------------------------------------------------------------------------------------------
-
     def _pyroInvoke(
         self, methodname: str, vargs: Any, kwargs: dict[str, Any] | None, flags: int = 0, objectId: str | None = None
     ) -> Any:
@@ -310,9 +304,7 @@ class Proxy:
             assert connection is not None
         return connection
 
-    def _pyro_exchange(
-        self, connection: Channel, flags: int, serializer_id: int, payload: bytes
-    ) -> Message | None:
+    def _pyro_exchange(self, connection: Channel, flags: int, serializer_id: int, payload: bytes) -> Message | None:
         # Precondition: the lock is held. A failure inside the exchange has closed the channel; then we let it go.
         seq = (self._pyroSeq + 1) & 0xFFFF
         self.__dict__["_pyroSeq"] = seq
@@ -343,14 +335,14 @@ class Proxy:
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             stream_id = message.annotations.get("STRM")
             if not stream_id:
-                raise ProtocolError("result of call is an iterator, but the server is not configured to allow streaming")
+                raise ProtocolError(
+                    "result of call is an iterator, but the server is not configured to allow streaming"
+                )
             return StreamResult(stream_id.decode("ascii", "replace"), self)
         error = serializers.native.loads(message.payload)
         if not isinstance(error, BaseException):
             raise ProtocolError(f"the daemon's error reply holds a {type(error).__name__}, not an exception")
         raise error
-
-    # ---- the connection -------------------------------------------------------------------------------------------
 
     def _pyroBind(self) -> bool:
         """Connect now. Returns True when a new connection was made, False when there was one already."""
@@ -428,9 +420,7 @@ class Proxy:
                 self._pyro_connect()
             else:
                 object_id = objectId or self._pyro_object_id
-                self._pyro_take_metadata(
-                    self._pyroInvoke("get_metadata", (object_id,), {}, objectId=DAEMON_NAME)
-                )
+                self._pyro_take_metadata(self._pyroInvoke("get_metadata", (object_id,), {}, objectId=DAEMON_NAME))
 
     def _pyro_take_metadata(self, metadata: dict[str, Any]) -> None:
         methods, attributes = set(metadata.get("methods", ())), set(metadata.get("attrs", ()))
@@ -462,8 +452,6 @@ class Proxy:
         with self._pyro_lock:
             self._pyro_connection()
             return self._pyro_object_id
-
-    # ---- other ways to call -----------------------------------------------------------------------------------------
 
     def _pyroBatch(self) -> BatchProxy:
         """Return a batch: calls on it are queued, and performed together when the batch itself is called."""

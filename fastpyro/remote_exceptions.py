@@ -41,9 +41,7 @@ def _is_exception(value: Any) -> bool:
 _classes: dict[str, type[BaseException]] = {
     f"builtins.{name}": value for name, value in vars(builtins).items() if _is_exception(value)
 }
-_classes.update(
-    {f"fastpyro.errors.{name}": value for name, value in vars(errors).items() if _is_exception(value)}
-)
+_classes.update({f"fastpyro.errors.{name}": value for name, value in vars(errors).items() if _is_exception(value)})
 _names: dict[type[BaseException], str] = {}
 _LATE_MODULES = {"sqlite3": "sqlite3", "struct": "struct", "decimal": "decimal", "json.decoder": "json"}
 """Standard modules whose exceptions arrive as themselves once somebody here has imported the module."""
@@ -157,7 +155,6 @@ class _Traced:
     def state(self) -> tuple[Any, ...]:
         name, args, attributes, older, notes = _state_of(self.error)
         return name, args, attributes, [*older, *self.lines] if older and self.lines else older or self.lines, notes
-
 
 
 def with_traceback(error: BaseException, lines: list[str]) -> Any:

@@ -48,7 +48,9 @@ def get_serializer(name: str) -> NativeSerializer:
     try:
         return serializers[name]
     except KeyError:
-        raise SerializeError(f"serializer '{name}' is unknown or not available; there are: {', '.join(serializers)}") from None
+        raise SerializeError(
+            f"serializer '{name}' is unknown or not available; there are: {', '.join(serializers)}"
+        ) from None
 
 
 def get_serializer_by_id(serializer_id: int) -> NativeSerializer:

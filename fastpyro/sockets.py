@@ -59,7 +59,7 @@ def _connect_one(sock: socket.socket, address: object, timeout: float | None) ->
 def _addresses(host: str | None, port: int | None) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
     found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
     preferred = _FAMILIES.get(config.PREFER_IP_VERSION, socket.AF_UNSPEC)
-    return sorted(found, key=lambda entry: entry[0] != preferred)  # type: ignore[return-value]
+    return sorted(found, key=lambda entry: entry[0] != preferred)
 
 
 def listen(host: str, port: int, unixsocket: str | None) -> socket.socket:

@@ -52,9 +52,6 @@ def _uri(_name: str, state: Any) -> URI:
         raise _refused("fastpyro.URI", error) from error
 
 
-# ---- numbers and names ------------------------------------------------------------------------------------------------
-
-
 def _find_decimal(kind: type) -> Encoder | None:
     return ("decimal", _decimal_text) if kind.__name__ == "Decimal" else None
 
@@ -118,9 +115,6 @@ def _path(name: str, state: Any) -> Any:
     if state[0].startswith("Pure") or windows is not (sys.platform == "win32"):
         return pathlib.PureWindowsPath(state[1]) if windows else pathlib.PurePosixPath(state[1])
     return pathlib.Path(state[1])
-
-
-# ---- arrays -------------------------------------------------------------------------------------------------------------
 
 
 def _find_array(kind: type) -> Encoder | None:

@@ -38,7 +38,11 @@ def format_traceback(
 def _detailed(error: BaseException, trace: TracebackType | None) -> list[str]:
     import linecache
 
-    lines = ["-" * 52 + "\n", f"EXCEPTION {type(error)}: {error}\n", " Extended stacktrace follows (most recent call last)\n"]
+    lines = [
+        "-" * 52 + "\n",
+        f"EXCEPTION {type(error)}: {error}\n",
+        " Extended stacktrace follows (most recent call last)\n",
+    ]
     first = True
     while trace is not None:
         frame, code = trace.tb_frame, trace.tb_frame.f_code

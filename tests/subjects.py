@@ -92,8 +92,7 @@ class Calculator:
 
     def numbers(self, count: int) -> Any:
         """Return a stream of numbers."""
-        for number in range(count):
-            yield number
+        yield from range(count)
 
     def failing_numbers(self) -> Any:
         yield 1

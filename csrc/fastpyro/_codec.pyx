@@ -212,8 +212,6 @@ cdef class Codec:
                 PyGC_Enable()
             PyBuffer_Release(&view)
 
-    # ---- writing ----------------------------------------------------------------------------------------------------
-
     cdef int write(self, Writer out, object value, int depth) except -1:
         cdef type kind = type(value)
         if kind is str:
@@ -523,8 +521,6 @@ cdef class Codec:
         memcpy(out.data + out.size, data, size)
         out.size += size
         return self.end_extension(out, start)
-
-    # ---- reading ----------------------------------------------------------------------------------------------------
 
     cdef int begin(self, Reader *reader, const uint8_t *data, Py_ssize_t size) except -1:
         reader.at = data

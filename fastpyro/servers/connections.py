@@ -5,6 +5,7 @@ Which thread does it, and when, is the business of the subclasses. A connection 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -79,10 +80,8 @@ class ConnectionServer:
 
     def wakeup(self) -> None:
         """Make the thread that waits in the poller look round."""
-        try:
+        with contextlib.suppress(OSError):  # it has been told already, or the server is closed
             self._wake_sender.send(b"!")
-        except OSError:
-            pass  # it has been told already, or the server is closed
 
     def drain_wakeups(self) -> None:
         try:
@@ -90,8 +89,6 @@ class ConnectionServer:
                 pass
         except OSError:
             pass  # empty
-
-    # ---- accepting and dropping -------------------------------------------------------------------------------------
 
     def accept_all(self) -> None:
         """Accept every connection that waits."""
@@ -116,7 +113,9 @@ class ConnectionServer:
         self.unadmitted[fd] = connection
         if len(self.unadmitted) > MOST_UNADMITTED:
             oldest = next(iter(self.unadmitted))
-            log.warning("dropping %r: over %d connections are in their handshake", self.connections[oldest], MOST_UNADMITTED)
+            log.warning(
+                "dropping %r: over %d connections are in their handshake", self.connections[oldest], MOST_UNADMITTED
+            )
             self.drop(oldest)
         self.poller.add(fd)
         if self.stopping:
@@ -140,8 +139,6 @@ class ConnectionServer:
             self.daemon.clientDisconnect(connection)
         except Exception:
             log.exception("clientDisconnect failed")
-
-    # ---- serving ----------------------------------------------------------------------------------------------------
 
     def next_request(self, fd: int, connection: Connection) -> Message | None:
         """Return a whole request of the connection if its bytes are here; drops a connection that is gone or babbles."""
@@ -217,8 +214,6 @@ class ConnectionServer:
             connection.sock.send(pack_message(reply.kind, reply.flags, 0, reply.serializer_id, reply.payload))
         except OSError:
             return
-
-    # ---- time and ends ------------------------------------------------------------------------------------------------
 
     def look_at_deadlines(self) -> None:
         """Drop connections whose handshake, or whose silence, lasts too long; let streams and the daemon do the same."""

@@ -82,8 +82,6 @@ class ThreadedServer(ConnectionServer):
         self.most_threads = max(config.THREADPOOL_SIZE, 1)
         self.oneway_threaded = config.ONEWAY_THREADED
 
-    # ---- for the daemon -------------------------------------------------------------------------------------------
-
     def loop(self, condition: Callable[[], bool]) -> None:
         """Let the server's threads serve until ``condition()`` is false or ``shutdown`` is called."""
         if not condition():
@@ -132,8 +130,6 @@ class ThreadedServer(ConnectionServer):
         self.wakeup()
         self._monitor_wake.set()
         self._stopped.set()
-
-    # ---- terms ------------------------------------------------------------------------------------------------------
 
     def _elect(self) -> None:
         """Begin a new term: wake a standby thread, or start one; without either the office stays vacant."""
@@ -220,8 +216,6 @@ class ThreadedServer(ConnectionServer):
         while not self.stopping:
             pending, self._pending = self._pending, deque()
             for fd in (*pending, *self.poller.wait(0.0 if pending else LONGEST_WAIT)):
-                if self.stopping:
-                    return
                 if fd == self.listener_fd:
                     self.accept_all()
                 elif fd == self.wake_fd:
@@ -287,8 +281,6 @@ class ThreadedServer(ConnectionServer):
         if connection.channel.has_buffered:
             self._pending.append(fd)
             self.wakeup()
-
-    # ---- the monitor --------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         idle, seen_term, seen_serial = 0, self._term, -1
