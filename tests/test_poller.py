@@ -1,0 +1,167 @@
+"""Both pollers: readable and broken descriptors, changes while a thread waits, descriptors that are closed or reused."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from socket_pairs import DEADLINE, Peer, unix_pair
+
+from fastpyro.config import config
+from fastpyro.poller import EpollPoller, SelectorPoller, make_poller
+
+KINDS: list[Any] = [SelectorPoller, *([EpollPoller] if hasattr(select, "epoll") else [])]
+
+
+@pytest.fixture(params=KINDS)
+def poller(request: pytest.FixtureRequest) -> Iterator[Any]:
+    made = request.param()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = unix_pair()
+    yield near, far
+    near.close()
+    far.close()
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def test_nothing_is_ready_at_first(poller: Any, pair: Pair) -> None:
+    assert poller.wait(0) == []
+    poller.add(pair[0].fileno())
+    before = time.monotonic()
+    assert poller.wait(0.05) == []
+    assert 0.04 < time.monotonic() - before < 5
+
+
+def test_a_readable_descriptor_is_ready_until_it_is_read(poller: Any, pair: Pair) -> None:
+    near, far = pair
+    poller.add(near.fileno())
+    far.send(b"x")
+    assert poller.wait(DEADLINE) == [near.fileno()]
+    assert poller.wait(DEADLINE) == [near.fileno()], "what is left lying is reported again"
+    near.recv(1)
+    assert poller.wait(0) == []
+
+
+def test_a_descriptor_whose_peer_went_away_is_ready(poller: Any, pair: Pair) -> None:
+    near, far = pair
+    poller.add(near.fileno())
+    far.close()
+    assert poller.wait(DEADLINE) == [near.fileno()]
+
+
+def test_a_descriptor_that_was_shut_down_is_ready(poller: Any, pair: Pair) -> None:
+    near, _ = pair
+    poller.add(near.fileno())
+    near.shutdown(socket.SHUT_RDWR)
+    assert poller.wait(DEADLINE) == [near.fileno()]
+
+
+def test_a_removed_descriptor_is_not_watched(poller: Any, pair: Pair) -> None:
+    near, far = pair
+    poller.add(near.fileno())
+    poller.remove(near.fileno())
+    far.send(b"x")
+    assert poller.wait(0) == []
+    poller.add(near.fileno())
+    assert poller.wait(DEADLINE) == [near.fileno()]
+
+
+def test_removing_what_is_not_watched_or_closed_is_no_error(poller: Any, pair: Pair) -> None:
+    near, _ = pair
+    poller.remove(near.fileno())
+    poller.add(near.fileno())
+    number = near.fileno()
+    near.close()
+    for fd in (number, number, -1, 100_000):
+        poller.remove(fd)
+    assert poller.wait(0) == []
+
+
+def test_adding_twice_is_an_error(poller: Any, pair: Pair) -> None:
+    poller.add(pair[0].fileno())
+    with pytest.raises((OSError, KeyError)):
+        poller.add(pair[0].fileno())
+
+
+def test_a_number_may_come_again_after_it_was_removed(poller: Any, pair: Pair) -> None:
+    near, far = pair
+    other, other_far = unix_pair()
+    with other, other_far:
+        poller.add(near.fileno())
+        poller.remove(near.fileno())
+        os.dup2(other.fileno(), near.fileno())
+        poller.add(near.fileno())
+        far.close()
+        other_far.send(b"x")
+        assert poller.wait(DEADLINE) == [near.fileno()]
+
+
+def test_many_descriptors(poller: Any) -> None:
+    pairs = [unix_pair() for _ in range(150)]
+    try:
+        for near, far in pairs:
+            poller.add(near.fileno())
+            far.send(b"x")
+        seen: set[int] = set()
+        for _ in range(10):
+            ready = poller.wait(0)
+            seen.update(ready)
+            for fd in ready:
+                poller.remove(fd)
+        assert seen == {near.fileno() for near, _ in pairs}
+    finally:
+        for near, far in pairs:
+            near.close()
+            far.close()
+
+
+def test_a_descriptor_that_becomes_ready_wakes_the_waiter(poller: Any, pair: Pair) -> None:
+    near, far = pair
+    poller.add(near.fileno())
+    with Peer(lambda: poller.wait(DEADLINE)) as waiter:
+        far.send(b"x")
+    assert waiter.result == [near.fileno()]
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="only Linux has epoll")
+def test_epoll_sees_a_descriptor_that_is_added_while_it_waits(pair: Pair) -> None:
+    near, far = pair
+    other, other_far = unix_pair()
+    poller = EpollPoller()
+    try:
+        poller.add(other.fileno())
+        far.send(b"x")
+        with Peer(lambda: poller.wait(DEADLINE)) as waiter:
+            poller.add(near.fileno())
+        assert waiter.result == [near.fileno()]
+    finally:
+        poller.close()
+        other.close()
+        other_far.close()
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_which_poller_is_made(monkeypatch: pytest.MonkeyPatch, portable: bool) -> None:
+    monkeypatch.setattr(config, "PORTABLE", portable)
+    poller = make_poller()
+    poller.close()
+    assert type(poller) is (KINDS[0] if portable else KINDS[-1])
+
+
+def test_no_descriptor_leaks() -> None:
+    before = len(os.listdir("/dev/fd"))
+    for kind in KINDS * 50:
+        kind().close()
+    assert len(os.listdir("/dev/fd")) <= before
