@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -49,8 +50,11 @@ MOST_CACHED = 4096
 LONGEST_NAME = 200
 """Characters of a class name."""
 
-NATIVE_TYPES = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, list, tuple, dict, set})
-"""Types that the codec writes by itself, never asking here (and frozenset, date, time, datetime, timedelta)."""
+NATIVE_TYPES: frozenset[type] = frozenset(
+    {type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset}
+    | {datetime, date, time, timedelta}
+)
+"""Types that the codec writes by itself, never asking here."""
 
 
 class StateOf(NamedTuple):
@@ -64,7 +68,7 @@ _lock = threading.RLock()
 _writers: dict[type, Writer] = {}
 _builders: dict[str, FromState] = {}
 _own_names: set[str] = set()  # names of fastpyro's own, which users cannot take
-_builtins: dict[type, Writer] = {}
+_builtins: dict[type, Writer] = {StateOf: lambda written: (written.class_name, written.state)}
 _later: dict[str, Writer] = {}  # by full name of the type, for types whose module is not imported before it is needed
 _registered: dict[type, Writer] = {}
 _classes: dict[str, type] = {}
@@ -181,7 +185,9 @@ def _plain_writer(cls: type) -> Writer:
 
 def _refusing_writer(cls: type) -> Writer:
     if issubclass(cls, type):
-        reason = "classes do not travel, only their objects. Send its name, or register the class with a daemon to call it"
+        reason = (
+            "classes do not travel, only their objects. Send its name, or register the class with a daemon to call it"
+        )
     elif issubclass(cls, Enum):
         reason = "register the Enum on both sides with fastpyro.register_class, or send its value"
     elif hasattr(cls, "__next__"):
@@ -198,20 +204,14 @@ def _refusing_writer(cls: type) -> Writer:
     return refuse
 
 
-def register_builtin(
-    cls: type, class_name: str | None, to_state: ToState, from_state: FromState | None, *, inherited: bool = True
-) -> None:
-    """Register a class of fastpyro itself, or one of Python's; its subclasses travel like it unless not ``inherited``.
+def register_builtin(cls: type, class_name: str | None, to_state: ToState, from_state: FromState | None = None) -> None:
+    """Register a class of fastpyro itself, or one of Python's; its subclasses travel like it.
 
     Arguments: ``to_state(value) -> state``; ``from_state(class name, state) -> value``. Without ``class_name`` what
     ``to_state`` returns is sent instead of the object.
     """
-
-    def write(value: Any) -> tuple[str | None, Any]:
-        return class_name, to_state(value)
-
     with _lock:
-        (_builtins if inherited else _registered)[cls] = write
+        _builtins[cls] = lambda value: (class_name, to_state(value))
         if class_name is not None and from_state is not None:
             register_decoder(class_name, from_state)
         _writers.clear()
@@ -251,7 +251,7 @@ def register_class(cls: Any = None, name: str | None = None) -> Any:
         return lambda decorated: register_class(decorated, name)
     if not isinstance(cls, type):
         raise TypeError(f"register_class expects a class, not {cls!r}")
-    if issubclass(cls, BaseException):
+    if issubclass(cls, Exception):
         from fastpyro.remote_exceptions import register_exception
 
         return register_exception(cls, name)
@@ -281,12 +281,8 @@ def check_replaceable(cls: Any) -> None:
     """Raise ValueError for what is no class, or is one whose objects are never looked up here."""
     if not isinstance(cls, type) or cls is type or cls is object:
         raise ValueError(f"expected a class whose objects travel, not {cls!r}")
-    native = cls in NATIVE_TYPES or (cls.__module__ == "datetime" and cls.__name__ in _NATIVE_TIMES) or cls is frozenset
-    if native:
+    if cls in NATIVE_TYPES:
         raise ValueError(f"{cls.__qualname__} is written as it is and cannot be replaced; a subclass of it can")
-
-
-_NATIVE_TIMES = frozenset({"date", "time", "datetime", "timedelta"})
 
 
 def register_class_to_dict(clazz: type, converter: Callable[[Any], Any], serpent_too: bool = True) -> None:

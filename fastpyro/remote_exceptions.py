@@ -1,167 +1,257 @@
 """Exceptions as values: how one is sent, and as what it arrives.
 
-Its state is (class name, args, attributes, traceback lines, notes). It arrives as its own class when that is a builtin,
-one of fastpyro's, or registered here with `register_exception`; otherwise as a RemoteError that tells all of it.
-No constructor is called: an exception is made with ``__new__`` and given its args and attributes, so that classes with
-constructors of their own arrive as they left.
+The state of class name "exception" is (class name, args, attributes, traceback lines, notes, fields); fields are what the
+builtin exceptions keep in C, such as an OSError's file name. It arrives as its own class when that is a builtin, one of
+fastpyro's, or registered here with `register_exception`; otherwise as a RemoteError that tells all of it.
+Rule 1: no constructor of a user's class is called, and no module is imported, because a message says so.
+Rule 2: what would end the client (SystemExit, KeyboardInterrupt, GeneratorExit) arrives as RemoteError.
+Rule 3: `exception_reply` never raises: an error at the server always becomes an error at the client.
 """
 
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
-from fastpyro import class_registry, errors
+from fastpyro import errors
+from fastpyro.class_registry import StateOf, check_name, find_converter, register_builtin
 from fastpyro.errors import PyroError, RemoteError, SerializeError
+from fastpyro.object_state import attributes_of, full_name, set_attributes
+from fastpyro.tracebacks import attach_remote_traceback, is_remote_note
 
-__all__ = ["exception_reply", "register_exception", "with_traceback"]
+__all__ = ["dict_to_exception", "exception_reply", "exception_to_dict", "register_exception", "with_traceback"]
 
 CLASS_NAME = "exception"
 """The class name under which every exception travels; its own class is in the state."""
 
-AnyException = TypeVar("AnyException", bound=type[BaseException])
+AnyException = TypeVar("AnyException", bound=type[Exception])
 
-_NEVER_RAISED = (KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Builtins that would end the client instead of telling it something; they arrive as RemoteError."""
+LONGEST_TEXT = 10_000
+"""Characters of an original exception's text in the PyroError that replaces it."""
 
-_HIDDEN = frozenset({"_pyroTraceback", "__notes__"})
-
-
-class Encoder(Protocol):
-    """What a serializer needs to have for ``exception_reply``."""
-
-    def dumps(self, value: Any) -> bytes: ...
-
-
-def _is_exception(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException) and not issubclass(value, _NEVER_RAISED)
-
-
-_classes: dict[str, type[BaseException]] = {
-    f"builtins.{name}": value for name, value in vars(builtins).items() if _is_exception(value)
+_FIELDS: dict[type[BaseException], tuple[str, ...]] = {
+    OSError: ("errno", "strerror", "filename", "filename2"),
+    ImportError: ("name", "path"),
+    NameError: ("name",),
+    AttributeError: ("name",),
+    SyntaxError: ("msg", "filename", "lineno", "offset", "text", "end_lineno", "end_offset"),
 }
-_classes.update({f"fastpyro.errors.{name}": value for name, value in vars(errors).items() if _is_exception(value)})
+"""What builtin exceptions keep outside of args, and may be set to None, a str, bytes or an int."""
+
+_FIELD_TYPES = (type(None), str, bytes, int)
+_LATE_MODULES = {
+    "sqlite3": "sqlite3",
+    "struct": "struct",
+    "decimal": "decimal",
+    "json.decoder": "json",
+    "_queue": "queue",
+}
+"""Standard modules whose exceptions arrive as themselves, once somebody here has imported the module: only then
+somebody here can be waiting for them."""
+
+
+class Dumper(Protocol):
+    """What ``exception_reply`` needs of a serializer."""
+
+    @property
+    def dumps(self) -> Callable[[Any], bytes]: ...
+
+
+class _State(NamedTuple):
+    class_name: str
+    args: tuple[Any, ...]
+    attributes: dict[str, Any]
+    lines: list[str]
+    notes: list[str]
+    fields: dict[str, Any]
+
+
+def _exceptions_in(module: Any, prefix: str) -> dict[str, type[BaseException]]:
+    return {
+        f"{prefix}.{name}": value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Exception | BaseExceptionGroup)
+    }
+
+
+_own_classes = {**_exceptions_in(builtins, "builtins"), **_exceptions_in(errors, "fastpyro.errors")}
+_builtin_classes = frozenset(value for value in vars(builtins).values() if isinstance(value, type))
+_classes: dict[str, type[BaseException]] = {}
 _names: dict[type[BaseException], str] = {}
-_LATE_MODULES = {"sqlite3": "sqlite3", "struct": "struct", "decimal": "decimal", "json.decoder": "json"}
-"""Standard modules whose exceptions arrive as themselves once somebody here has imported the module."""
 
 
-def register_exception(cls: AnyException, name: str | None = None) -> AnyException:
-    """Let exceptions of a class arrive as themselves. Both sides register it, under one name; usable as a decorator.
+@overload
+def register_exception(cls: AnyException, name: str | None = None) -> AnyException: ...
+@overload
+def register_exception(cls: None = None, name: str | None = None) -> Callable[[AnyException], AnyException]: ...
+def register_exception(cls: Any = None, name: str | None = None) -> Any:
+    """Let exceptions of a class arrive as themselves. Both sides register it, under one name.
 
-    Arguments: ``cls``, an exception class; ``name``, its name on the wire (None: module and class name; give one when the
-    class is defined in a script, where its module is ``__main__``). Returns the class.
+    Arguments: ``cls``, a subclass of Exception; ``name``, its name on the wire (None: module and qualified name; give one
+    when the class is defined in a script, whose module is ``__main__``). Usable as a decorator, with and without
+    arguments. Returns the class. Its constructor is not called when an exception arrives: args and attributes are set.
+    Raises TypeError for anything but a subclass of Exception, ValueError for a name that is taken.
     """
-    if not isinstance(cls, type) or not issubclass(cls, BaseException):
-        raise TypeError(f"register_exception expects an exception class, not {cls!r}")
-    class_name = name or class_registry.full_name(cls)
+    if cls is None:
+        return lambda decorated: register_exception(decorated, name)
+    if not isinstance(cls, type) or not issubclass(cls, Exception):
+        raise TypeError(f"register_exception expects a subclass of Exception, not {cls!r}")
+    class_name = name or full_name(cls)
+    check_name(class_name, cls, _classes.get(class_name), _own_classes)
     _classes[class_name] = cls
     _names[cls] = class_name
     return cls
 
 
-def _state_of(error: BaseException) -> tuple[Any, ...]:
-    if type(error) is RemoteError:  # passes through as what it was
-        name, attributes = error.class_name, error.attributes
+def _state_of(error: BaseException) -> _State:
+    """Take an exception apart. A traceback that it brought from another process stays with it."""
+    if isinstance(error, RemoteError):  # passes through as what it was
+        class_name, attributes = error.class_name, error.attributes
     else:
-        name = _names.get(type(error)) or class_registry.full_name(type(error))
-        attributes = {key: value for key, value in vars(error).items() if key not in _HIDDEN}
-    trace = getattr(error, "_pyroTraceback", None)
-    lines = [trace] if isinstance(trace, str) else [str(line) for line in trace or ()]
-    # An OSError keeps its file names out of args.
-    args = error.__reduce__()[1] if type(error).__module__ == "builtins" and isinstance(error, OSError) else error.args
-    return name, args, attributes, lines, [str(note) for note in getattr(error, "__notes__", ())]
+        class_name = _names.get(type(error)) or full_name(type(error))
+        attributes = attributes_of(error)
+    hidden = ("_pyroTraceback", "__notes__")
+    remote = getattr(error, "_pyroTraceback", None)
+    notes = getattr(error, "__notes__", None)
+    return _State(
+        class_name,
+        tuple(error.args),
+        {name: value for name, value in attributes.items() if name not in hidden},
+        [str(line) for line in remote] if isinstance(remote, list | tuple) else [],
+        [str(note) for note in notes if not is_remote_note(note)] if isinstance(notes, list | tuple) else [],
+        _fields_of(error),
+    )
+
+
+def _fields_of(error: BaseException) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for base, names in _FIELDS.items():
+        if isinstance(error, base):
+            values = ((name, getattr(error, name, None)) for name in names)
+            fields.update((name, value) for name, value in values if value is not None and type(value) in _FIELD_TYPES)
+    return fields
 
 
 def _build(_class_name: str, state: Any) -> BaseException:
-    name, args, attributes, trace, notes = _checked(state)
+    checked = _checked(state)
+    class_name = checked.class_name
+    cls = _own_classes.get(class_name) or _classes.get(class_name) or _late_class(class_name)
+    converter = find_converter(class_name) if cls is None else None
     error: BaseException | None = None
-    cls = _classes.get(name) or _late_class(name)
-    if cls is not None:
-        error = _restored(cls, args, attributes)
-    if error is None:
-        error = RemoteError(name, args, attributes)
-    error._pyroTraceback = list(trace)  # type: ignore[attr-defined]
-    for note in notes:
-        error.add_note(note)
+    if converter is not None:
+        error = converter(class_name, _as_dict(checked))
+    elif cls is not None and cls is not RemoteError:
+        error = _restored(cls, checked)
+    if not isinstance(error, BaseException):
+        error = RemoteError(class_name, checked.args, checked.attributes)
+    if checked.notes:
+        error.__dict__["__notes__"] = checked.notes
+    attach_remote_traceback(error, checked.lines)
     return error
 
 
-def _checked(state: Any) -> tuple[str, tuple[Any, ...], dict[str, Any], list[str], list[str]]:
-    if type(state) is not tuple or len(state) != 5:
-        raise SerializeError("a serialized exception is (class name, args, attributes, traceback, notes)")
-    name, args, attributes, trace, notes = state
-    right = type(name) is str and type(args) is tuple and type(attributes) is dict
-    right = right and all(type(lines) is list and all(type(line) is str for line in lines) for lines in (trace, notes))
-    if not right or not all(type(key) is str for key in attributes):
+def _checked(state: Any) -> _State:
+    if type(state) is not tuple or len(state) != len(_State._fields):
+        raise SerializeError("a serialized exception is (class name, args, attributes, traceback, notes, fields)")
+    checked = _State._make(state)
+    right = type(checked.class_name) is str and type(checked.args) is tuple
+    for texts in (checked.lines, checked.notes):
+        right = right and type(texts) is list and all(type(line) is str for line in texts)
+    for named in (checked.attributes, checked.fields):
+        right = right and type(named) is dict and all(type(name) is str for name in named)
+    right = right and all(type(value) in _FIELD_TYPES for value in checked.fields.values())
+    if not right:
         raise SerializeError("a serialized exception has a field of a wrong type")
-    return name, args, attributes, trace, notes
+    return checked
 
 
-def _late_class(name: str) -> type[BaseException] | None:
-    import sys
-
-    module_name, _, class_name = name.rpartition(".")
+def _late_class(class_name: str) -> type[BaseException] | None:
+    module_name, _, name = class_name.rpartition(".")
     module = sys.modules.get(_LATE_MODULES.get(module_name, ""))
-    found = None if module is None else vars(module).get(class_name)
-    return found if _is_exception(found) else None
+    found = None if module is None else vars(module).get(name)
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 
-def _restored(cls: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException | None:
-    # Builtin constructors check their args (UnicodeDecodeError, ExceptionGroup) or split them (OSError): let them.
-    # A class that is not a builtin is never constructed.
+def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
+    """Make an exception without the constructor of its class. Returns None when the state does not suit the class."""
+    base: Any = cls
+    while base not in _builtin_classes:
+        base = base.__base__
     try:
-        if cls.__module__ == "builtins":
-            error = cls(*args)
+        if base is cls:
+            error = base(*state.args)  # the builtin constructors check what they get
         else:
-            error = cls.__new__(cls, *args)
-            error.args = args
-        for key, value in attributes.items():
-            if key.startswith("__") and key.endswith("__"):
-                return None
-            vars(error)[key] = value
+            error = base.__new__(cls, *state.args)
+            _initialized(base, error, state.args)
+        error.args = state.args
+        for owner, names in _FIELDS.items():
+            for name in names if issubclass(cls, owner) else ():
+                if name in state.fields:
+                    setattr(error, name, state.fields[name])
+        set_attributes(error, state.attributes)
     except Exception:
-        return None  # RemoteError then tells what it was
+        return None  # a RemoteError tells what it was
     return error
 
 
-def exception_reply(serializer: Encoder, error: BaseException, lines: list[str]) -> bytes:
+def _initialized(base: type[BaseException], error: BaseException, args: tuple[Any, ...]) -> None:
+    # Fills what the builtin ancestor keeps in C, with its checks. A user's class need not have args that suit it.
+    try:
+        base.__init__(error, *args)
+    except TypeError:
+        if issubclass(base, UnicodeError) and base is not UnicodeError:
+            raise
+
+
+def exception_reply(serializer: Dumper, error: BaseException, lines: list[str]) -> bytes:
     """Encode an exception with its traceback lines. Never raises: what cannot be sent is replaced by a PyroError."""
     try:
-        return serializer.dumps(_Traced(error, lines))
+        return serializer.dumps(with_traceback(error, lines))
     except Exception as failure:
-        name = class_registry.full_name(type(error))
-        text = f"Error serializing exception: {failure}. Original exception: {name}: {_text_of(error)}"
-        return serializer.dumps(_Traced(PyroError(text), lines))
+        text = (
+            f"Error serializing exception: {_text_of(failure)}. "
+            f"Original exception: {full_name(type(error))}: {_text_of(error)}"
+        )
+        return serializer.dumps(with_traceback(PyroError(text), lines))
+
+
+def with_traceback(error: BaseException, lines: list[str]) -> Any:
+    """Return a value that is encoded as the exception with these traceback lines; the exception is not changed.
+
+    Raises what an exception that is odd enough raises when it is looked at.
+    """
+    state = _state_of(error)
+    # Text that was made here shows what came from further away, as a note.
+    return StateOf(CLASS_NAME, tuple(state._replace(lines=lines or state.lines)))
 
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
+        return str(error)[:LONGEST_TEXT]
     except Exception as failure:
         return f"<no text: {type(failure).__name__}>"
 
 
-class _Traced:
-    """An exception together with the traceback that it has here, for the way to the codec only."""
-
-    __slots__ = ("error", "lines")
-
-    def __init__(self, error: BaseException, lines: list[str]) -> None:
-        self.error = error
-        self.lines = lines
-
-    def state(self) -> tuple[Any, ...]:
-        name, args, attributes, older, notes = _state_of(self.error)
-        return name, args, attributes, [*older, *self.lines] if older and self.lines else older or self.lines, notes
+def exception_to_dict(error: BaseException) -> dict[str, Any]:
+    """Return the dict that Pyro's serializers make of an exception."""
+    return _as_dict(_state_of(error))
 
 
-def with_traceback(error: BaseException, lines: list[str]) -> Any:
-    """Return a value that is encoded as the exception with these traceback lines."""
-    return _Traced(error, lines)
+def _as_dict(state: _State) -> dict[str, Any]:
+    attributes = {**state.attributes, **({"_pyroTraceback": state.lines} if state.lines else {})}
+    return {"__class__": state.class_name, "__exception__": True, "args": state.args, "attributes": attributes}
 
 
-_as_state: Callable[[Any], Any] = _Traced.state
-class_registry.register_builtin(BaseException, CLASS_NAME, _state_of, _build, inherited=True)
-class_registry.register_builtin(_Traced, CLASS_NAME, _as_state, _build)
+def dict_to_exception(class_name: str, data: dict[str, Any]) -> BaseException:
+    """Build an exception from the dict that Pyro's serializers make of one. Raises SerializeError."""
+    args, attributes = data.get("args"), data.get("attributes", {})
+    if not isinstance(args, list | tuple) or type(attributes) is not dict:
+        raise SerializeError('the dict of an exception has "args" and "attributes"')
+    attributes = dict(attributes)
+    lines = attributes.pop("_pyroTraceback", [])
+    return _build(CLASS_NAME, (class_name, tuple(args), attributes, lines, [], {}))
+
+
+register_builtin(BaseException, CLASS_NAME, lambda error: tuple(_state_of(error)), _build)

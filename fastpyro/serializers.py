@@ -1,6 +1,6 @@
 """The serializers, by name and by the id that messages carry. There is one so far: the native codec.
 
-Knows values and bytes; knows no messages and no sockets.
+Knows values and bytes; knows no messages and no sockets. Importing it makes every type that fastpyro knows known.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastpyro import standard_types
+from fastpyro import numpy_types as numpy_types  # the types of NumPy
+from fastpyro import remote_exceptions as remote_exceptions  # exceptions
+from fastpyro import standard_types as standard_types  # the types of the standard library
 from fastpyro._codec import Codec
 from fastpyro.class_registry import from_state, to_state
 from fastpyro.errors import SerializeError
 from fastpyro.message_kinds import NATIVE_SERIALIZER_ID
 
 __all__ = ["NativeSerializer", "get_serializer", "get_serializer_by_id", "native", "serializers"]
-
-standard_types.register_all()
 
 
 class NativeSerializer:

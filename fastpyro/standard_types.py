@@ -1,252 +1,217 @@
 """How values of the standard library's types, and NumPy's, travel: exactly.
 
-Their modules are imported neither to start nor to encode; decoding one imports its module, from a fixed list. Every
-decoder checks its state, because anybody may have written it.
+Their modules are imported neither to start nor to encode; decoding one imports its module, from a fixed list.
+Subclasses of builtin types that nobody registered arrive as the builtin type.
+Rule 1: every builder checks its state before it makes anything of it, because anybody may have written it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from fastpyro.class_registry import register_builtin, register_decoder, register_late_encoder
+from fastpyro.class_registry import register_builtin, register_decoder, register_later
 from fastpyro.errors import SerializeError
 from fastpyro.uri import URI
 
-__all__ = ["register_all"]
+__all__: list[str] = []
 
 MOST_DIGITS = 4300
-"""Digits of a Decimal or of a Fraction's parts: Python's own limit for numbers in text."""
+"""Digits of a Decimal, as of an int: Python's own limit for numbers in text."""
 
-ARRAY_CODES = "bBhHiIlLqQfdu"
-NUMPY_KINDS = "biufcMmSU"
-"""dtype kinds that travel: numbers, times, fixed-size text; no objects and no records."""
+LONGEST_DECIMAL = MOST_DIGITS + 30  # sign, point, exponent
 
-MOST_DIMENSIONS = 64
-
-Encoder = tuple[str, Callable[[Any], Any]]
+ARRAY_CODES = "bBhHiIlLqQfduw"
+TEXT_CODES = "uw"
 
 
-def register_all() -> None:
-    """Tell the class registry about all of them."""
-    register_builtin(URI, "fastpyro.URI", URI.__getstate__, _uri)
-    for module, finder in _FINDERS.items():
-        register_late_encoder(module, finder)
-    for class_name, decoder in _DECODERS.items():
-        register_decoder(class_name, decoder)
-
-
-def _refused(class_name: str, why: object) -> SerializeError:
+def refused(class_name: str, why: object) -> SerializeError:
+    """Return the error for a state that cannot be one of that class."""
     return SerializeError(f"invalid state of {class_name}: {why}")
 
 
-def _uri(_name: str, state: Any) -> URI:
-    if type(state) is not tuple or len(state) != 5:
-        raise _refused("fastpyro.URI", "expected (protocol, object, socket name, host, port)")
+def _fields(class_name: str, state: Any, *kinds: type) -> tuple[Any, ...]:
+    """Return a state that is a tuple of these exact types."""
+    if type(state) is tuple and tuple(map(type, state)) == kinds:
+        return state
+    raise refused(class_name, f"expected ({', '.join(kind.__name__ for kind in kinds)})")
+
+
+def _uri(name: str, state: Any) -> URI:
+    if type(state) is not tuple or len(state) != 5 or type(state[0]) is not str:
+        raise refused(name, "expected (protocol, object, socket name, host, port)")
+    tags = state[1] if type(state[1]) is set else {state[1]}
+    if not all(type(tag) is str for tag in tags):
+        raise refused(name, "the object is a str, or a set of str")
     uri = URI.__new__(URI)
-    uri.__setstate__(state)
     try:
+        uri.__setstate__(state)
         return URI(str(uri))  # checks every part
     except Exception as error:
-        raise _refused("fastpyro.URI", error) from error
-
-
-def _find_decimal(kind: type) -> Encoder | None:
-    return ("decimal", _decimal_text) if kind.__name__ == "Decimal" else None
+        raise refused(name, error) from error
 
 
 def _decimal_text(value: Any) -> str:
     text = str(value)
-    if len(text) > MOST_DIGITS + 30:
+    if len(text) > LONGEST_DECIMAL:
         raise SerializeError(f"a Decimal of {len(text):,} characters exceeds the limit of {MOST_DIGITS:,} digits")
     return text
 
 
 def _decimal(name: str, state: Any) -> Any:
-    import decimal
+    from decimal import Context, Decimal, InvalidOperation
 
-    if type(state) is not str or len(state) > MOST_DIGITS + 30:
-        raise _refused(name, f"expected at most {MOST_DIGITS:,} digits")
+    if type(state) is not str or len(state) > LONGEST_DECIMAL:
+        raise refused(name, f"expected a str of at most {MOST_DIGITS:,} digits")
     try:
-        return decimal.Decimal(state)
-    except decimal.InvalidOperation as error:
-        raise _refused(name, error) from error
-
-
-def _find_fraction(kind: type) -> Encoder | None:
-    if kind.__name__ != "Fraction":
-        return None
-    return "fraction", lambda value: (value.numerator, value.denominator)
+        return Decimal(state, Context(traps=[InvalidOperation]))  # the thread's own context may let NaN pass
+    except InvalidOperation:
+        raise refused(name, f"{state[:50]!r} is no number") from None
 
 
 def _fraction(name: str, state: Any) -> Any:
-    import fractions
+    from fractions import Fraction
 
-    if type(state) is not tuple or len(state) != 2 or any(type(part) is not int for part in state) or state[1] <= 0:
-        raise _refused(name, "expected (numerator, positive denominator)")
-    return fractions.Fraction(*state)
-
-
-def _find_uuid(kind: type) -> Encoder | None:
-    return ("uuid", lambda value: value.bytes) if kind.__name__ == "UUID" else None
+    numerator, denominator = _fields(name, state, int, int)  # the codec bounds the digits of an int
+    if denominator <= 0:
+        raise refused(name, "the denominator is not positive")
+    return Fraction(numerator, denominator)
 
 
 def _uuid(name: str, state: Any) -> Any:
-    import uuid
+    from uuid import UUID
 
     if type(state) is not bytes or len(state) != 16:
-        raise _refused(name, "expected 16 bytes")
-    return uuid.UUID(bytes=state)
+        raise refused(name, "expected 16 bytes")
+    return UUID(bytes=state)
 
 
-def _find_path(kind: type) -> Encoder | None:
-    if kind.__name__ in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path"):
-        return "path", lambda value: (type(value).__name__, str(value))
-    return None
+def _path_writer(kind: str) -> Callable[[Any], tuple[str, str]]:
+    return lambda value: (kind, str(value))
 
 
 def _path(name: str, state: Any) -> Any:
     import pathlib
 
-    if type(state) is not tuple or len(state) != 2 or any(type(part) is not str for part in state):
-        raise _refused(name, "expected (kind, text)")
-    windows = state[0].endswith("WindowsPath")
-    if state[0].startswith("Pure") or windows is not (sys.platform == "win32"):
-        return pathlib.PureWindowsPath(state[1]) if windows else pathlib.PurePosixPath(state[1])
-    return pathlib.Path(state[1])
+    kind, text = _fields(name, state, str, str)
+    windows = kind in ("WindowsPath", "PureWindowsPath")
+    if not windows and kind not in ("PosixPath", "PurePosixPath"):
+        raise refused(name, f"{kind[:50]!r} is no kind of path")
+    if not kind.startswith("Pure") and windows is (sys.platform == "win32"):
+        return pathlib.Path(text)
+    return pathlib.PureWindowsPath(text) if windows else pathlib.PurePosixPath(text)
 
 
-def _find_array(kind: type) -> Encoder | None:
-    return ("array", _array_state) if kind.__name__ == "array" else None
+def _slice(name: str, state: Any) -> slice:
+    if type(state) is not tuple or len(state) != 3:
+        raise refused(name, "expected (start, stop, step)")
+    return slice(*state)
 
 
-def _array_state(value: Any) -> tuple[str, int, bytes]:
+def _array_state(value: Any) -> tuple[str, int, Any]:
+    if value.typecode in TEXT_CODES:
+        return value.typecode, 0, value.tounicode().encode("utf-8", "surrogatepass")
     if value.typecode not in ARRAY_CODES:
         raise SerializeError(f"cannot serialize an array of type code {value.typecode!r}; there are {ARRAY_CODES}")
-    if value.typecode == "u":
-        return "u", 0, value.tounicode().encode("utf-8", "surrogatepass")
     if sys.byteorder == "big":
         value = value[:]
         value.byteswap()
-    return value.typecode, value.itemsize, value.tobytes()
+    return value.typecode, value.itemsize, memoryview(value).cast("B") if value else b""
 
 
 def _array(name: str, state: Any) -> Any:
-    import array
+    from array import array, typecodes
 
-    if type(state) is not tuple or len(state) != 3:
-        raise _refused(name, "expected (type code, item size, bytes)")
-    code, size, data = state
-    if type(code) is not str or len(code) != 1 or code not in ARRAY_CODES or type(data) is not bytes:
-        raise _refused(name, f"type codes are {ARRAY_CODES}")
-    if code == "u":
+    code, size, data = _fields(name, state, str, int, bytes)
+    if len(code) != 1 or code not in ARRAY_CODES:
+        raise refused(name, f"type codes are {ARRAY_CODES}")
+    if code in TEXT_CODES:
         try:
-            return array.array("u", data.decode("utf-8", "surrogatepass"))
+            return array(code if code in typecodes else "u", data.decode("utf-8", "surrogatepass"))
         except UnicodeDecodeError as error:
-            raise _refused(name, error) from error
-    result = array.array(code)
-    if size != result.itemsize or len(data) % size:
-        raise _refused(name, f"{len(data):,} bytes in items of {size!r}; items of {code!r} have {result.itemsize} here")
+            raise refused(name, error) from error
+    result: Any = array(_code_here(name, code, size))
+    if len(data) % size:
+        raise refused(name, f"{len(data):,} bytes are no whole number of items of {size}")
     result.frombytes(data)
     if sys.byteorder == "big":
         result.byteswap()
     return result
 
 
-def _find_numpy(kind: type) -> Encoder | None:
-    import numpy
+def _code_here(name: str, code: str, size: int) -> str:
+    """Return the type code that means the same here: a C long, for one, does not have the same size everywhere."""
+    from array import array
 
-    if issubclass(kind, numpy.ndarray):
-        return "numpy.ndarray", _numpy_state
-    if issubclass(kind, numpy.generic):
-        return "numpy.generic", _numpy_scalar_state
-    if issubclass(kind, numpy.dtype):
-        return "numpy.dtype", _numpy_dtype_text
-    return None
-
-
-def _numpy_dtype_text(dtype: Any) -> str:
-    if dtype.kind not in NUMPY_KINDS or dtype.fields is not None or dtype.subdtype is not None:
-        raise SerializeError(
-            f"cannot serialize NumPy data of dtype {dtype}: only numbers, times and fixed-size text travel; "
-            "send the fields one by one, or a list of plain values"
-        )
-    return str(dtype.str)
+    family = "fd" if code in "fd" else "bhilq" if code.islower() else "BHILQ"
+    for candidate in code + family:
+        if array(candidate).itemsize == size:
+            return candidate
+    raise refused(name, f"there are no items of {size} bytes for type code {code!r}")
 
 
-def _numpy_state(value: Any) -> tuple[str, tuple[int, ...], str, Any]:
-    order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
-    return _numpy_dtype_text(value.dtype), value.shape, order, value.tobytes(order)
+def _datetime(value: datetime) -> datetime:
+    when = value.timetuple()[:6]
+    return datetime(*when, value.microsecond, value.tzinfo, fold=value.fold)
 
 
-def _numpy_scalar_state(value: Any) -> tuple[str, bytes]:
-    return _numpy_dtype_text(value.dtype), value.tobytes()
+def _time(value: time) -> time:
+    return time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
 
 
-def _numpy_dtype(name: str, text: Any) -> Any:
-    try:
-        import numpy
-    except ImportError as error:
-        raise SerializeError("a NumPy value arrived, but NumPy is not installed here: pip install numpy") from error
-    well_formed = type(text) is str and 2 < len(text) < 30 and text[0] in "<>|=" and text[1] in NUMPY_KINDS
-    try:
-        if well_formed:
-            return numpy.dtype(text)
-    except TypeError:
-        pass  # refused below
-    raise _refused(name, f"dtype {str(text)[:50]!r}")
-
-
-def _numpy_array(name: str, state: Any) -> Any:
-    if type(state) is not tuple or len(state) != 4:
-        raise _refused(name, "expected (dtype, shape, order, bytes)")
-    text, shape, order, data = state
-    dtype = _numpy_dtype(name, text)
-    if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
-        raise _refused(name, "the shape is a tuple of counts")
-    size = dtype.itemsize
-    for count in shape:
-        size *= count  # Python integers do not overflow
-    if type(data) is not bytes or size != len(data) or order not in ("C", "F"):
-        raise _refused(name, f"shape {shape} of {dtype} needs {size:,} bytes")
-    import numpy
-
-    array = numpy.empty(shape, dtype, order=order)
-    if size:
-        flat = array.reshape(-1, order=order) if order == "C" else array.T.reshape(-1)
-        flat[...] = numpy.frombuffer(data, dtype)
-    return array
-
-
-def _numpy_scalar(name: str, state: Any) -> Any:
-    if type(state) is not tuple or len(state) != 2:
-        raise _refused(name, "expected (dtype, bytes)")
-    dtype = _numpy_dtype(name, state[0])
-    if type(state[1]) is not bytes or len(state[1]) != dtype.itemsize:
-        raise _refused(name, f"a {dtype} has {dtype.itemsize} bytes")
-    import numpy
-
-    if not dtype.itemsize:
-        return dtype.type()
-    return numpy.frombuffer(state[1], dtype)[0]
-
-
-_FINDERS: dict[str, Callable[[type], Encoder | None]] = {
-    "decimal": _find_decimal,
-    "fractions": _find_fraction,
-    "uuid": _find_uuid,
-    "pathlib": _find_path,
-    "array": _find_array,
-    "numpy": _find_numpy,
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    dict: dict,
+    list: list,
+    tuple: tuple,
+    set: set,
+    frozenset: lambda value: frozenset(tuple(value)),  # frozenset() of a subclass's object would not make a plain one
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    complex: lambda value: complex(value.real, value.imag),
+    bytes: lambda value: bytes(memoryview(value)),
+    bytearray: bytearray,
+    datetime: _datetime,
+    date: lambda value: date(value.year, value.month, value.day),
+    time: _time,
+    timedelta: lambda value: timedelta(value.days, value.seconds, value.microseconds),
+    range: list,
+    type({}.keys()): list,
+    type({}.values()): list,
+    type({}.items()): list,
+    MappingProxyType: dict,
 }
-_DECODERS: dict[str, Callable[[str, Any], Any]] = {
+_LATER: dict[str, tuple[str | None, Callable[[Any], Any]]] = {
+    "collections.deque": (None, list),
+    "decimal.Decimal": ("decimal", _decimal_text),
+    "fractions.Fraction": ("fraction", lambda value: (value.numerator, value.denominator)),
+    "uuid.UUID": ("uuid", lambda value: value.bytes),
+    "array.array": ("array", _array_state),
+}
+_BUILDERS: dict[str, Callable[[str, Any], Any]] = {
     "decimal": _decimal,
     "fraction": _fraction,
     "uuid": _uuid,
     "path": _path,
     "array": _array,
-    "numpy.ndarray": _numpy_array,
-    "numpy.generic": _numpy_scalar,
-    "numpy.dtype": _numpy_dtype,
 }
+
+
+def _register_all() -> None:
+    register_builtin(URI, "fastpyro.URI", URI.__getstate__, _uri)
+    register_builtin(slice, "slice", lambda value: (value.start, value.stop, value.step), _slice)
+    for cls, plain in _PLAIN.items():
+        register_builtin(cls, None, plain)
+    for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
+        for module in ("pathlib", "pathlib._local"):  # the latter in Python 3.13
+            register_later(f"{module}.{kind}", "path", _path_writer(kind))
+    for type_name, (class_name, take) in _LATER.items():
+        register_later(type_name, class_name, take)
+    for class_name, builder in _BUILDERS.items():
+        register_decoder(class_name, builder)
+
+
+_register_all()

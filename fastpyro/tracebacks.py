@@ -1,18 +1,48 @@
-"""Tracebacks as text: what a server sends with an error, and what a client shows of it.
+"""Tracebacks as text: what a server sends with an error, and how a client shows it.
 
 Knows exceptions and nothing of fastpyro; the standard library's modules are imported when there is an error to show.
+An error that came from another process carries the traceback of that process as ``_pyroTraceback``, and once more as its
+last note, so that Python itself prints it, whoever catches or logs the error. Whatever is printed here has it once.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["excepthook", "format_traceback", "get_pyro_traceback"]
+if TYPE_CHECKING:
+    from traceback import TracebackException
+
+__all__ = ["attach_remote_traceback", "excepthook", "format_traceback", "get_pyro_traceback", "is_remote_note"]
+
+REMOTE_HEAD = " +--- This error was raised in another process. Remote traceback:"
+REMOTE_END = " +--- End of remote traceback"
 
 LONGEST_VALUE = 1000
 """Characters of a local variable's value in a detailed traceback."""
+
+LONGEST_CHAIN = 20
+"""Causes that a detailed traceback follows."""
+
+
+def attach_remote_traceback(error: BaseException, lines: list[str]) -> None:
+    """Give an exception the traceback that it had in another process."""
+    attributes = error.__dict__  # the class may refuse to have attributes set the ordinary way
+    attributes["_pyroTraceback"] = lines
+    if lines:
+        attributes["__notes__"] = [*attributes.get("__notes__", ()), _remote_note(lines)]
+
+
+def _remote_note(lines: Iterable[str]) -> str:
+    text = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+    return "\n".join([REMOTE_HEAD, *(f" | {line}" for line in text.rstrip("\n").split("\n")), REMOTE_END])
+
+
+def is_remote_note(note: object) -> bool:
+    """Return whether a note is a remote traceback that was attached here."""
+    return isinstance(note, str) and note.startswith(REMOTE_HEAD)
 
 
 def format_traceback(
@@ -21,85 +51,110 @@ def format_traceback(
     ex_tb: TracebackType | None = None,
     detailed: bool = False,
 ) -> list[str]:
-    """Return an exception's traceback as lines of text, each with its line ends.
+    """Return an exception's traceback, with its causes, as pieces of text that end with line ends. Never raises.
 
     Arguments: the exception, as ``sys.exc_info()`` gives it (its default); ``detailed``: with the local variables of
-    each frame.
+    each frame, except those of the first, which belongs to the server.
     """
-    import traceback
-
-    if ex_value is None:
+    if ex_type is None and ex_value is None:
         ex_type, ex_value, ex_tb = sys.exc_info()
-    if detailed and ex_value is not None:
-        return _detailed(ex_value, ex_tb)
-    return traceback.format_exception(ex_type, ex_value, ex_tb)
-
-
-def _detailed(error: BaseException, trace: TracebackType | None) -> list[str]:
-    import linecache
-
-    lines = [
-        "-" * 52 + "\n",
-        f"EXCEPTION {type(error)}: {error}\n",
-        " Extended stacktrace follows (most recent call last)\n",
-    ]
-    first = True
-    while trace is not None:
-        frame, code = trace.tb_frame, trace.tb_frame.f_code
-        lines.append("-" * 52 + "\n")
-        lines.append(f'File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}\n')
-        lines.append("Source code:\n    " + linecache.getline(code.co_filename, trace.tb_lineno).strip() + "\n")
-        if not first:  # the first frame is the server's own
-            lines.append("Local values:\n")
-            lines.extend(f"    {name} = {_shown(value)}\n" for name, value in sorted(frame.f_locals.items()))
-        first = False
-        trace = trace.tb_next
-    lines.append("-" * 52 + "\n")
-    lines.append(f"EXCEPTION {type(error)}: {error}\n")
-    return lines
-
-
-def _shown(value: Any) -> str:
+    if ex_value is None:
+        return []
     try:
-        text = repr(value)
-    except Exception as error:
-        return f"<no repr: {type(error).__name__}>"
-    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
+        if detailed:
+            return list(_detailed(ex_value, ex_tb))
+        return _formatted(ex_type, ex_value, ex_tb)
+    except Exception as failure:  # out of memory or of stack, or an exception that is odd beyond words
+        return [f"{type(ex_value).__qualname__}, whose traceback cannot be shown: {type(failure).__name__}\n"]
 
 
 def get_pyro_traceback(
     ex_type: Any = None, ex_value: BaseException | None = None, ex_tb: TracebackType | None = None
 ) -> list[str]:
-    """Return the lines of a traceback, with the remote traceback of an error that came from another process.
+    """Return the traceback of an exception here, followed by the one that it, or a cause of it, had in another process.
 
     Arguments: none, for the exception that is being handled; an exception; or the three parts of ``sys.exc_info()``.
     Raises TypeError for a single argument that is no exception.
     """
     if isinstance(ex_type, BaseException) and ex_value is None:
         ex_type, ex_value, ex_tb = type(ex_type), ex_type, ex_type.__traceback__
-    elif ex_type is not None and ex_value is None and ex_tb is None:
-        raise TypeError(f"expected an exception, or the three parts of sys.exc_info(), not {ex_type!r}")
-    elif ex_value is None:
-        ex_type, ex_value, ex_tb = sys.exc_info()
-    lines = format_traceback(ex_type, ex_value, ex_tb)
-    error, seen = ex_value, set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        remote = getattr(error, "_pyroTraceback", None)
-        if remote:
-            lines += _remote_part(remote)
-        error = error.__cause__ or error.__context__
-    return lines
-
-
-def _remote_part(remote: Any) -> list[str]:
-    text = remote if isinstance(remote, str) else "".join(map(str, remote))
-    lines = [" +--- This exception occurred remotely (Pyro) - Remote traceback:\n"]
-    lines += [f" | {line}\n" for line in text.rstrip("\n").split("\n")]
-    lines.append(" +--- End of remote traceback\n")
-    return lines
+    elif ex_type is not None and not isinstance(ex_type, type):
+        raise TypeError(f"expected an exception, the three parts of sys.exc_info(), or nothing, not {ex_type!r}")
+    return format_traceback(ex_type, ex_value, ex_tb)
 
 
 def excepthook(ex_type: type[BaseException], ex_value: BaseException, ex_tb: TracebackType | None) -> None:
     """Print an uncaught exception with its remote traceback: ``sys.excepthook = fastpyro.errors.excepthook``."""
-    sys.stderr.write("".join(get_pyro_traceback(ex_type, ex_value, ex_tb)))
+    if sys.stderr is not None:
+        sys.stderr.write("".join(get_pyro_traceback(ex_type, ex_value, ex_tb)))
+
+
+def _formatted(ex_type: type[BaseException] | None, error: BaseException, trace: TracebackType | None) -> list[str]:
+    from traceback import TracebackException
+
+    described = TracebackException(ex_type or type(error), error, trace, compact=True)
+    for part, its_error in _parts(described, error):
+        remote = getattr(its_error, "_pyroTraceback", None)
+        notes = list(getattr(its_error, "__notes__", None) or ())
+        if remote and not any(map(is_remote_note, notes)):  # somebody else's, or its notes were removed
+            part.__notes__ = [*notes, _remote_note([remote] if isinstance(remote, str) else map(str, remote))]
+    return list(described.format())
+
+
+def _parts(described: TracebackException, error: BaseException) -> Iterator[tuple[TracebackException, BaseException]]:
+    """Yield what will be printed: the exception, its causes, and the members of groups."""
+    waiting: list[tuple[TracebackException | None, BaseException | None]] = [(described, error)]
+    while waiting:
+        part, its_error = waiting.pop()
+        if part is None or its_error is None:
+            continue
+        yield part, its_error
+        waiting += [(part.__cause__, its_error.__cause__), (part.__context__, its_error.__context__)]
+        if part.exceptions and isinstance(its_error, BaseExceptionGroup):
+            waiting += zip(part.exceptions, its_error.exceptions, strict=False)
+
+
+def _detailed(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and all(cause is not seen for seen in chain) and len(chain) < LONGEST_CHAIN:
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    for link in reversed(chain):
+        yield from _detailed_one(link, trace if link is error else link.__traceback__)
+        if link is not error:
+            yield "\nThis led to the next exception:\n\n"
+
+
+def _detailed_one(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
+    from linecache import getline
+    from traceback import walk_tb
+
+    ruler = "-" * 52 + "\n"
+    title = f"EXCEPTION {type(error)}: {_shown(error, str)}\n"
+    yield ruler + title
+    yield " Extended stacktrace follows (most recent call last)\n"
+    for index, (frame, line) in enumerate(walk_tb(trace)):
+        name, file = frame.f_code.co_name, frame.f_code.co_filename
+        owner = frame.f_locals.get("self")
+        if owner is not None:
+            name = f"{type(owner).__name__}.{name}"
+        yield f'{ruler}File "{file}", line {line}, in {name}\n'
+        yield f"Source code:\n    {getline(file, line).strip()}\n"
+        if index:
+            yield "Local values:\n"
+            yield from (f"    {local} = {_shown(value)}\n" for local, value in sorted(frame.f_locals.items()))
+            attributes = getattr(owner, "__dict__", None)
+            if isinstance(attributes, dict):
+                yield from (f"        self.{key} = {_shown(value)}\n" for key, value in sorted(attributes.items()))
+    yield ruler + title
+    yield from (f"{note}\n" for note in getattr(error, "__notes__", None) or ())
+    yield ruler
+
+
+def _shown(value: Any, show: Any = repr) -> str:
+    try:
+        text = str(show(value))
+    except Exception as failure:
+        return f"<no text: {type(failure).__name__}>"
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"

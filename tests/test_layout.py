@@ -25,7 +25,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks"}),
     frozenset({"_wire", "_codec"}),
     frozenset({"_link", "_batch"}),
-    frozenset({"serializers", "class_registry", "remote_exceptions", "standard_types", "exposure", "callcontext"})
+    frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
+    | frozenset({"object_state", "standard_types", "numpy_types"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"}),
     frozenset({"handshake", "connection"}),
     frozenset({"proxy", "locate", "stream_result", "remote_method"}) | frozenset({"dispatch", "instances", "streams"}),
