@@ -87,7 +87,7 @@ clean:
 # Not a word of its own: the sources without environments, objects and caches, into the folder COPY.
 copy:
 	@rm -rf "$(COPY)" && mkdir -p "$(COPY)"
-	@tar -cf - --exclude-vcs --exclude=./build --exclude=./dist --exclude=./site --exclude='./.venv*' --exclude='*.so' \
+	@tar -cf - --exclude=./.git --exclude=./build --exclude=./dist --exclude=./site --exclude='./.venv*' --exclude='*.so' \
 	    --exclude=__pycache__ --exclude='*.egg-info' --exclude='./.*_cache' --exclude=./.hypothesis --exclude=./.benchmarks . \
 	    | tar -xf - -C "$(COPY)"
 
