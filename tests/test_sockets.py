@@ -42,9 +42,12 @@ def test_tcp(timeout: float) -> None:
 def test_accepted_sockets_do_not_delay_on_linux() -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("elsewhere the option is not inherited, and the server sets it")
-    with listen("127.0.0.1", 0, None) as listener:
-        with connect(*listener.getsockname(), None, 20) as client, check_talk(listener, client) as server:
-            assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with (
+        listen("127.0.0.1", 0, None) as listener,
+        connect(*listener.getsockname(), None, 20) as client,
+        check_talk(listener, client) as server,
+    ):
+        assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_ipv6() -> None:
@@ -125,8 +128,7 @@ def test_a_listener_that_accepts_nobody_costs_no_more_than_the_timeout() -> None
         try:
             before = time.monotonic()
             with pytest.raises(TimeoutError):
-                for _ in range(10):
-                    waiting.append(connect(*full.getsockname(), None, 0.2))  # noqa: PERF401: the last one raises
+                waiting.extend(connect(*full.getsockname(), None, 0.2) for _ in range(10))
             assert time.monotonic() - before < 10
         finally:
             for one in waiting:
