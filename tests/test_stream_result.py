@@ -1,0 +1,94 @@
+"""Item streams as the client sees them, against a daemon in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from server_process import SubjectServer
+
+import fastpyro
+from fastpyro import errors
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SubjectServer]:
+    with SubjectServer("--set", "ITER_STREAM_LINGER=20.0") as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server: SubjectServer) -> Iterator[Any]:
+    with fastpyro.Proxy(server.uri()) as connected:
+        yield connected
+
+
+def test_items_come_one_by_one_and_end(proxy: Any) -> None:
+    stream = proxy.numbers(3)
+    assert iter(stream) is stream
+    assert [next(stream), next(stream), next(stream)] == [0, 1, 2]
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            next(stream)
+
+
+def test_two_streams_and_calls_between(proxy: Any) -> None:
+    first, second = proxy.numbers(2), proxy.numbers(2)
+    assert next(first) == 0
+    assert proxy.add(1, 1) == 2
+    assert list(second) == [0, 1]
+    assert list(first) == [1]
+
+
+def test_error_of_the_generator(proxy: Any) -> None:
+    stream = proxy.failing_numbers()
+    assert next(stream) == 1
+    with pytest.raises(ValueError, match="no second number"):
+        next(stream)
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+def test_close_ends_the_stream_on_the_server(proxy: Any) -> None:
+    stream = proxy.numbers(5)
+    identity = stream.streamId
+    with stream:
+        assert next(stream) == 0
+    stream.close()
+    with pytest.raises(StopIteration):
+        next(stream)
+    with pytest.raises(errors.PyroError, match="item stream terminated"):
+        proxy._pyroInvoke("get_next_stream_item", (identity,), {}, objectId="Pyro.Daemon")
+
+
+def test_goes_on_after_a_reconnect(proxy: Any) -> None:
+    stream = proxy.numbers(4)
+    assert next(stream) == 0
+    proxy._pyroRelease()
+    with pytest.raises(errors.ConnectionClosedError, match="proxy for this stream result has been closed"):
+        next(stream)
+    proxy._pyroReconnect()
+    assert list(stream) == [1, 2, 3]
+
+
+def test_streams_can_be_switched_off() -> None:
+    with (
+        SubjectServer("--set", "ITER_STREAMING=False") as server,
+        fastpyro.Proxy(server.uri()) as proxy,
+        pytest.raises(errors.ProtocolError, match="not configured to allow streaming"),
+    ):
+        proxy.numbers(3)
+
+
+def test_without_linger_a_stream_ends_with_its_connection() -> None:
+    with SubjectServer("--set", "ITER_STREAM_LINGER=0.0") as server, fastpyro.Proxy(server.uri()) as proxy:
+        stream = proxy.numbers(4)
+        assert next(stream) == 0
+        with fastpyro.Proxy(server.uri("controls")) as controls:
+            proxy._pyroRelease()
+            while controls.connections() > 1:
+                pass
+        proxy._pyroReconnect()
+        with pytest.raises(errors.PyroError, match="item stream terminated"):
+            next(stream)
