@@ -44,7 +44,7 @@ from fastpyro.uri import URI
 
 if TYPE_CHECKING:
     from fastpyro.async_proxy import AsyncProxy, async_, asyncproxy
-    from fastpyro.batch import BatchProxy, batch
+    from fastpyro.batch_proxy import BatchProxy, batch
     from fastpyro.daemon import Daemon, serve
     from fastpyro.daemon_object import DaemonObject
     from fastpyro.futures import Future, FutureResult
@@ -93,8 +93,8 @@ _LATER = {
     "async": "fastpyro.async_proxy",
     "async_": "fastpyro.async_proxy",
     "asyncproxy": "fastpyro.async_proxy",
-    "BatchProxy": "fastpyro.batch",
-    "batch": "fastpyro.batch",
+    "BatchProxy": "fastpyro.batch_proxy",
+    "batch": "fastpyro.batch_proxy",
     "Daemon": "fastpyro.daemon",
     "DaemonObject": "fastpyro.daemon_object",
     "serve": "fastpyro.daemon",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastpyro._version import __version__
-from fastpyro.batch import BatchProxy
+from fastpyro.batch_proxy import BatchProxy
 from fastpyro.callcontext import current_context
 from fastpyro.class_registry import (
     SerializerBase,

@@ -22,7 +22,7 @@ from fastpyro.futures import FutureResult, run_in_background
 from fastpyro.stream_result import StreamResult
 
 if TYPE_CHECKING:
-    from fastpyro.batch import BatchProxy
+    from fastpyro.batch_proxy import BatchProxy
     from fastpyro.proxy import Proxy
 
 __all__ = ["AsyncProxy", "async_", "asyncproxy"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastpyro.async_proxy import async_, asyncproxy
-from fastpyro.batch import BatchProxy, batch
+from fastpyro.batch_proxy import BatchProxy, batch
 from fastpyro.callcontext import current_context
 from fastpyro.daemon import Daemon
 from fastpyro.daemon_object import DaemonObject

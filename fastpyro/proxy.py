@@ -41,7 +41,7 @@ from fastpyro.uri import URI
 if TYPE_CHECKING:
     from fastpyro._batch import BatchWriter
     from fastpyro._wire import Message
-    from fastpyro.batch import BatchProxy
+    from fastpyro.batch_proxy import BatchProxy
 
 __all__ = ["Proxy"]
 
@@ -455,7 +455,7 @@ class Proxy:
 
     def _pyroBatch(self) -> BatchProxy:
         """Return a batch: calls on it are queued, and performed together when the batch itself is called."""
-        from fastpyro.batch import BatchProxy
+        from fastpyro.batch_proxy import BatchProxy
 
         return BatchProxy(self)
 

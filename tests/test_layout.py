@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"}),
     frozenset({"handshake", "connection"}),
     frozenset({"proxy", "locate", "stream_result", "remote_method"}) | frozenset({"dispatch", "instances", "streams"}),
-    frozenset({"batch"}) | frozenset({"daemon", "daemon_object", "servers"}),
+    frozenset({"batch_proxy"}) | frozenset({"daemon", "daemon_object", "servers"}),
     frozenset({"futures", "future_result", "async_proxy"}),
     frozenset({"naming"}),
     frozenset({"echo"}),
@@ -47,7 +47,7 @@ CLIENT_SIDE = frozenset(
         "stream_result",
         "remote_method",
         "oneway_names",
-        "batch",
+        "batch_proxy",
         "futures",
         "future_result",
         "async_proxy",
@@ -59,9 +59,9 @@ SERVER_SIDE = frozenset(
 
 # Imports inside functions that point up or to the other side, each with its reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("batch", "futures"): "an asynchronous batch runs in the background",
+    ("batch_proxy", "futures"): "an asynchronous batch runs in the background",
     ("daemon", "locate"): "serve and serveSimple announce what they serve",
-    ("proxy", "batch"): "Pyro's _pyroBatch is a method of the proxy",
+    ("proxy", "batch_proxy"): "Pyro's _pyroBatch is a method of the proxy",
     ("proxy", "async_proxy"): "Pyro's _pyroAsync is a method of the proxy",
 }
 
