@@ -19,14 +19,14 @@ __all__: list[str] = []
 
 MOST_DIMENSIONS = 64  # NumPy's own limit from version 2 on
 MOST_CODE_POINT = 0x10FFFF
-_DTYPE = re.compile(
+_DTYPE = (
     r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|[SU][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?)"
 )
 
 
 def _dtype_text(dtype: Any) -> str:
     text = str(dtype.str)
-    if dtype.fields is not None or dtype.subdtype is not None or _DTYPE.fullmatch(text) is None:
+    if dtype.fields is not None or dtype.subdtype is not None or re.fullmatch(_DTYPE, text) is None:
         raise SerializeError(
             f"cannot serialize NumPy data of dtype {dtype}: only numbers of up to 64 bits, times and fixed-size text do. "
             "Send the fields of a record one by one, and objects as a list"
@@ -63,7 +63,7 @@ def _numpy() -> Any:
 
 def _dtype(name: str, text: Any) -> Any:
     numpy = _numpy()
-    if type(text) is str and _DTYPE.fullmatch(text) is not None:
+    if type(text) is str and re.fullmatch(_DTYPE, text) is not None:
         try:
             return numpy.dtype(text)
         except (TypeError, ValueError, OverflowError):
