@@ -185,11 +185,12 @@ def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
         else:
             error = base.__new__(cls, *state.args)
             _initialized(base, error, state.args)
-        error.args = state.args
+        set_ordinary = BaseException.__setattr__  # the class may have its own, which would run now
+        set_ordinary(error, "args", state.args)
         for owner, names in _FIELDS.items():
             for name in names if issubclass(cls, owner) else ():
                 if name in state.fields:
-                    setattr(error, name, state.fields[name])
+                    set_ordinary(error, name, state.fields[name])
         set_attributes(error, state.attributes)
     except Exception:
         return None  # a RemoteError tells what it was

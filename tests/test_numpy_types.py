@@ -14,29 +14,8 @@ from fastpyro.class_registry import from_state
 from fastpyro.errors import SerializeError
 from fastpyro.serializers import native
 
-DTYPES = [
-    "?",
-    "i1",
-    "u1",
-    "i2",
-    "<u2",
-    ">i4",
-    "u4",
-    "i8",
-    ">u8",
-    "f2",
-    "f4",
-    ">f8",
-    "c8",
-    "c16",
-    "S3",
-    "U2",
-    ">U2",
-    "M8[D]",
-    "M8[25us]",
-    "m8[ns]",
-    "M8",
-]
+INTEGERS = ["i1", "u1", "i2", "<u2", ">i4", "u4", "i8", ">u8"]
+DTYPES = ["?", *INTEGERS, "f2", "f4", ">f8", "c8", "c16", "S3", "U2", ">U2", "M8[D]", "M8[25us]", "m8[ns]", "M8"]
 
 
 def round_trip(value: Any) -> Any:

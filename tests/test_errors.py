@@ -1,0 +1,68 @@
+"""The tree of errors: who is whose parent, and that none of them gets in the way of the builtin one it belongs to."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import pickle
+
+import pytest
+
+from fastpyro import errors, tracebacks
+
+
+@pytest.mark.parametrize(
+    ("name", "parents"),
+    [
+        ("CommunicationError", ["PyroError"]),
+        ("ConnectionClosedError", ["CommunicationError", "ConnectionError"]),
+        ("TimeoutError", ["CommunicationError"]),
+        ("ProtocolError", ["CommunicationError"]),
+        ("LocalProtocolError", ["ProtocolError"]),
+        ("RemoteProtocolError", ["ProtocolError"]),
+        ("MessageTooLargeError", ["ProtocolError"]),
+        ("SerializeError", ["ProtocolError", "ValueError"]),
+        ("NamingError", ["PyroError", "LookupError"]),
+        ("DaemonError", ["PyroError"]),
+        ("SecurityError", ["PyroError"]),
+        ("RemoteError", ["PyroError"]),
+    ],
+)
+def test_tree(name: str, parents: list[str]) -> None:
+    cls = getattr(errors, name)
+    for parent in parents:
+        assert issubclass(cls, getattr(errors, parent, None) or getattr(builtins, parent))
+
+
+def test_timeout_is_the_builtin_one_too() -> None:
+    assert issubclass(errors.TimeoutError, builtins.TimeoutError)
+
+
+def test_names_of_the_root() -> None:
+    assert errors.FastPyroError is errors.PyroError
+
+
+def test_everything_listed_is_there() -> None:
+    own = {name for name, value in vars(errors).items() if getattr(value, "__module__", "") == errors.__name__}
+    assert set(errors.__all__) == own | {"excepthook", "get_pyro_traceback"}
+
+
+def test_functions_are_those_of_tracebacks() -> None:
+    assert errors.get_pyro_traceback is tracebacks.get_pyro_traceback
+    assert errors.excepthook is tracebacks.excepthook
+
+
+def test_remote_error() -> None:
+    error = errors.RemoteError(
+        "shop.Broke", ("no money", 5), {"missing": 5, "args": "x", "__class__": int, "class_name": 1}
+    )
+    assert str(error) == "shop.Broke: ('no money', 5)"
+    assert str(errors.RemoteError("shop.Broke")) == "shop.Broke"
+    assert (error.class_name, error.args, error.missing) == ("shop.Broke", ("no money", 5), 5)  # type: ignore[attr-defined]
+    assert error.attributes["args"] == "x"
+
+
+@pytest.mark.parametrize("error", [errors.RemoteError("a.B", (1,), {"c": 2}), errors.SerializeError("x")], ids=repr)
+def test_copies(error: Exception) -> None:
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (type(twin), twin.args, vars(twin)) == (type(error), error.args, vars(error))
