@@ -1,6 +1,9 @@
-"""``python -m fastpyro`` is the command ``fastpyro``."""
+"""``python -m fastpyro`` is the command line of `cli`."""
+
+from __future__ import annotations
+
+import sys
 
 from fastpyro.cli import main
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+sys.exit(main())

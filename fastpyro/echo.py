@@ -1,94 +1,188 @@
-"""A server for trying things out: it returns what it gets, raises, streams, and is slow on request."""
+"""An object that returns what it is sent, and a server for it: to try a connection, and to test clients against."""
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastpyro.daemon import Daemon
+from fastpyro.config import config
 from fastpyro.exposure import expose, oneway
-from fastpyro.uri import URI
 
-__all__ = ["ECHO_NAME", "EchoServer", "start_echo"]
+if TYPE_CHECKING:
+    from fastpyro.daemon import Daemon
+    from fastpyro.proxy import Proxy
+    from fastpyro.uri import URI
 
-ECHO_NAME = "test.echoserver"
+__all__ = ["OBJECT_NAME", "EchoServer", "serve_echo"]
+
+OBJECT_NAME = "test.echoserver"
+"""Id of the object, and its name in the name server."""
+
 SLOW_SECONDS = 5.0
 
 
 @expose
 class EchoServer:
-    """The echo object. Attribute ``verbose``: print what arrives."""
+    """Methods that return, raise, stream and dawdle. With ``verbose`` each call is printed."""
 
-    def __init__(self, daemon: Daemon | None = None, verbose: bool = False) -> None:
-        self._daemon = daemon
+    def __init__(self, verbose: bool = False) -> None:
         self._verbose = verbose
+        self._stopping = threading.Event()
 
     def _say(self, text: str) -> None:
         if self._verbose:
-            print(text)
-            sys.stdout.flush()
+            print(f"{time.asctime()} - {text}", flush=True)
 
     def echo(self, message: Any) -> Any:
         """Return the message."""
-        self._say(f"echo: {message!r}")
+        self._say(f"echo: {message!a}")
         return message
 
     def error(self) -> None:
         """Raise a ValueError."""
-        raise ValueError("this is the generated error from echoserver error() method")
+        self._say("error: generating exception")
+        raise ValueError("this is the generated error from echoserver echo() method")
 
     def error_with_text(self) -> None:
-        """Raise a ValueError with a text that is not ASCII."""
-        raise ValueError("the message of the error: é, €, ü")
+        """Raise a ValueError with another text."""
+        self._say("error_with_text: generating exception")
+        raise ValueError("the message of the error")
 
     @oneway
     def oneway_echo(self, message: Any) -> None:
-        """Print the message; oneway."""
-        self._say(f"oneway_echo: {message!r}")
+        """Take a message; nobody waits for it."""
+        self._say(f"oneway_echo: {message!a}")
 
     def slow(self) -> str:
-        """Return after five seconds."""
-        time.sleep(SLOW_SECONDS)
-        return "finally, an answer"
+        """Return a text after some seconds."""
+        self._say("slow: waiting a bit...")
+        self._stopping.wait(SLOW_SECONDS)
+        self._say("slow: returning result")
+        return "Finally, an answer!"
 
     @oneway
     def oneway_slow(self) -> None:
-        """End after five seconds; oneway."""
-        time.sleep(SLOW_SECONDS)
+        """Wait some seconds; nobody waits for it."""
+        self._say("oneway_slow: waiting a bit...")
+        self._stopping.wait(SLOW_SECONDS)
+        self._say("oneway_slow: done")
 
     def generator(self) -> Iterator[str]:
-        """Return a stream of three words."""
-        yield from ("one", "two", "three")
+        """Return a stream of three texts."""
+        yield "one"
+        yield "two"
+        yield "three"
 
     def nan(self) -> float:
-        """Return a float that is not a number."""
+        """Return the float that is not a number."""
         return float("nan")
 
     def inf(self) -> float:
-        """Return infinity."""
+        """Return the infinite float."""
         return float("inf")
 
+    def _private(self) -> str:
+        """Not callable: private."""
+        return "should not be allowed"
+
+    def __dunder__(self) -> str:  # noqa: PLW3201 - a client may call it, which is what it is here to show
+        """Callable: a special name that is exposed."""
+        return "should be allowed (dunder)"
+
     def shutdown(self) -> None:
-        """Stop the server."""
+        """End the server's loop, after this call is answered."""
         self._say("shutting down")
-        if self._daemon is not None:
-            self._daemon.shutdown()
+        self._stopping.set()
+        daemon: Daemon | None = getattr(self, "_pyroDaemon", None)
+        if daemon is not None:
+            daemon.shutdown()
 
     @property
     def verbose(self) -> bool:
+        """Whether each call is printed."""
         return self._verbose
 
     @verbose.setter
-    def verbose(self, verbose: bool) -> None:
-        self._verbose = bool(verbose)
+    def verbose(self, onoff: bool) -> None:
+        self._verbose = bool(onoff)
 
 
-def start_echo(
-    host: str | None = None, port: int = 0, unixsocket: str | None = None, verbose: bool = False
-) -> tuple[Daemon, EchoServer, URI]:
-    """Make a daemon with an echo object under the id "test.echoserver"; returns daemon, object and URI."""
-    daemon = Daemon(host, port, unixsocket)
-    echo = EchoServer(daemon, verbose)
-    return daemon, echo, daemon.register(echo, ECHO_NAME)
+def serve_echo(
+    host: str | None = None,
+    port: int = 0,
+    unixsocket: str | None = None,
+    *,
+    naming: bool = False,
+    nameserver: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Serve an EchoServer until Ctrl-C or until its ``shutdown`` is called.
+
+    Arguments: ``host`` and ``port``, or ``unixsocket``; ``naming``: register in the name server; ``nameserver``: run a name
+    server in this process as well, with its names in memory, and register in it; ``verbose``: print each call;
+    ``quiet``: print nothing. Raises OSError when an address cannot be listened on, NamingError without name server.
+    """
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    with contextlib.ExitStack() as stack:
+        name_server_uri = stack.enter_context(_name_server(host)) if nameserver else None
+        daemon = stack.enter_context(_multiplexed_daemon(host, port, unixsocket))
+        uri = daemon.register(EchoServer(verbose), OBJECT_NAME)
+        if naming or nameserver:
+            proxy = stack.enter_context(_registered(name_server_uri, uri))
+            say(f"name server = {proxy._pyroUri}")
+            say(f"name = {OBJECT_NAME}")
+        say(f"uri = {uri}")
+        daemon.requestLoop()
+    say("echo server shut down.")
+
+
+def _multiplexed_daemon(host: str | None, port: int, unixsocket: str | None) -> Daemon:
+    from fastpyro.daemon import Daemon
+
+    before = config.SERVERTYPE
+    config.SERVERTYPE = "multiplex"
+    try:
+        return Daemon(host, port, unixsocket)
+    finally:
+        config.SERVERTYPE = before
+
+
+@contextlib.contextmanager
+def _name_server(host: str | None) -> Iterator[URI]:
+    """Run a name server in a thread, as long as the context lasts."""
+    from fastpyro.naming.start import start_ns
+
+    uri, daemon, _ = start_ns(host)
+    thread = threading.Thread(target=daemon.requestLoop, name="fastpyro-name-server", daemon=True)
+    thread.start()
+    try:
+        yield uri
+    finally:
+        daemon.shutdown()
+        thread.join()
+        daemon.close()
+
+
+@contextlib.contextmanager
+def _registered(name_server_uri: URI | None, uri: URI) -> Iterator[Proxy]:
+    """Register the object, as long as the context lasts."""
+    from fastpyro.errors import PyroError
+    from fastpyro.locate import locate_ns
+
+    place = (name_server_uri.host or "", name_server_uri.port) if name_server_uri else ("", None)
+    with locate_ns(*place) as name_server:
+        name_server.register(OBJECT_NAME, uri)
+        try:
+            yield name_server
+        finally:
+            with contextlib.suppress(PyroError):  # it may have gone before us
+                name_server._pyroRelease()
+                name_server.remove(OBJECT_NAME)

@@ -1,170 +1,289 @@
-"""Finding a name server, and what it knows: names to URIs. Client side only.
+"""Finds the name server, and with its help the objects that names and metadata tags stand for. The client's side only.
 
-Looks at the given host, or at NS_HOST; asks by broadcast only when NS_BROADCAST or the caller wants it, because anybody
-on the network could answer.
+Broadcasting the question to the network is off unless it is asked for: anybody can answer it. What goes wrong on the
+way is told apart: a name server that is away, that refuses, that is silent, or that is something else.
 """
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import random
 import socket
+import sys
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastpyro.config import config
-from fastpyro.errors import NamingError, ProtocolError, PyroError, TimeoutError
+from fastpyro.errors import ConnectionClosedError, NamingError, ProtocolError, PyroError
+from fastpyro.errors import TimeoutError as PyroTimeoutError
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.proxy import Proxy
-from fastpyro.sockets import host_port_text
 from fastpyro.uri import URI
 
 __all__ = ["locateNS", "locate_ns", "lookup", "resolve", "yplookup"]
 
+log = logging.getLogger("fastpyro.locate")
+
+PATIENCE = 10.0
+"""Seconds that a name server has to answer while it is looked for, where COMMTIMEOUT sets no other limit."""
+
+QUESTION = b"GET_NSURI"
+LONGEST_ANSWER = 100
 BROADCAST_ROUNDS = 3
-BROADCAST_SECONDS = 0.7
-QUERY = b"GET_NSURI"
-LONGEST_ANSWER = 300
-MOST_NAMES = 10
-"""A name may stand for another name, and so on, so often."""
-START_ONE = "start one with: fastpyro ns"
+BROADCAST_ROUND_SECONDS = 0.7
+
+LOOKUP_PAUSE = 0.2
+"""Seconds between two attempts to look up a name that is waited for."""
+
+MOST_HOPS = 10
+"""A name may stand for another name; so often and no more."""
+
+WAY_OUT = "start one with: fastpyro ns; or say where it is with locate_ns(host, port) or PYRO_NS_HOST and PYRO_NS_PORT"
 
 
-def locate_ns(host: str | None = None, port: int | None = None, broadcast: bool | None = None) -> Any:
-    """Return a connected proxy for a name server.
+def locate_ns(host: str | None = "", port: int | None = None, broadcast: bool | None = None) -> Proxy:
+    """Return a connected proxy for the name server.
 
-    Arguments: ``host`` (or "./u:" and a socket's path) and ``port`` (None: NS_HOST, NS_PORT); ``broadcast``: when none
-    is found there, ask the network (None: as NS_BROADCAST says).
-    Raises NamingError when there is none; its text tells whether it is away, refuses, or speaks something else.
+    Arguments: ``host``, where it is (a name, an address, or "./u:path"); without it ``config.NS_HOST`` is tried, and the
+    network is asked by broadcast if ``broadcast`` is true (None: ``config.NS_BROADCAST``); ``port``, None for
+    ``config.NS_PORT``, or when broadcasting the UDP port, None for ``config.NS_BCPORT``.
+    Raises NamingError, which says what is wrong at which address.
     """
-    if broadcast is None:
-        broadcast = config.NS_BROADCAST
-    try:
-        return _connected(_nameserver_uri(host or config.NS_HOST, port))
-    except NamingError:
-        if host or not broadcast:
-            raise
-        uri = _ask_network(port)
-        if uri is None:
-            raise
-        return _connected(uri)
+    return _restored(_locate(host or "", port, broadcast, _patience(None)))
 
 
-def locateNS(host: str | None = None, port: int | None = None, broadcast: bool | None = None) -> Any:
-    """Pyro4's spelling of ``locate_ns``."""
+def locateNS(
+    host: str | None = None, port: int | None = None, broadcast: bool | None = None, hmac_key: bytes | None = None
+) -> Proxy:
+    """Pyro4's spelling of ``locate_ns``. There are no HMAC keys: NamingError says so when one is given."""
+    if hmac_key:
+        raise NamingError("connections have no HMAC key; leave hmac_key out")
     return locate_ns(host, port, broadcast)
 
 
-def _nameserver_uri(host: str, port: int | None) -> URI:
-    if URI.isUnixsockLocation(host):
-        return URI(f"PYRO:{NAMESERVER_NAME}@{host}")
-    return URI(f"PYRO:{NAMESERVER_NAME}@{host_port_text(host.strip('[]'), port or config.NS_PORT)}")
+def resolve(uri: str | URI, delay_time: float = 0.0, *, timeout: float | None = None) -> URI:
+    """Return the PYRO uri that a uri stands for; it asks the name server where that is needed.
+
+    Arguments: ``uri``, a str or URI: PYRO is returned unchanged, PYRONAME is looked up, for PYROMETA one of the objects
+    that have all the tags is chosen at random; ``delay_time``, seconds to wait for the name to appear (0:
+    ``config.NS_LOOKUP_DELAY``); ``timeout``, seconds for each exchange with the name server.
+    Raises TypeError for another type, NamingError when there is no name server or no such name.
+    """
+    found = URI(uri)
+    for _ in range(MOST_HOPS):
+        if found.protocol == "PYRO":
+            return found
+        found = _one_hop(found, delay_time, timeout)
+    raise NamingError(f"{uri} stands for a name that stands for a name, and so on: given up after {MOST_HOPS} steps")
 
 
-def _connected(uri: URI) -> Proxy:
-    proxy = Proxy(uri)
+def _one_hop(uri: URI, delay_time: float, timeout: float | None) -> URI:
+    host = f"./u:{uri.sockname}" if uri.sockname else uri.host or ""
+    with _locate(host, uri.port, None, _patience(timeout)) as name_server:
+        if uri.protocol == "PYRONAME":
+            found = lookup(name_server, uri.object, delay_time=delay_time)
+            if not isinstance(found, URI):
+                raise NamingError(f"the name server at {name_server._pyroUri.location} gave no URI for {uri.object!r}")
+            return found
+        choices = yplookup(name_server, meta_all=uri.object, return_metadata=False, delay_time=delay_time)
+    if not choices:
+        raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
+    return URI(random.choice(list(choices.values())))
+
+
+def lookup(name_server: Any, name: str, return_metadata: bool = False, delay_time: float = 0.0) -> Any:
+    """Call ``name_server.lookup``, again and again until the name is there or ``delay_time`` seconds are over.
+
+    Arguments: as for NameServer.lookup; ``delay_time`` 0 means ``config.NS_LOOKUP_DELAY``. Returns what it returns.
+    Raises NamingError when the name did not appear.
+    """
+    for may_repeat in _attempts(delay_time):
+        try:
+            return name_server.lookup(name, return_metadata)
+        except (NamingError, PyroTimeoutError):
+            if not may_repeat:
+                raise
+    raise AssertionError("unreachable")
+
+
+def yplookup(
+    name_server: Any,
+    meta_all: Iterable[str] | None = None,
+    meta_any: Iterable[str] | None = None,
+    return_metadata: bool = True,
+    delay_time: float = 0.0,
+) -> dict[str, Any]:
+    """Call ``name_server.yplookup``, again and again until something is found or ``delay_time`` seconds are over.
+
+    Arguments: as for NameServer.yplookup; ``delay_time`` 0 means ``config.NS_LOOKUP_DELAY``. Returns what it returns.
+    """
+    for may_repeat in _attempts(delay_time):
+        try:
+            found: dict[str, Any] = name_server.yplookup(meta_all, meta_any, return_metadata)
+        except PyroTimeoutError:
+            if not may_repeat:
+                raise
+            continue
+        if found or not may_repeat:
+            return found
+    raise AssertionError("unreachable")
+
+
+def _attempts(delay_time: float) -> Iterator[bool]:
+    """Yield for each attempt whether another one may follow, with pauses in between."""
+    deadline = time.monotonic() + (delay_time or config.NS_LOOKUP_DELAY)
+    while (left := deadline - time.monotonic()) > 0:
+        yield True
+        time.sleep(min(LOOKUP_PAUSE, left))
+    yield False
+
+
+# ---- the name server ----------------------------------------------------------------------------------------------------
+
+
+def _patience(timeout: float | None) -> float:
+    return timeout or config.COMMTIMEOUT or PATIENCE
+
+
+def _restored(name_server: Proxy) -> Proxy:
+    name_server._pyroTimeout = config.COMMTIMEOUT
+    return name_server
+
+
+def _locate(host: str, port: int | None, broadcast: bool | None, timeout: float) -> Proxy:
+    if host:
+        return _connect(host, port or config.NS_PORT, timeout)
+    may_broadcast = config.NS_BROADCAST if broadcast is None else broadcast
+    if may_broadcast and config.PREFER_IP_VERSION != 6:
+        return _locate_with_broadcast(port, timeout)
+    return _first_of([*_usual_places(port)], timeout)
+
+
+def _usual_places(port: int | None) -> Iterator[tuple[str, int]]:
+    yield config.NS_HOST, port or config.NS_PORT
+    if config.NS_HOST == "localhost" and sys.platform == "linux":
+        # Where Debian's /etc/hosts puts the machine's own name, and so a name server that was started with it.
+        yield "127.0.1.1", port or config.NS_PORT
+
+
+def _locate_with_broadcast(port: int | None, timeout: float) -> Proxy:
+    is_local = config.NS_HOST in ("localhost", "::1") or config.NS_HOST.startswith("127.")
+    if is_local:
+        try:
+            return _first_of([*_usual_places(port)], timeout)
+        except NamingError as error:
+            log.debug("not on this machine: %s", error)
+    uri = _ask_the_network(port or config.NS_BCPORT)
+    if uri is not None:
+        return _bind(uri, timeout)
     try:
-        proxy._pyroBind()
+        return _connect(config.NS_HOST, config.NS_PORT, timeout)
+    except NamingError as error:
+        raise NamingError(f"nobody answered the broadcast to {config.BROADCAST_ADDRS}, and: {error}") from error
+
+
+def _first_of(places: list[tuple[str, int]], timeout: float) -> Proxy:
+    """Connect to the first place that has a name server; the failure of the first one is what is reported."""
+    failure: NamingError | None = None
+    for host, port in places:
+        try:
+            return _connect(host, port, timeout)
+        except NamingError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _connect(host: str, port: int, timeout: float) -> Proxy:
+    if URI.isUnixsockLocation(host):
+        location = host
+    else:
+        bare = host.strip("[]")
+        location = f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+    try:
+        uri = URI(f"PYRO:{NAMESERVER_NAME}@{location}")
     except PyroError as error:
-        proxy._pyroRelease()
-        raise NamingError(_why(uri, error)) from error
-    return proxy
+        raise NamingError(f"Failed to locate the nameserver: {location!r} is no address; {error}") from error
+    return _bind(uri, timeout)
 
 
-def _why(uri: URI, error: PyroError) -> str:
-    location, cause = uri.location, error.__cause__
-    if isinstance(cause, ConnectionRefusedError | FileNotFoundError):
-        return f"no name server at {location}: nothing listens there (connection refused); {START_ONE}"
-    if isinstance(error, TimeoutError):
-        return f"Failed to locate the nameserver: whatever listens at {location} did not answer in time"
-    if isinstance(error, ProtocolError | ConnectionError):
+def _bind(uri: URI, timeout: float) -> Proxy:
+    name_server = Proxy(uri)
+    name_server._pyroTimeout = timeout
+    try:
+        name_server._pyroBind()
+    except PyroError as error:
+        raise NamingError(f"Failed to locate the nameserver at {uri.location}: {_explain(error, timeout)}") from error
+    return name_server
+
+
+def _explain(error: PyroError, timeout: float) -> str:
+    """Return what is wrong with the name server and what to do, from the error of connecting to it."""
+    cause = error.__cause__
+    if isinstance(error, ProtocolError):
         return (
-            f"Failed to locate the nameserver: what listens at {location} does not speak this protocol ({error}); "
-            "is another program using the port?"
+            f"something answers there, but it speaks something else than fastpyro's protocol ({error}); "
+            f"is it another program's port, or a Pyro name server? If so {WAY_OUT}"
         )
+    if isinstance(error, ConnectionClosedError):
+        return (
+            "something listens there, but it closed the connection without an answer: it speaks something else, "
+            f"or it is stopping ({error}); {WAY_OUT}"
+        )
+    if isinstance(error, PyroTimeoutError) and not isinstance(cause, OSError):
+        return (
+            f"something listens there, but it did not answer within {timeout:g} s: it hangs, or it speaks something "
+            f"else ({error}); {WAY_OUT}"
+        )
+    if isinstance(cause, ConnectionRefusedError):
+        return f"connection refused, so nothing listens there ({cause}); {WAY_OUT}"
+    if isinstance(cause, FileNotFoundError):
+        return f"connection refused, there is no such socket file ({cause}); {WAY_OUT}"
     if isinstance(cause, OSError):
-        return f"Failed to locate the nameserver: {location} cannot be reached ({cause}); check host, port and network"
-    return f"Failed to locate the nameserver at {location}: {error}"
+        return (
+            f"it is away: the address cannot be reached within {timeout:g} s ({cause}); "
+            f"check host, network and firewall, or {WAY_OUT}"
+        )
+    return f"a daemon is there, but it is no name server ({error}); {WAY_OUT}"
 
 
-def _ask_network(port: int | None) -> URI | None:
-    """Return the URI that the first name server on the network answers with, or None."""
+# ---- broadcast ------------------------------------------------------------------------------------------------------------
+
+
+def _ask_the_network(port: int) -> URI | None:
+    """Return the first name server's URI that comes as an answer, or None."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         for _ in range(BROADCAST_ROUNDS):
             for address in config.BROADCAST_ADDRS:
-                with contextlib.suppress(OSError):
-                    sock.sendto(QUERY, (address, port or config.NS_BCPORT))
-            uri = _first_answer(sock, time.monotonic() + BROADCAST_SECONDS)
+                _ask(sock, address, port)
+            uri = _first_answer(sock, time.monotonic() + BROADCAST_ROUND_SECONDS)
             if uri is not None:
                 return uri
     return None
+
+
+def _ask(sock: socket.socket, address: str, port: int) -> None:
+    try:
+        sock.sendto(QUESTION, (address, port))
+    except OSError as error:
+        log.debug("cannot broadcast to %r: %s", address, error)
 
 
 def _first_answer(sock: socket.socket, deadline: float) -> URI | None:
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)
         try:
-            data, _ = sock.recvfrom(LONGEST_ANSWER)
-            uri = URI(data.decode("iso-8859-1"))
-        except (OSError, PyroError):
+            answer, address = sock.recvfrom(LONGEST_ANSWER)
+            uri = URI(answer.decode("iso-8859-1"))
+        except TimeoutError:
+            return None
+        except (OSError, PyroError) as error:
+            log.info("no answer to the broadcast: %s", error)
             continue
         if uri.protocol == "PYRO" and uri.object == NAMESERVER_NAME:
+            log.debug("%s answered that the name server is %s", address, uri)
             return uri
+        log.warning("%s answered the broadcast with %s, which is no name server", address, uri)
     return None
-
-
-def resolve(uri: str | URI, delay_time: float | None = None) -> URI:
-    """Return the PYRO uri of an object that is given by name or metadata; PYRO uris are returned as they are.
-
-    Arguments: ``uri``; ``delay_time``, seconds to wait for the name to appear (None: NS_LOOKUP_DELAY).
-    Raises NamingError when there is no name server or no such name, TypeError when ``uri`` is neither str nor URI.
-    """
-    if not isinstance(uri, str | URI):
-        raise TypeError(f"can only resolve a str or URI, not {type(uri).__name__}")
-    target = URI(uri)
-    for _ in range(MOST_NAMES):
-        if target.protocol == "PYRO":
-            return target
-        with locate_ns(f"./u:{target.sockname}" if target.sockname else target.host, target.port) as nameserver:
-            if target.protocol == "PYRONAME":
-                target = URI(lookup(nameserver, target.object, delay_time=delay_time))
-            else:
-                found = yplookup(nameserver, meta_all=target.object, return_metadata=False, delay_time=delay_time)
-                if not found:
-                    raise NamingError(f"no registrations available that match {target}")
-                target = URI(random.choice(list(found.values())))
-    raise NamingError(f"{uri} leads through too many names")
-
-
-def lookup(nameserver: Any, name: str, return_metadata: bool = False, delay_time: float | None = None) -> Any:
-    """Return what the name server has under a name, waiting ``delay_time`` seconds for it; arguments as its ``lookup``."""
-    deadline, pause = _patience(delay_time)
-    while True:
-        try:
-            return nameserver.lookup(name, return_metadata)
-        except NamingError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(pause)
-
-
-def yplookup(
-    nameserver: Any,
-    meta_all: Any = None,
-    meta_any: Any = None,
-    return_metadata: bool = True,
-    delay_time: float | None = None,
-) -> Any:
-    """Return the registrations with some metadata, waiting ``delay_time`` seconds for one; arguments as ``yplookup``."""
-    deadline, pause = _patience(delay_time)
-    while True:
-        found = nameserver.yplookup(meta_all, meta_any, return_metadata)
-        if found or time.monotonic() >= deadline:
-            return found
-        time.sleep(pause)
-
-
-def _patience(delay_time: float | None) -> tuple[float, float]:
-    delay = config.NS_LOOKUP_DELAY if delay_time is None else delay_time
-    return time.monotonic() + delay, max(0.2, delay / 5)

@@ -1,69 +1,96 @@
-"""``fastpyro call URI method args…``: one call from the command line."""
+"""Call a method of a remote object and print its result."""
 
 from __future__ import annotations
 
 import argparse
 import ast
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["add_arguments", "parse_argument", "run"]
+__all__ = ["EPILOG", "add_arguments", "parse_arguments", "parse_value", "run"]
+
+EPILOG = (
+    "Arguments are Python literals (5, 1.5, [1, 2], {'a': True}, None, 'quoted text'); anything else is taken as text. "
+    "KEY=VALUE is a keyword argument. Items of a stream are printed one a line. Write -- before arguments that begin "
+    "with a dash and are no numbers."
+)
+
+LONGEST_LITERAL = 100_000
+"""Characters; a longer argument is text."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("uri", help="PYRO:…, PYRONAME:… or PYROMETA:…")
-    parser.add_argument("method", help="name of a method or attribute")
-    parser.add_argument(
-        "arguments",
-        nargs="*",
-        help="Python literals (42, 1.5, '[1, 2]', None); other words are text; name=value for keywords",
-    )
-    parser.add_argument("--oneway", action="store_true", help="do not wait for a result")
-    parser.add_argument("--timeout", type=float, default=0.0, help="seconds to wait for an answer")
-
-
-def parse_argument(text: str) -> Any:
-    """Return the Python literal that a text is, or the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
+    """Describe the command's arguments."""
+    parser.add_argument("--oneway", action="store_true", help="do not wait for the result")
+    parser.add_argument("--timeout", type=_seconds, default=None, help="seconds that the call may take")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the remote traceback of an error")
+    parser.add_argument("uri", metavar="URI", help="PYRO:object@host:port, PYRONAME:name or PYROMETA:tag")
+    parser.add_argument("method", metavar="METHOD", help="the method, or an attribute to read")
+    parser.add_argument("args", nargs="*", metavar="ARG", help="arguments, see below")
 
 
 def run(options: argparse.Namespace) -> int:
-    import sys
-
-    from fastpyro.errors import get_pyro_traceback
+    """Make the call. Raises whatever the call raises."""
+    from fastpyro.config import config
     from fastpyro.proxy import Proxy
 
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    for text in options.arguments:
-        name, sign, value = text.partition("=")
-        if sign and name.isidentifier():
-            kwargs[name] = parse_argument(value)
-        else:
-            args.append(parse_argument(text))
+    args, kwargs = parse_arguments(options.args)
+    if options.timeout is not None:
+        config.COMMTIMEOUT = options.timeout  # holds for the name server, too
     with Proxy(options.uri) as proxy:
-        proxy._pyroTimeout = options.timeout
-        proxy._pyroBind()
         if options.oneway:
+            proxy._pyroBind()
             proxy._pyroOneway.add(options.method)
-        try:
-            result = getattr(proxy, options.method)
-            if options.method in proxy._pyroMethods or options.oneway:
-                result = result(*args, **kwargs)
-        except Exception as error:
-            if not getattr(error, "_pyroTraceback", None):
-                raise
-            print("".join(get_pyro_traceback(error)), file=sys.stderr, end="")
-            return 1
-        _show(result)
+        member = getattr(proxy, options.method)
+        if options.method in proxy._pyroAttrs:
+            if options.args:
+                raise TypeError(f"{options.method} is an attribute, not a method: it takes no arguments")
+            _print(member)
+            return 0
+        result = member(*args, **kwargs)
+        if not options.oneway:
+            _print(result)
     return 0
 
 
-def _show(result: Any) -> None:
-    if hasattr(type(result), "__next__"):  # a stream
+def parse_arguments(texts: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the positional and the keyword arguments that the texts mean. Raises ValueError for a repeated keyword."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if equals and key.isidentifier() and not value.startswith("="):
+            if key in kwargs:
+                raise ValueError(f"the keyword argument {key} is given twice")
+            kwargs[key] = parse_value(value)
+        else:
+            args.append(parse_value(text))
+    return args, kwargs
+
+
+def parse_value(text: str) -> Any:
+    """Return the value of a Python literal, or the text itself when it is none."""
+    if len(text) > LONGEST_LITERAL:
+        return text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd escapes and such in what is text anyway
+            return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"expected seconds, more than 0, not {text}")
+    return seconds
+
+
+def _print(result: Any) -> None:
+    if hasattr(result, "__next__"):
         for item in result:
-            print(repr(item))
-    elif result is not None:
-        print(repr(result))
+            _print(item)
+    else:
+        print(result if isinstance(result, str) else repr(result))

@@ -1,50 +1,41 @@
-"""``fastpyro echo``: run an echo server until it is stopped."""
+"""Run a server with the object "test.echoserver", which returns what it is sent, for tests."""
 
 from __future__ import annotations
 
 import argparse
 
-from fastpyro.cli.signals import terminate_like_interrupt
+__all__ = ["EPILOG", "add_arguments", "run"]
 
-__all__ = ["add_arguments", "run"]
+EPILOG = "Try: fastpyro call URI echo hello"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-H", "--host", help="address to listen on")
-    parser.add_argument("-p", "--port", type=int, default=0, help="port to listen on; 0: any free one")
-    parser.add_argument("-u", "--unixsocket", help="path of a Unix socket to listen on instead")
+    """Describe the command's arguments."""
+    parser.add_argument("-H", "--host", default="localhost", help="address to listen on (default: %(default)s)")
+    parser.add_argument("-p", "--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("-u", "--unixsocket", metavar="PATH", help="listen on a Unix socket instead")
     parser.add_argument("-n", "--naming", action="store_true", help="register the object in the name server")
-    parser.add_argument("-N", "--nameserver", action="store_true", help="run a name server in the same process, too")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print what arrives")
+    parser.add_argument("-N", "--nameserver", action="store_true", help="run a name server as well, and register in it")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print each call")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
 
 
 def run(options: argparse.Namespace) -> int:
-    import threading
+    """Serve until a signal comes, or somebody calls the object's shutdown."""
+    from fastpyro.cli.signals import stop_on_signals
+    from fastpyro.echo import serve_echo
 
-    from fastpyro.echo import ECHO_NAME, start_echo
-
-    terminate_like_interrupt()
-    name_daemon = None
-    if options.nameserver:
-        from fastpyro.naming import start_ns
-
-        name_uri, name_daemon, _ = start_ns(options.host)
-        threading.Thread(target=name_daemon.requestLoop, name="name server", daemon=True).start()
-        if not options.quiet:
-            print(f"name server uri = {name_uri}")
-    daemon, _, uri = start_echo(options.host, options.port, options.unixsocket, options.verbose)
+    stop_on_signals()
     try:
-        if options.naming or options.nameserver:
-            from fastpyro.locate import locate_ns
-
-            with locate_ns() as nameserver:
-                nameserver.register(ECHO_NAME, uri)
-        if not options.quiet:
-            print(f"uri = {uri}", flush=True)
-        daemon.requestLoop()
-    finally:
-        daemon.close()
-        if name_daemon is not None:
-            name_daemon.close()
+        serve_echo(
+            options.host,
+            options.port,
+            options.unixsocket,
+            naming=options.naming,
+            nameserver=options.nameserver,
+            verbose=options.verbose,
+            quiet=options.quiet and not options.verbose,
+        )
+    except KeyboardInterrupt:
+        pass  # it came before the loop, or after it
     return 0
