@@ -108,17 +108,22 @@ _LATER = {
     "type_meta": "fastpyro.naming",
 }
 
+_MODULES = frozenset({"api", "core", "futures", "naming"})
+"""Pyro's documented submodules: ``import fastpyro`` is enough to use ``fastpyro.core.Proxy``."""
+
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"fastpyro.{name}")
     module_name = _LATER.get(name)
     if module_name is None:
         raise AttributeError(f"module 'fastpyro' has no attribute {name!r}")
-    from importlib import import_module
-
     value = getattr(import_module(module_name), "asyncproxy" if name == "async" else name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_MODULES})

@@ -50,7 +50,9 @@ def run(path: Path, folder: Path, environment: dict[str, str]) -> None:
     namespace: dict[str, Any] = {"__name__": "snippet", "_check": check}
     with ExitStack() as stack:
         for number, snippet in enumerate(snippets_of(path)):
-            code = SHOWN.sub(lambda shown: f"{shown['indent']}_check({shown['code']}, {shown['value']!r})", snippet.code)
+            code = SHOWN.sub(
+                lambda shown: f"{shown['indent']}_check({shown['code']}, {shown['value']!r})", snippet.code
+            )
             compiled = compile("\n" * snippet.line + code, str(path), "exec")
             if snippet.mark.startswith("not run"):
                 continue
