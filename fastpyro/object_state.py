@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, Flag
+from functools import lru_cache
 from types import FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ def _is_python_class(cls: type) -> bool:
     return new is None or isinstance(getattr(new, "__func__", new), FunctionType)
 
 
+@lru_cache(1024)
 def slots_of(cls: type) -> dict[str, MemberDescriptorType]:
     """Return the descriptors of a class's slots by attribute name."""
     slots: dict[str, MemberDescriptorType] = {}
@@ -60,8 +62,9 @@ def slots_of(cls: type) -> dict[str, MemberDescriptorType]:
 
 def attributes_of(value: Any) -> dict[str, Any]:
     """Return an object's attributes, those in slots included, by name."""
+    cls: Any = type(value)
     attributes = {name: item for name, item in getattr(value, "__dict__", {}).items() if name not in _NOT_STATE}
-    for name, slot in slots_of(type(value)).items():
+    for name, slot in slots_of(cls).items():
         try:
             attributes[name] = slot.__get__(value)
         except AttributeError:  # a slot that is not filled
@@ -71,7 +74,7 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 def set_attributes(value: Any, attributes: Any) -> None:
     """Set attributes without asking the class. Raises SerializeError for what cannot be an attribute of the object."""
-    cls = type(value)
+    cls: Any = type(value)  # mypy does not believe that classes can be hashed
     if type(attributes) is not dict or any(type(name) is not str for name in attributes):
         raise SerializeError(f"the state of {full_name(cls)} is no dict of attributes")
     slots = slots_of(cls)
