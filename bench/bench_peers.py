@@ -163,7 +163,10 @@ LEAST_CPU_RATIO = {
     "oneway burst": 3.0,
     "connection + call + close": 1.5,
 }
-"""How many times less CPU than Pyro5 both ends together may use, at the least."""
+"""How many times less CPU than Pyro5 both ends together may use, at the least, when the rounds are long."""
+
+SHORT_RUN = 0.6
+"""Part of it that the short rounds of a plain pytest demand: they run beside other tests, on a machine that is not still."""
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +177,11 @@ def peers() -> Iterator[tuple[Peer, Peer]]:
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_cpu_beside_pyro5(name: str, peers: tuple[Peer, Peer], request: pytest.FixtureRequest) -> None:
-    rounds = 30 if request.config.getoption("--benchmark") else 6
+    timed = request.config.getoption("--benchmark")
+    rounds, least = (30, LEAST_CPU_RATIO[name]) if timed else (6, LEAST_CPU_RATIO[name] * SHORT_RUN)
     ours, theirs = compare(peers, name, rounds)
     ratio = theirs.median_cpu / ours.median_cpu
-    assert ratio >= LEAST_CPU_RATIO[name], f"{name}: only {ratio:.1f} times less CPU than Pyro5"
+    assert ratio >= least, f"{name}: only {ratio:.1f} times less CPU than Pyro5"
 
 
 def main() -> None:

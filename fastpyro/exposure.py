@@ -252,10 +252,11 @@ def resolve_method(obj: Any, name: str, require_expose: bool = True) -> Callable
     table = members_of(type(obj), require_expose)
     if name in table.attrs or _is_data_descriptor(_static_member(type(obj), name)):
         raise AttributeError(f"attempt to call attribute '{name}', which is a property, not a method")
-    value = getattr(obj, name, None)
-    if callable(value) and getattr(value, "_pyroExposed", False):
-        return value  # type: ignore[no-any-return]
-    if callable(value) and not require_expose and not name.startswith("__"):
+    # Looked up without running anything: asking for an unexposed name must not trigger a descriptor or __getattr__.
+    value = getattr(obj, "__dict__", {}).get(name)
+    if not require_expose:
+        value = getattr(obj, name, None)
+    if callable(value) and (not require_expose or getattr(value, "_pyroExposed", False)) and not name.startswith("__"):
         return value  # type: ignore[no-any-return]
     raise AttributeError(f"attempt to access unexposed attribute '{name}' of {type(obj).__name__}")
 
