@@ -20,7 +20,7 @@ import pytest
 import fastpyro
 from fastpyro import async_proxy
 from fastpyro.async_proxy import AsyncMethod, AsyncProxy, ProxyCopies, _copies_of, async_, asyncproxy
-from fastpyro.batch import BatchProxy
+from fastpyro.batch_proxy import BatchProxy
 from fastpyro.errors import CommunicationError, ConnectionClosedError
 from fastpyro.futures import FutureResult
 from fastpyro.proxy import Proxy
