@@ -95,7 +95,7 @@ def decode_stream(data: bytes, limit: int = 0xFFFFFFFF) -> tuple[list[ReferenceM
     """
     messages: list[ReferenceMessage] = []
     while data:
-        if data[:6] != PREFIX[: len(data)]:
+        if data[:4] != TAG[: len(data)] or (len(data) >= 6 and data[:6] != PREFIX):
             return messages, "bad"
         if len(data) < HEADER.size:
             return messages, "receiving"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from channel_contract import ChannelContract
 from channel_interruptions import InterruptionContract
-from conversations import REPLY, REPLY_BYTES, REQUEST, Conversation, check_any_bytes, pattern
+from conversations import REPLY, REPLY_BYTES, REQUEST, Conversation, check_any_bytes, check_dead, pattern
 from hypothesis import given
 from hypothesis import strategies as st
 from reference_wire import facts
@@ -139,6 +139,20 @@ def test_any_socket_object_will_do() -> None:
         with pytest.raises(ConnectionClosedError):
             talk.channel.receive()
         assert near.fileno() == -1
+
+
+def test_an_interrupt_between_sending_and_receiving_ends_the_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next call would read this one's answer."""
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with portable_over_unix_socket() as talk:
+        monkeypatch.setattr(talk.channel, "_receive_message", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            talk.channel.exchange(*REQUEST)
+        monkeypatch.undo()
+        check_dead(talk)
 
 
 def test_importing_channels_does_not_import_ssl() -> None:

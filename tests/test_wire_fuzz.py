@@ -41,6 +41,9 @@ def decoder_answer(pieces: Iterable[Any], limit: int = LIMIT) -> tuple[list[Refe
 
 @given(any_bytes)
 @example(b"")
+@example(b"PYRE")
+@example(b"PYRO\0")
+@example(b"PYRO\0\0")
 def test_any_bytes_give_what_the_reference_gives(data: bytes) -> None:
     assert decoder_answer([data]) == decode_stream(data, LIMIT)
 
