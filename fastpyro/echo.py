@@ -88,7 +88,7 @@ class EchoServer:
         """Not callable: private."""
         return "should not be allowed"
 
-    def __dunder__(self) -> str:  # noqa: PLW3201 - a client may call it, which is what it is here to show
+    def __dunder__(self) -> str:
         """Callable: a special name that is exposed."""
         return "should be allowed (dunder)"
 

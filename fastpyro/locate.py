@@ -39,7 +39,7 @@ LOOKUP_PAUSE = 0.2
 MOST_HOPS = 10
 """A name may stand for another name; so often and no more."""
 
-WAY_OUT = "start one with: fastpyro ns; or say where it is with locate_ns(host, port) or PYRO_NS_HOST and PYRO_NS_PORT"
+WAY_OUT = "start one with: fastpyro ns, or say where it is: locate_ns(host, port), or PYRO_NS_HOST and PYRO_NS_PORT"
 
 
 def locate_ns(host: str | None = "", port: int | None = None, broadcast: bool | None = None) -> Proxy:
@@ -224,7 +224,7 @@ def _explain(error: PyroError, timeout: float) -> str:
     if isinstance(error, ProtocolError):
         return (
             f"something answers there, but it speaks something else than fastpyro's protocol ({error}); "
-            f"is it another program's port, or a Pyro name server? If so {WAY_OUT}"
+            f"is it the port of another program, or of a Pyro name server? Choose another one, or {WAY_OUT}"
         )
     if isinstance(error, ConnectionClosedError):
         return (
@@ -240,6 +240,8 @@ def _explain(error: PyroError, timeout: float) -> str:
         return f"connection refused, so nothing listens there ({cause}); {WAY_OUT}"
     if isinstance(cause, FileNotFoundError):
         return f"connection refused, there is no such socket file ({cause}); {WAY_OUT}"
+    if isinstance(cause, socket.gaierror):
+        return f"it is away: there is no address for that host name ({cause}); check the name, or {WAY_OUT}"
     if isinstance(cause, OSError):
         return (
             f"it is away: the address cannot be reached within {timeout:g} s ({cause}); "

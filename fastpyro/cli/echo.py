@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 
 __all__ = ["EPILOG", "add_arguments", "run"]
 
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from fastpyro.echo import serve_echo
 
     stop_on_signals()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # before the loop, or after it
         serve_echo(
             options.host,
             options.port,
@@ -36,6 +37,4 @@ def run(options: argparse.Namespace) -> int:
             verbose=options.verbose,
             quiet=options.quiet and not options.verbose,
         )
-    except KeyboardInterrupt:
-        pass  # it came before the loop, or after it
     return 0

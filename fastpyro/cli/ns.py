@@ -84,5 +84,7 @@ def default_storage(port: int, unixsocket: str | None, environment: Mapping[str,
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"cannot make the folder for the names: {error}; choose a place with --storage sql:FILE") from error
+        raise OSError(
+            f"cannot make the folder for the names: {error}; choose a place with --storage sql:FILE"
+        ) from error
     return f"sql:{folder / f'names-{place}.sqlite'}"

@@ -97,7 +97,9 @@ class BroadcastServer:
         except OSError:
             return  # nothing there, or closed
         if data != QUESTION:
-            log.info("ignoring a datagram of %d bytes from %s that is no question for a name server", len(data), address)
+            log.info(
+                "ignoring a datagram of %d bytes from %s that is no question for a name server", len(data), address
+            )
             return
         try:
             self.sock.sendto(str(self._uri_for(address)).encode("iso-8859-1", "replace"), address)

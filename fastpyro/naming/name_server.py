@@ -119,7 +119,7 @@ class NameServer:
         self,
         prefix: str | None = None,
         regex: str | None = None,
-        metadata_all: Iterable[str] | None = None,
+        metadata_all: Iterable[str] | bool | None = None,
         metadata_any: Iterable[str] | None = None,
         return_metadata: bool = False,
     ) -> Listing:
@@ -131,7 +131,7 @@ class NameServer:
         Raises ValueError for more than one condition, NamingError for an invalid regex.
         """
         if isinstance(metadata_all, bool):  # Pyro5's list has return_metadata in this place
-            metadata_all, return_metadata = None, metadata_all
+            return self.list(prefix, regex, None, metadata_any, metadata_all)
         _check_one_of(prefix=prefix, regex=regex, metadata_all=metadata_all, metadata_any=metadata_any)
         return _listing(self._find(prefix, regex, metadata_all, metadata_any), return_metadata)
 

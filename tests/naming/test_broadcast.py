@@ -1,0 +1,84 @@
+"""The responder answers one question and nothing else; on loopback only."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from fastpyro.config import config
+from fastpyro.daemon import Daemon
+from fastpyro.naming.broadcast import BroadcastServer
+
+URI_TEXT = "PYRO:Pyro.NameServer@127.0.0.1:9090"
+
+
+@pytest.fixture
+def asker() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(30)
+        yield sock
+
+
+def test_answers_in_a_thread(asker: socket.socket) -> None:
+    with BroadcastServer(URI_TEXT, "127.0.0.1", 0) as responder:
+        thread = responder.runInThread()
+        asker.sendto(b"nonsense", ("127.0.0.1", responder.getPort()))
+        asker.sendto(b"GET_NSURI but longer", ("127.0.0.1", responder.getPort()))
+        asker.sendto(b"", ("127.0.0.1", responder.getPort()))
+        asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.getPort()))
+        assert asker.recv(1000) == URI_TEXT.encode()
+        assert responder.locationStr == f"127.0.0.1:{responder.getPort()}"
+    thread.join(30)
+    assert not thread.is_alive()
+    responder.close()
+    asker.setblocking(False)
+    with pytest.raises(BlockingIOError):  # one answer, to the one question
+        asker.recv(1000)
+
+
+def test_processes_a_request_in_a_foreign_loop(asker: socket.socket) -> None:
+    with BroadcastServer(URI_TEXT, "127.0.0.1", 0) as responder:
+        responder.processRequest()  # nothing there: no answer, no waiting
+        assert responder.sockets == [responder.sock]
+        assert responder.fileno() == responder.sock.fileno()
+        asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.getPort()))
+        responder.serve_ready([])
+        responder.serve_ready([responder.fileno()])
+        assert asker.recv(1000) == URI_TEXT.encode()
+    assert responder.sockets == []
+
+
+def test_combines_with_a_multiplexed_daemon(asker: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "SERVERTYPE", "multiplex")
+    with BroadcastServer(URI_TEXT, "127.0.0.1", 0) as responder, Daemon("127.0.0.1") as daemon:
+        daemon.combine(responder)
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.getPort()))
+        assert asker.recv(1000) == URI_TEXT.encode()
+        daemon.shutdown()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_address_that_means_all_becomes_one_that_reaches_the_asker(asker: socket.socket) -> None:
+    with BroadcastServer("PYRO:Pyro.NameServer@0.0.0.0:9090", "127.0.0.1", 0) as responder:
+        asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.getPort()))
+        responder.processRequest()
+        assert asker.recv(1000) == URI_TEXT.encode()
+
+
+def test_uri_must_fit_in_an_answer() -> None:
+    with pytest.raises(ValueError, match="does not fit in an answer of 100 bytes"):
+        BroadcastServer(f"PYRO:Pyro.NameServer@{'h' * 100}:9090", "127.0.0.1", 0)
+
+
+def test_port_that_is_taken() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError, match="in use"):
+            BroadcastServer(URI_TEXT, "127.0.0.1", other.getsockname()[1])
