@@ -1,0 +1,123 @@
+"""Configuration items: defaults, checks, environment, the object's other methods."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import fastpyro
+from fastpyro.config import ITEMS, Configuration
+
+
+def test_config_is_the_object_in_every_place() -> None:
+    import fastpyro.config  # must not replace the object by the module
+
+    assert isinstance(fastpyro.config, Configuration)
+    from fastpyro.config import config
+
+    assert fastpyro.config is config
+
+
+def test_defaults_are_those_of_the_table() -> None:
+    plain = Configuration()
+    plain.reset(use_environment=False)
+    assert plain.as_dict() == {item.name: item.default for item in ITEMS}
+    assert plain.asDict() == plain.as_dict()
+    assert all(item.meaning for item in ITEMS)
+    assert [plain.HOST, plain.NS_PORT, plain.COMMTIMEOUT, plain.SERVERTYPE] == ["localhost", 9090, 0.0, "thread"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("COMMTIMEOUT", 2, 2.0),
+        ("COMMTIMEOUT", None, 0.0),
+        ("ONEWAY_THREADED", 0, False),
+        ("BROADCAST_ADDRS", "a, b,''", ["a", "b", ""]),
+        ("NATHOST", "example.org", "example.org"),
+        ("PREFER_IP_VERSION", 6, 6),
+    ],
+)
+def test_values_are_taken(name: str, given: object, kept: object) -> None:
+    changed = Configuration()
+    setattr(changed, name, given)
+    assert getattr(changed, name) == kept
+    assert type(getattr(changed, name)) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("COMMTIMEOUT", -1),
+        ("COMMTIMEOUT", float("nan")),
+        ("COMMTIMEOUT", "soon"),
+        ("NS_PORT", 65536),
+        ("NS_PORT", 1.5),
+        ("NS_PORT", True),
+        ("SERVERTYPE", "process"),
+        ("ONEWAY_THREADED", "maybe"),
+        ("HOST", None),
+        ("NS_AUTOCLEAN", 1),
+        ("PREFER_IP_VERSION", 5),
+        ("BROADCAST_ADDRS", 7),
+        ("MAX_MESSAGE_SIZE", 1 << 32),
+    ],
+)
+def test_wrong_values_are_refused_and_change_nothing(name: str, wrong: object) -> None:
+    changed = Configuration()
+    before = getattr(changed, name)
+    with pytest.raises((TypeError, ValueError), match=name):
+        setattr(changed, name, wrong)
+    assert getattr(changed, name) == before
+
+
+def test_unknown_items_do_not_exist() -> None:
+    with pytest.raises(AttributeError, match="NO_SUCH_ITEM"):
+        fastpyro.config.NO_SUCH_ITEM = 1
+    with pytest.raises(AttributeError):
+        _ = fastpyro.config.NO_SUCH_ITEM
+
+
+def run_with(**environment: str) -> subprocess.CompletedProcess[str]:
+    program = "import fastpyro; c = fastpyro.config; print(c.NS_PORT, c.ONEWAY_THREADED, c.BROADCAST_ADDRS, c.NATHOST)"
+    return subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+
+
+def test_environment() -> None:
+    done = run_with(PYRO_NS_PORT="1111", PYRO_ONEWAY_THREADED="off", PYRO_BROADCAST_ADDRS="x,y", PYRO_UNKNOWN="1")
+    assert done.stdout == "1111 False ['x', 'y'] None\n"
+    done = run_with(PYRO_NS_PORT="1111", FASTPYRO_NS_PORT="2222", FASTPYRO_NATHOST="out.example")
+    assert done.stdout == "2222 True ['<broadcast>', '0.0.0.0'] out.example\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("PYRO_NS_PORT", "many"), ("FASTPYRO_ONEWAY_THREADED", "perhaps")])
+def test_environment_that_makes_no_sense_is_named(name: str, value: str) -> None:
+    done = run_with(**{name: value})
+    assert done.returncode != 0
+    assert name in done.stderr
+    assert value in done.stderr
+
+
+def test_reset_and_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYRO_NS_PORT", "3333")
+    changed = Configuration()
+    assert changed.NS_PORT == 3333
+    copied = changed.copy()
+    copied.NS_PORT = 4444
+    copied.BROADCAST_ADDRS.append("more")
+    assert changed.NS_PORT == 3333
+    assert "more" not in changed.BROADCAST_ADDRS
+    changed.reset(False)
+    assert changed.NS_PORT == 9090
+
+
+def test_dump_names_versions_and_items() -> None:
+    text = fastpyro.config.dump()
+    assert f"version: {fastpyro.__version__}" in text
+    for item in ITEMS:
+        assert f"\n{item.name} = " in text
