@@ -1,18 +1,15 @@
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Self, final
 
 from typing_extensions import Buffer
 
 @final
-class Writer: ...
-
-@final
 class Codec:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         to_state: Callable[[Any], tuple[str | None, Any]],
         from_state: Callable[[str, Any], Any],
-    ) -> None: ...
+    ) -> Self: ...
     def encode(self, value: Any) -> bytes: ...
     def decode(self, data: Buffer) -> Any: ...
     def encode_call(

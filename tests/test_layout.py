@@ -23,7 +23,8 @@ CSRC = ROOT / "csrc" / "fastpyro"
 # From the bottom up. A module imports from its own layer and from those below; packages stand under their first name.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks"}),
-    frozenset({"_wire", "_codec"}),
+    frozenset({"_wire", "_encoder", "_decoder"}),
+    frozenset({"_codec"}),
     frozenset({"_link", "_batch"}),
     frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
     | frozenset({"object_state", "standard_types", "numpy_types"})
@@ -66,7 +67,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 }
 
 # Native modules that turn bytes into values and back, and must not know where the bytes come from.
-SANS_IO = frozenset({"_wire", "_codec", "_batch"})
+SANS_IO = frozenset({"_wire", "_encoder", "_decoder", "_codec", "_batch"})
 INPUT_OUTPUT = re.compile(r"^\s*(?:from|cimport|import)\s+(?:posix\b|socket\b|select\b|os\b|\S*_posix\b)", re.MULTILINE)
 
 # Modules without a test file of their own, each with its reason.

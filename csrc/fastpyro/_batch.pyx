@@ -10,12 +10,14 @@ Rule 2: an array's head has 32 bits here, so that it can be filled in when the c
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from cpython.dict cimport PyDict_Size
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from fastpyro._byteorder cimport load32, store32
-from fastpyro._codec cimport EXT_FAILED, Codec, Reader, Writer, need
+from fastpyro._codec cimport Codec
+from fastpyro._decoder cimport Reader, ValueDecoder, invalid, need
+from fastpyro._encoder cimport Writer
+from fastpyro._extensions cimport EXT_FAILED
 
 from fastpyro.errors import SerializeError
 
@@ -42,7 +44,7 @@ cdef class BatchWriter:
     cdef Writer calls
     cdef Py_ssize_t count
 
-    def __init__(self, Codec codec not None):
+    def __cinit__(self, Codec codec not None):
         self.codec = codec
         self.clear()
 
@@ -54,17 +56,10 @@ cdef class BatchWriter:
         cdef Writer out = self.calls
         cdef Py_ssize_t before = out.size
         try:
-            out.reserve(1)
-            out.data[out.size] = 0x93
-            out.size += 1
-            self.codec.write_text(out, method)
-            self.codec.write_items(out, args, 0, 2)
-            if kwargs is not None and PyDict_Size(kwargs):
-                self.codec.write_dict(out, kwargs, 2)
-            else:
-                out.reserve(1)
-                out.data[out.size] = 0xc0
-                out.size += 1
+            out.put(0x93)
+            self.codec.encoder.write_text(out, method)
+            self.codec.encoder.write_items(out, args, 0, 2)
+            self.codec.encoder.write_keywords(out, kwargs, 2)
         except BaseException:
             out.size = before
             raise
@@ -73,18 +68,15 @@ cdef class BatchWriter:
     def payload(self, str object_id not None):
         """Return the payload of a request that performs the queued calls on an object."""
         cdef Writer out = Writer.__new__(Writer)
-        out.reserve(1)
-        out.data[out.size] = 0x94
-        out.size += 1
-        self.codec.write_text(out, object_id)
-        self.codec.write_text(out, "<batch>")
-        out.reserve(HEAD + self.calls.size + 1)
+        out.put(0x94)
+        self.codec.encoder.write_text(out, object_id)
+        self.codec.encoder.write_text(out, "<batch>")
+        out.reserve(HEAD + self.calls.size)
         write_array_head(out.data + out.size, self.count)
         out.size += HEAD
         memcpy(out.data + out.size, self.calls.data, self.calls.size)
         out.size += self.calls.size
-        out.data[out.size] = 0xc0
-        out.size += 1
+        out.put(0xc0)
         return out.to_bytes()
 
     def clear(self):
@@ -110,7 +102,7 @@ cdef class ResultWriter:
     cdef Writer results
     cdef Py_ssize_t count
 
-    def __init__(self, Codec codec not None):
+    def __cinit__(self, Codec codec not None):
         self.codec = codec
         self.results = Writer.__new__(Writer)
         self.results.size = HEAD
@@ -123,7 +115,7 @@ cdef class ResultWriter:
         """Append a result. Raises SerializeError when it cannot be encoded; the results are unchanged then."""
         cdef Py_ssize_t before = self.results.size
         try:
-            self.codec.write(self.results, value, 1)
+            self.codec.encoder.write(self.results, value, 1)
         except BaseException:
             self.results.size = before
             raise
@@ -133,9 +125,9 @@ cdef class ResultWriter:
         """Append the exception that ended the batch. Raises SerializeError when it cannot be encoded."""
         cdef Py_ssize_t before = self.results.size
         try:
-            start = self.codec.begin_extension(self.results, EXT_FAILED)
-            self.codec.write(self.results, error, 2)
-            self.codec.end_extension(self.results, start)
+            start = self.codec.encoder.begin_extension(self.results, EXT_FAILED)
+            self.codec.encoder.write(self.results, error, 2)
+            self.codec.encoder.end_extension(self.results, start)
         except BaseException:
             self.results.size = before
             raise
@@ -150,62 +142,57 @@ cdef class ResultWriter:
 def decode_batch(Codec codec not None, data):
     """Return ``(object id, [(method, args tuple, kwargs dict or None), …])`` of a batch. Raises SerializeError."""
     cdef Py_buffer view
+    cdef ValueDecoder decoder = codec.decoder
     cdef Reader reader
     cdef Py_ssize_t count
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        codec.begin(&reader, <const uint8_t *> view.buf, view.len)
-        if codec.read_count(&reader, 0x90, 0xdc) != 4:
-            raise SerializeError("invalid data: a batch is an array of 4 elements")
-        object_id = codec.read_key(&reader, 1)
-        if type(object_id) is not str or codec.read_key(&reader, 1) != "<batch>":
-            raise SerializeError("invalid data: a batch has an object id and the method '<batch>'")
-        count = codec.read_count(&reader, 0x90, 0xdc)
-        codec.take_elements(&reader, count)
-        calls = [read_call(codec, &reader) for _ in range(count)]
-        if codec.read(&reader, 1) is not None:
-            raise SerializeError("invalid data: a batch has no keyword arguments of its own")
-        codec.finish(&reader)
+        decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+        if decoder.read_count(&reader, 0x90, 0xdc) != 4:
+            raise invalid("a batch is an array of 4 elements")
+        object_id = decoder.read_key(&reader, 1)
+        if type(object_id) is not str or decoder.read_key(&reader, 1) != "<batch>":
+            raise invalid("a batch has an object id and the method '<batch>'")
+        count = decoder.read_count(&reader, 0x90, 0xdc)
+        decoder.take_elements(&reader, count)
+        calls = [read_call(decoder, &reader) for _ in range(count)]
+        if decoder.read(&reader, 1) is not None:
+            raise invalid("a batch has no keyword arguments of its own")
+        decoder.finish(&reader)
         return object_id, calls
     finally:
         PyBuffer_Release(&view)
 
 
-cdef tuple read_call(Codec codec, Reader *reader):
-    if codec.read_count(reader, 0x90, 0xdc) != 3:
-        raise SerializeError("invalid data: a call in a batch is an array of 3 elements")
-    method = codec.read_key(reader, 2)
+cdef tuple read_call(ValueDecoder decoder, Reader *reader):
+    if decoder.read_count(reader, 0x90, 0xdc) != 3:
+        raise invalid("a call in a batch is an array of 3 elements")
+    method = decoder.read_key(reader, 2)
     if type(method) is not str:
-        raise SerializeError("invalid data: the method of a call is a str")
-    args = codec.read_tuple(reader, codec.read_count(reader, 0x90, 0xdc), 2)
-    kwargs = codec.read(reader, 2)
-    if kwargs is not None:
-        if type(kwargs) is not dict:
-            raise SerializeError("invalid data: the keyword arguments of a call are a map or nil")
-        for name in kwargs:
-            if type(name) is not str:
-                raise SerializeError("invalid data: the names of keyword arguments are str")
-    return method, args, kwargs
+        raise invalid("the method of a call is a str")
+    args = decoder.read_tuple(reader, decoder.read_count(reader, 0x90, 0xdc), 2)
+    return method, args, decoder.read_keywords(reader, 2)
 
 
 def decode_results(Codec codec not None, data):
     """Return ``(list of results, exception that ended the batch or None)``. Raises SerializeError."""
     cdef Py_buffer view
+    cdef ValueDecoder decoder = codec.decoder
     cdef Reader reader
     cdef Py_ssize_t count, index
     cdef list values = []
     error = None
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        codec.begin(&reader, <const uint8_t *> view.buf, view.len)
-        count = codec.read_count(&reader, 0x90, 0xdc)
-        codec.take_elements(&reader, count)
+        decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+        count = decoder.read_count(&reader, 0x90, 0xdc)
+        decoder.take_elements(&reader, count)
         for index in range(count):
             if index == count - 1 and is_failure(&reader):
-                error = read_failure(codec, &reader)
+                error = read_failure(decoder, &reader)
             else:
-                values.append(codec.read(&reader, 1))
-        codec.finish(&reader)
+                values.append(decoder.read(&reader, 1))
+        decoder.finish(&reader)
         return values, error
     finally:
         PyBuffer_Release(&view)
@@ -220,7 +207,7 @@ cdef bint is_failure(const Reader *reader) except -1:
     return reader.at[0] == 0xc9 and reader.at[5] == EXT_FAILED
 
 
-cdef object read_failure(Codec codec, Reader *reader):
+cdef object read_failure(ValueDecoder decoder, Reader *reader):
     # Precondition: is_failure() has said so, and with it that 6 bytes are there.
     cdef bint short = reader.at[0] == 0xc7
     cdef Py_ssize_t size = reader.at[1] if short else load32(reader.at + 1)
@@ -228,9 +215,9 @@ cdef object read_failure(Codec codec, Reader *reader):
     reader.at += 3 if short else 6
     need(reader, size)
     end = reader.at + size
-    error = codec.read(reader, 2)
+    error = decoder.read(reader, 2)
     if reader.at != end:
-        raise SerializeError("invalid data: the error that ended a batch is not as long as it claims")
+        raise invalid("the error that ended a batch is not as long as it claims")
     if not isinstance(error, BaseException):
-        raise SerializeError(f"invalid data: a batch ended with a {type(error).__name__}, not with an exception")
+        raise invalid(f"a batch ended with a {type(error).__name__}, not with an exception")
     return error

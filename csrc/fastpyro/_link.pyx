@@ -114,7 +114,7 @@ cdef class Link:
     def receive(self, timeout=None):
         """Wait for the next message and return it.
 
-        Raises TimeoutError, ConnectionClosedError, RemoteProtocolError or MessageTooLargeError; the link is closed then.
+        Raises TimeoutError, ConnectionClosedError, RemoteProtocolError, MessageTooLargeError; the link is closed then.
         """
         cdef double deadline = deadline_of(timeout)
         self.enter()
@@ -165,7 +165,7 @@ cdef class Link:
             self.leave()
 
     def close(self):
-        """Close the connection; whoever waits in it gets ConnectionClosedError. May be called again, from any thread."""
+        """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
         if self.closing:
             return
         self.closing = True

@@ -109,7 +109,9 @@ cdef int read_header(const uint8_t *data, Header *header, uint64_t limit) except
     # Precondition: `data` has HEADER_SIZE bytes whose prefix has been checked.
     cdef uint64_t total
     if load16(data + 38) != MAGIC:
-        raise RemoteProtocolError(f"invalid magic number 0x{load16(data + 38):04x} in a message header, not 0x{MAGIC:04x}")
+        raise RemoteProtocolError(
+            f"invalid magic number 0x{load16(data + 38):04x} in a message header, not 0x{MAGIC:04x}"
+        )
     header.kind = data[6]
     header.serializer_id = data[7]
     header.flags = load16(data + 8)
@@ -161,12 +163,16 @@ cdef bytes pack_annotations(dict annotations):
     cdef list parts = []
     cdef uint8_t size[4]
     if len(annotations) > MOST_ANNOTATIONS:
-        raise LocalProtocolError(f"a message carries {MOST_ANNOTATIONS:,} annotations at the most, not {len(annotations):,}")
+        raise LocalProtocolError(
+            f"a message carries {MOST_ANNOTATIONS:,} annotations at the most, not {len(annotations):,}"
+        )
     for key, value in annotations.items():
         if not (isinstance(key, str) and len(key) == 4 and key.isascii()):
             raise LocalProtocolError(f"an annotation key is 4 ASCII characters, not {key!r}")
         if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise LocalProtocolError(f"annotation {key} must be bytes, bytearray or memoryview, not {type(value).__name__}")
+            raise LocalProtocolError(
+                f"annotation {key} must be bytes, bytearray or memoryview, not {type(value).__name__}"
+            )
         data = bytes(value)
         if <uint64_t> len(data) > FORMAT_LIMIT:
             raise MessageTooLargeError(f"annotation {key} of {len(data):,} bytes exceeds {FORMAT_LIMIT:,}")
@@ -183,7 +189,9 @@ cdef dict unpack_annotations(bytes data):
     cdef dict annotations = {}
     while at < size:
         if size - at < 8:
-            raise RemoteProtocolError(f"annotations end in the middle of a chunk: {size - at} bytes left, a chunk has 8 or more")
+            raise RemoteProtocolError(
+                f"annotations end in the middle of a chunk: {size - at} bytes left, a chunk has 8 or more"
+            )
         length = load32(bytes_ + at + 4)
         if length > size - at - 8:
             raise RemoteProtocolError(f"an annotation claims {length:,} bytes, but {size - at - 8:,} are left")
@@ -362,7 +370,7 @@ cdef class Decoder:
     cdef object messages
     cdef object error
 
-    def __init__(self, max_message_size=0):
+    def __cinit__(self, max_message_size=0):
         self.assembler = Assembler(max_message_size)
         self.messages = deque()
         self.error = None

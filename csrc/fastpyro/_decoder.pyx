@@ -1,0 +1,425 @@
+"""Bytes to values: the reading half of `_codec`, which has the table of the wire form. Sans-I/O; the bytes are hostile.
+
+Rule 1: every read is checked by `need`, in one place; a count is compared with what the message can still hold before
+        memory is taken for it.
+Rule 2: depth is bounded, so the C stack is; the digits of an integer are bounded; keys that collide are refused.
+Rule 3: bytes give a value or SerializeError. Errors of `from_state` that are PyroErrors pass unchanged.
+Rule 4: nothing is imported, and no constructor is called, because the bytes say so; `from_state` decides.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.datetime cimport date_new, datetime_new, import_datetime, time_new, timedelta_new
+from cpython.dict cimport PyDict_SetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
+from cpython.long cimport PyLong_FromLongLong, PyLong_FromUnsignedLongLong
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from fastpyro._byteorder cimport load16, load32, load64, load_double
+from fastpyro._extensions cimport (
+    EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET, EXT_TEXT,
+    EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
+)
+
+from fastpyro.errors import PyroError, SerializeError
+
+import_datetime()
+
+cdef extern from "Python.h":
+    str PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    void *PyUnicode_1BYTE_DATA(object text) noexcept
+    object PyFloat_FromDouble(double value)
+    Py_ssize_t PyDict_GET_SIZE(object items) noexcept
+
+cdef enum:
+    KEY_SLOTS = 1024
+    LARGE_TABLE = 1000  # elements; from here on colliding hashes are looked for
+    MAX_SAME_HASH = 100  # keys of a large table
+
+
+cdef int need(const Reader *reader, Py_ssize_t size) except -1:
+    if size > reader.end - reader.at:
+        raise SerializeError(f"truncated data: {size:,} bytes needed, {reader.end - reader.at:,} are left")
+    return 0
+
+
+cdef object invalid(str what):
+    return SerializeError(f"invalid data: {what}")
+
+
+cdef inline int check_depth(int depth) except -1:
+    if depth > MAX_DEPTH:
+        raise SerializeError(f"invalid data: a value is nested deeper than {MAX_DEPTH} levels")
+    return 0
+
+
+@cython.final
+cdef class ValueDecoder:
+    def __cinit__(self, from_state):
+        self.from_state = from_state
+        self.keys = [None] * KEY_SLOTS
+
+    cdef int begin(self, Reader *reader, const uint8_t *data, Py_ssize_t size) except -1:
+        reader.at = data
+        reader.end = data + size
+        reader.elements = size  # an element has a byte at least
+        return 0
+
+    cdef int finish(self, const Reader *reader) except -1:
+        if reader.at != reader.end:
+            raise invalid(f"{reader.end - reader.at:,} bytes follow the value")
+        return 0
+
+    cdef int take_elements(self, Reader *reader, Py_ssize_t count) except -1:
+        # One budget for the whole message, so that nested claims cannot add up.
+        if count > reader.end - reader.at or count > reader.elements:
+            raise SerializeError(
+                f"a container claims {count:,} elements, but only {reader.end - reader.at:,} bytes are left"
+            )
+        reader.elements -= count
+        return 0
+
+    cdef object read(self, Reader *reader, int depth):
+        cdef uint8_t code
+        need(reader, 1)
+        code = reader.at[0]
+        if code < 0x80 or code >= 0xe0:
+            reader.at += 1
+            return PyLong_FromLongLong(<int> code if code < 0x80 else <int> code - 256)
+        if code >= 0xa0 and code < 0xc0:
+            reader.at += 1
+            return self.read_text(reader, code & 0x1f)
+        if code < 0x90:
+            reader.at += 1
+            return self.read_dict(reader, code & 0x0f, depth + 1)
+        if code < 0xa0:
+            reader.at += 1
+            return self.read_list(reader, code & 0x0f, depth + 1)
+        reader.at += 1
+        return self.read_coded(reader, depth, code)
+
+    cdef object read_coded(self, Reader *reader, int depth, uint8_t code):
+        # Precondition: the code has been consumed, and is none of those that hold a value or a size in themselves.
+        cdef const uint8_t *at = reader.at
+        if code == 0xc0:
+            return None
+        if code == 0xc2:
+            return False
+        if code == 0xc3:
+            return True
+        if code == 0xcb:
+            need(reader, 8)
+            reader.at += 8
+            return PyFloat_FromDouble(load_double(at))
+        if 0xcc <= code <= 0xd3:
+            return self.read_number(reader, code)
+        if code >= 0xde:
+            return self.read_dict(reader, self.read_size(reader, 2 << (code - 0xde)), depth + 1)
+        if code >= 0xdc:
+            return self.read_list(reader, self.read_size(reader, 2 << (code - 0xdc)), depth + 1)
+        if code >= 0xd9:
+            return self.read_text(reader, self.read_size(reader, 1 << (code - 0xd9)))
+        if code >= 0xd4:
+            return self.read_extension(reader, 1 << (code - 0xd4), depth)
+        if 0xc7 <= code <= 0xc9:
+            return self.read_extension(reader, self.read_size(reader, 1 << (code - 0xc7)), depth)
+        if 0xc4 <= code <= 0xc6:
+            return self.read_bytes(reader, self.read_size(reader, 1 << (code - 0xc4)))
+        raise invalid(f"there is no value with code 0x{code:02x}")
+
+    cdef Py_ssize_t read_size(self, Reader *reader, int width) except -1:
+        cdef const uint8_t *at = reader.at
+        need(reader, width)
+        reader.at += width
+        if width == 1:
+            return at[0]
+        if width == 2:
+            return load16(at)
+        return load32(at)
+
+    cdef object read_bytes(self, Reader *reader, Py_ssize_t size):
+        cdef const char *data = <const char *> reader.at
+        need(reader, size)
+        reader.at += size
+        return PyBytes_FromStringAndSize(data, size)
+
+    cdef object read_number(self, Reader *reader, uint8_t code):
+        cdef int width = 1 << (code & 3)
+        cdef const uint8_t *at = reader.at
+        cdef bint signed = code >= 0xd0
+        need(reader, width)
+        reader.at += width
+        if width == 1:
+            return PyLong_FromLongLong(<signed char> at[0] if signed else <int64_t> at[0])
+        if width == 2:
+            return PyLong_FromLongLong(<short> load16(at) if signed else <int64_t> load16(at))
+        if width == 4:
+            return PyLong_FromLongLong(<int32_t> load32(at) if signed else <int64_t> load32(at))
+        if signed:
+            return PyLong_FromLongLong(<int64_t> load64(at))
+        return PyLong_FromUnsignedLongLong(load64(at))
+
+    cdef Py_ssize_t read_count(self, Reader *reader, int fix, int code16) except -1:
+        """Read the head of an array or map and return its element count."""
+        cdef uint8_t code
+        need(reader, 1)
+        code = reader.at[0]
+        reader.at += 1
+        if (code & 0xf0) == fix:
+            return code & 0x0f
+        if code == code16 or code == code16 + 1:
+            return self.read_size(reader, 2 if code == code16 else 4)
+        raise invalid(f"code 0x{code:02x} where {'an array' if fix == 0x90 else 'a map'} was expected")
+
+    cdef str read_text(self, Reader *reader, Py_ssize_t size):
+        cdef const char *data = <const char *> reader.at
+        need(reader, size)
+        reader.at += size
+        try:
+            return PyUnicode_DecodeUTF8(data, size, NULL)
+        except UnicodeDecodeError as error:
+            raise invalid(f"a str is not UTF-8: {error}") from None
+
+    cdef object read_key(self, Reader *reader, int depth):
+        """Read a value that is probably a short str which has been seen before."""
+        cdef uint8_t code
+        cdef Py_ssize_t size, index
+        cdef uint64_t mixed
+        cdef const uint8_t *data
+        need(reader, 1)
+        code = reader.at[0]
+        if not 0xa1 <= code <= 0xbf:
+            return self.read(reader, depth)
+        size = code & 0x1f
+        need(reader, size + 1)
+        data = reader.at + 1
+        mixed = <uint64_t> size
+        for index in range(size):
+            mixed = (mixed ^ data[index]) * 0x100000001b3ULL
+        index = <Py_ssize_t> ((mixed ^ (mixed >> 29)) & (KEY_SLOTS - 1))
+        known = <object> PyList_GET_ITEM(self.keys, index)
+        if (
+            known is not None
+            and PyUnicode_GET_LENGTH(known) == size
+            and memcmp(PyUnicode_1BYTE_DATA(known), data, size) == 0
+        ):
+            reader.at = data + size
+            return known
+        reader.at += 1
+        text = self.read_text(reader, size)
+        if PyUnicode_IS_COMPACT_ASCII(text):
+            self.keys[index] = text
+        return text
+
+    cdef list read_list(self, Reader *reader, Py_ssize_t count, int depth):
+        cdef Py_ssize_t index
+        cdef list items
+        check_depth(depth)
+        self.take_elements(reader, count)
+        items = PyList_New(count)
+        for index in range(count):
+            item = self.read(reader, depth)
+            Py_INCREF(item)
+            PyList_SET_ITEM(items, index, item)
+        return items
+
+    cdef tuple read_tuple(self, Reader *reader, Py_ssize_t count, int depth):
+        cdef Py_ssize_t index
+        cdef tuple items
+        check_depth(depth)
+        self.take_elements(reader, count)
+        items = PyTuple_New(count)
+        for index in range(count):
+            item = self.read(reader, depth)
+            Py_INCREF(item)
+            PyTuple_SET_ITEM(items, index, item)
+        return items
+
+    cdef dict read_dict(self, Reader *reader, Py_ssize_t count, int depth):
+        cdef dict items
+        check_depth(depth)
+        self.take_elements(reader, count)
+        if count > LARGE_TABLE:
+            return self.read_large_dict(reader, count, depth)
+        items = {}
+        for _ in range(count):
+            key = self.read_key(reader, depth)
+            value = self.read(reader, depth)
+            try:
+                PyDict_SetItem(items, key, value)
+            except TypeError as error:
+                raise invalid(f"a dict key cannot be of type {type(key).__qualname__}: {error}") from None
+        if PyDict_GET_SIZE(items) != count:
+            raise invalid("a dict has the same key twice")
+        return items
+
+    cdef dict read_large_dict(self, Reader *reader, Py_ssize_t count, int depth):
+        cdef list keys = []
+        cdef list values = []
+        for _ in range(count):
+            keys.append(self.read_key(reader, depth))
+            values.append(self.read(reader, depth))
+        check_hashes(keys)
+        items = dict(zip(keys, values))
+        if PyDict_GET_SIZE(items) != count:
+            raise invalid("a dict has the same key twice")
+        return items
+
+    cdef dict read_keywords(self, Reader *reader, int depth):
+        """Read the keyword arguments of a call: a dict, or None for none."""
+        kwargs = self.read(reader, depth)
+        if kwargs is None:
+            return None
+        if type(kwargs) is not dict:
+            raise invalid("the keyword arguments of a call are a map or nil")
+        for name in <dict> kwargs:
+            if type(name) is not str:
+                raise invalid("the names of keyword arguments are str")
+        return kwargs
+
+    cdef object read_set(self, Reader *reader, int code, int depth):
+        cdef list items = self.read_list(reader, self.read_count(reader, 0x90, 0xdc), depth)
+        cdef Py_ssize_t count = PyList_GET_SIZE(items)
+        check_hashes(items)
+        result = set(items) if code == EXT_SET else frozenset(items)
+        if len(result) != count:
+            raise invalid("a set has the same element twice")
+        return result
+
+    cdef object read_extension(self, Reader *reader, Py_ssize_t size, int depth):
+        cdef int code
+        cdef Reader body
+        need(reader, size + 1)
+        code = reader.at[0]
+        body.at = reader.at + 1
+        body.end = body.at + size
+        body.elements = reader.elements
+        value = self.read_extension_body(&body, code, depth + 1)
+        if body.at != body.end:
+            raise invalid(f"{body.end - body.at:,} bytes too many in an extension of code {code}")
+        reader.at = body.end
+        reader.elements = body.elements
+        return value
+
+    cdef object read_extension_body(self, Reader *reader, int code, int depth):
+        # Precondition: the reader's range is the extension's body; it must be used up.
+        cdef Py_ssize_t size = reader.end - reader.at
+        cdef const uint8_t *at = reader.at
+        check_depth(depth)
+        if code == EXT_TUPLE:
+            return self.read_tuple(reader, self.read_count(reader, 0x90, 0xdc), depth)
+        if code == EXT_OBJECT:
+            return self.read_object(reader, depth)
+        if code == EXT_SET or code == EXT_FROZENSET:
+            return self.read_set(reader, code, depth)
+        if code == EXT_DATETIME or code == EXT_TIME:
+            return self.read_time(reader, code, depth)
+        reader.at = reader.end
+        if code == EXT_BYTEARRAY:
+            return bytearray(at[:size])
+        if code == EXT_INTEGER:
+            if not 0 < size <= MAX_INTEGER_BYTES:
+                raise invalid(f"an int of {size:,} bytes; the limit is {MAX_INTEGER_BYTES:,}")
+            return int.from_bytes(at[:size], "big", signed=True)
+        if code == EXT_TEXT:
+            try:
+                return (<bytes> at[:size]).decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError as error:
+                raise invalid(f"a str is not UTF-8: {error}") from None
+        if code == EXT_COMPLEX and size == 16:
+            return complex(load_double(at), load_double(at + 8))
+        if (code == EXT_DATE and size == 4) or (code == EXT_TIMEDELTA and size == 12):
+            return read_day(code, at)
+        raise invalid(f"extension of code {code} with {size:,} bytes is not known")
+
+    cdef object read_time(self, Reader *reader, int code, int depth):
+        cdef const uint8_t *at = reader.at
+        cdef const uint8_t *clock
+        cdef int dated = 4 if code == EXT_DATETIME else 0
+        need(reader, 8 + dated)
+        clock = at + dated
+        reader.at += 8 + dated
+        zone = self.read_zone(reader, depth) if reader.at < reader.end else None
+        try:
+            if dated:
+                return datetime_new(
+                    load16(at), at[2], at[3], clock[0], clock[1], clock[2], bounded(load32(clock + 3)), zone, clock[7]
+                )
+            return time_new(clock[0], clock[1], clock[2], bounded(load32(clock + 3)), zone, clock[7])
+        except (ValueError, OverflowError, TypeError) as error:
+            raise invalid(f"no point in time: {error}") from None
+
+    cdef object read_zone(self, Reader *reader, int depth):
+        zone = self.read(reader, depth)
+        name = None
+        if type(zone) is list and len(zone) == 2 and type(zone[1]) is str:
+            zone, name = zone
+        try:
+            if type(zone) is int:
+                from datetime import timedelta, timezone
+
+                offset = timedelta(microseconds=zone)
+                return timezone(offset) if name is None else timezone(offset, name)
+            if type(zone) is str and len(zone) <= 100 and name is None:
+                from zoneinfo import ZoneInfo
+
+                return ZoneInfo(zone)
+        except (ValueError, OverflowError, LookupError, OSError, ImportError) as error:
+            raise invalid(f"no time zone {zone!r}: {error}") from None
+        raise invalid("a time zone is an offset, an offset with a name, or a key")
+
+    cdef object read_object(self, Reader *reader, int depth):
+        if self.read_count(reader, 0x90, 0xdc) != 2:
+            raise invalid("an object is an array of class name and state")
+        class_name = self.read_key(reader, depth)
+        if type(class_name) is not str:
+            raise invalid("the class name of an object is a str")
+        state = self.read(reader, depth)
+        try:
+            return self.from_state(class_name, state)
+        except PyroError:
+            raise
+        except Exception as error:
+            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {error}") from error
+
+
+cdef object read_day(int code, const uint8_t *at):
+    # Precondition: 4 bytes of a date, or 12 of a timedelta, are there.
+    try:
+        if code == EXT_DATE:
+            return date_new(load16(at), at[2], at[3])
+        return timedelta_new(<int32_t> load32(at), <int32_t> load32(at + 4), <int32_t> load32(at + 8))
+    except (ValueError, OverflowError) as error:
+        raise invalid(f"no date or duration: {error}") from None
+
+
+cdef inline int bounded(uint32_t microseconds) noexcept:
+    return <int> microseconds if microseconds < 1000000 else 1000000  # refused by datetime itself
+
+
+cdef int check_hashes(list keys) except -1:
+    """Refuse unhashable keys, and large tables whose keys collide: building those would take quadratic time."""
+    cdef Py_ssize_t count = PyList_GET_SIZE(keys)
+    cdef dict same
+    try:
+        if count <= LARGE_TABLE:
+            for key in keys:
+                hash(key)
+            return 0
+        if len({hash(key) for key in keys}) > count - MAX_SAME_HASH:
+            return 0
+        same = {}
+        for key in keys:
+            value = hash(key)
+            same[value] = same.get(value, 0) + 1
+    except TypeError as error:
+        raise invalid(f"a key or set element cannot be hashed: {error}") from None
+    most = max(same.values())
+    if most > MAX_SAME_HASH:
+        raise invalid(f"{most:,} of {count:,} keys have the same hash: this is an attack, or a poor __hash__")
+    return 0

@@ -1,0 +1,20 @@
+# What both directions of the native codec agree on; `_codec.pyx` has the table. Numbers only: no module of its own.
+
+cdef enum:
+    MAX_DEPTH = 100
+    MAX_INTEGER_BYTES = 1793  # 4,300 decimal digits and their sign, Python's own limit for int <-> str
+
+cdef enum:
+    EXT_TUPLE = 1
+    EXT_SET = 2
+    EXT_FROZENSET = 3
+    EXT_BYTEARRAY = 4
+    EXT_INTEGER = 5
+    EXT_COMPLEX = 6
+    EXT_TEXT = 7
+    EXT_DATETIME = 8
+    EXT_DATE = 9
+    EXT_TIME = 10
+    EXT_TIMEDELTA = 11
+    EXT_OBJECT = 12
+    EXT_FAILED = 13  # in a batch's results: the error that ended it

@@ -1,0 +1,9 @@
+from collections.abc import Callable
+from typing import Any, Self, final
+
+@final
+class Writer: ...
+
+@final
+class ValueEncoder:
+    def __new__(cls, to_state: Callable[[Any], tuple[str | None, Any]]) -> Self: ...
