@@ -29,7 +29,7 @@ def test_either_signal_interrupts(number: int, tmp_path: Path) -> None:
     program.write_text(PROGRAM.replace("FINISH", "0"))
     root = Path(__file__).parent.parent.parent
     with ServerProcess(program, environment={"PYTHONPATH": str(root)}) as process:
-        process.wait_for("^ready")
+        process.wait_for("^ready\n")
         process.process.send_signal(number)
         assert process.wait_for_end() == 0, process.output
         assert process.output.endswith("closed\n")
@@ -40,9 +40,9 @@ def test_terminating_twice_does_not_disturb_the_closing(tmp_path: Path) -> None:
     program.write_text(PROGRAM.replace("FINISH", "0.2"))
     root = Path(__file__).parent.parent.parent
     with ServerProcess(program, environment={"PYTHONPATH": str(root)}) as process:
-        process.wait_for("^ready")
+        process.wait_for("^ready\n")
         process.process.terminate()
-        process.wait_for("^closing")
+        process.wait_for("^closing\n")
         process.process.terminate()
         assert process.wait_for_end() == 0, process.output
         assert process.output.endswith("closed\n")
