@@ -386,7 +386,7 @@ class Proxy:
         if uri.protocol != "PYRO":
             from fastpyro.locate import resolve
 
-            uri = resolve(uri)
+            uri = resolve(uri, timeout=self._pyro_timeout or None)
         annotations, correlation_id = current_context.request_annotations()
         channel, answer, response_annotations = handshake.connect(
             uri,

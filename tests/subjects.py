@@ -98,6 +98,12 @@ class Calculator:
         yield 1
         raise ValueError("no second number")
 
+    def echo_times(self, value: bytes, times: int) -> bytes:
+        return value * times
+
+    def cpu_seconds(self) -> float:
+        return time.process_time()
+
     def thread_name(self) -> str:
         return threading.current_thread().name
 

@@ -45,7 +45,7 @@ MALFORMED = [
     "PYRO:x@hostname:1:bogus", "PYRO:x y@hostname:1", "PYROX:x@hostname:1", "HTTP:x@hostname:1", "PYRO:x@hostname:",
     "PYRO:x@hostname:port", "PYRO:x@hostname:-1", "PYRO:x@hostname:65536", "PYRO:x@hostname: 1", "PYRO:x@:1",
     "PYRO:12345@./u:sockname:9999", "PYRO:x@./u:", "PYRO:x@[[::1]]:1", "PYRO:x@[localhost]:1", "PYRO:x@[::1]",
-    "PYRO:x@[::1]junk:1", "PYRO:x@hostname:١", "PYRO:x@host name:1", "PYRO:x@hostname:1\n",
+    "PYRO:x@[::1]junk:1", "PYRO:x@hostname:\u0661", "PYRO:x@host name:1", "PYRO:x@hostname:1\n",
 ]  # fmt: skip
 
 

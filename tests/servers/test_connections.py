@@ -1,0 +1,118 @@
+"""What every server does with connections, tried with both kinds of server in processes of their own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from server_process import SubjectServer
+
+import fastpyro
+from fastpyro import errors
+
+
+@pytest.fixture(scope="module", params=["thread", "multiplex"])
+def server(request: pytest.FixtureRequest) -> Iterator[SubjectServer]:
+    settings = ("--set", "HANDSHAKE_TIMEOUT=0.5", "--set", "POLLTIMEOUT=0.1", "--set", "MAX_MESSAGE_SIZE=1000000")
+    with SubjectServer("--servertype", request.param, *settings) as running:
+        yield running
+
+
+def address(server: SubjectServer) -> tuple[str, int]:
+    host, _, port = server.location.rpartition(":")
+    return host, int(port)
+
+
+def wait_until(condition: Any, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def test_idle_connections_hold_no_thread_and_are_all_served(server: SubjectServer) -> None:
+    with fastpyro.Proxy(server.uri()) as first:
+        threads = first.thread_count()
+        proxies: list[Any] = [fastpyro.Proxy(server.uri()) for _ in range(200)]
+        for number, proxy in enumerate(proxies):
+            assert proxy.add(number, 1) == number + 1
+        assert first.thread_count() <= threads + 1
+        for proxy in proxies:
+            proxy._pyroRelease()
+
+
+def test_no_descriptor_is_lost(server: SubjectServer) -> None:
+    with fastpyro.Proxy(server.uri("controls")) as controls:
+        wait_until(lambda: controls.connections() == 1)
+        before = controls.descriptors()
+        for _ in range(300):
+            with fastpyro.Proxy(server.uri()) as proxy:
+                assert proxy.add(1, 1) == 2
+        wait_until(lambda: controls.connections() == 1)
+        assert controls.descriptors() == before
+
+
+def test_silent_and_dripping_connections_stop_nobody_and_are_dropped(server: SubjectServer) -> None:
+    strangers = [socket.create_connection(address(server)) for _ in range(200)]
+    for stranger in strangers[:50]:
+        stranger.send(b"PYRO\x01\xf6")  # begins a message and never goes on
+    with fastpyro.Proxy(server.uri()) as proxy:
+        assert proxy.add(1, 1) == 2
+    for stranger in strangers:
+        stranger.settimeout(10)
+        while stranger.recv(1000):
+            pass
+        stranger.close()
+
+
+def test_too_large_messages_in_both_directions(server: SubjectServer) -> None:
+    with fastpyro.Proxy(server.uri()) as proxy:
+        assert len(proxy.echo(b"x" * 900_000)[0][0]) == 900_000
+        with pytest.raises(errors.MessageTooLargeError, match="exceeds MAX_MESSAGE_SIZE 1,000,000"):
+            proxy.echo_times(b"x" * 1000, 2000)
+        assert proxy.add(1, 1) == 2
+        with pytest.raises(errors.CommunicationError):
+            proxy.echo(b"x" * 2_000_000)  # over the server's limit: it hangs up when it sees the header
+        assert proxy.add(1, 1) == 2
+
+
+def test_small_calls_beside_big_ones(server: SubjectServer) -> None:
+    wrong: list[int] = []
+
+    def work(size: int) -> None:
+        with fastpyro.Proxy(server.uri()) as proxy:
+            for _ in range(30):
+                wrong.append(len(proxy.echo(b"x" * size)[0][0]) - size)
+
+    threads = [threading.Thread(target=work, args=(size,)) for size in (0, 10, 5000, 40_000, 300_000, 800_000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(wrong) == {0}
+
+
+def test_instance_modes(server: SubjectServer) -> None:
+    with fastpyro.Proxy(server.uri("session")) as session, fastpyro.Proxy(server.uri("percall")) as percall:
+        assert [session.count(), session.count()] == [1, 2]
+        assert [percall.count(), percall.count()] == [1, 1]
+        with fastpyro.Proxy(server.uri("session")) as other:
+            assert other.count() == 1
+        session._pyroRelease()
+        assert session.count() == 1
+    with fastpyro.Proxy(server.uri("single")) as first, fastpyro.Proxy(server.uri("single")) as second:
+        before = first.count()
+        assert second.count() == before + 1
+
+
+def test_clients_that_hang_up_in_the_middle(server: SubjectServer) -> None:
+    for _ in range(50):
+        with fastpyro.Proxy(server.uri()) as proxy:
+            proxy._pyroBind()
+            connection = proxy._pyroConnection
+            connection.sock.send(b"PYRO\x01\xf6\x04\x46" + bytes(10))
+    with fastpyro.Proxy(server.uri()) as proxy:
+        assert proxy.add(1, 1) == 2

@@ -1,0 +1,113 @@
+"""Connect messages: what is accepted, and what is said to the others."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from fastpyro import handshake
+from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro.errors import CommunicationError, ProtocolError, PyroError, SerializeError, TimeoutError
+from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
+from fastpyro.serializers import native
+from fastpyro.uri import URI
+
+
+def received(data: bytes) -> Message:
+    decoder = Decoder()
+    decoder.feed(data)
+    message = decoder.next_message()
+    assert message is not None
+    return message
+
+
+def request(payload: object, kind: int = MSG_CONNECT, serializer: int = native.serializer_id) -> Message:
+    return received(pack_message(kind, 0, 0, serializer, native.dumps(payload)))
+
+
+def test_read_request() -> None:
+    assert handshake.read_request(request({"handshake": ("a", 1), "object": "id"})) == (("a", 1), "id")
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (request({"handshake": 1, "object": "id"}, kind=MSG_INVOKE), ProtocolError),
+        (request({"handshake": 1, "object": "id"}, serializer=1), SerializeError),
+        (request({"object": "id"}), PyroError),
+        (request({"handshake": 1}), PyroError),
+        (request({"handshake": 1, "object": 7}), PyroError),
+        (request("hello"), PyroError),
+        (received(pack_message(MSG_CONNECT, 0, 0, native.serializer_id, b"\xc1")), SerializeError),
+    ],
+)
+def test_wrong_requests(message: Message, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        handshake.read_request(message)
+
+
+def connect_to(answer: bytes, timeout: float = 10.0) -> object:
+    """Connect to a fake daemon that answers with these bytes, then closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(answer)
+                if not answer:
+                    client.recv(1)  # says nothing until the client gives up
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            return handshake.connect(uri, "hello", seq=0, timeout=timeout, annotations=None, correlation_id=None)
+        finally:
+            thread.join()
+
+
+def answer(kind: int, payload: object, serializer: int = native.serializer_id) -> bytes:
+    return pack_message(kind, 0, 0, serializer, native.dumps(payload), {"FAST": b"\x01", "MORE": b"2"})
+
+
+def test_connect() -> None:
+    channel, reply, annotations = connect_to(answer(MSG_CONNECTOK, {"handshake": "hi", "meta": {}}))  # type: ignore[misc]
+    channel.close()
+    assert reply == {"handshake": "hi", "meta": {}}
+    assert annotations == {"MORE": b"2"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "text"),
+    [
+        (answer(MSG_CONNECTFAIL, "no, thank you"), CommunicationError, "rejected: no, thank you"),
+        (answer(MSG_INVOKE, {}), ProtocolError, "invalid msg type 4"),
+        (answer(MSG_CONNECTOK, "hello"), ProtocolError, "lacks"),
+        (answer(MSG_CONNECTOK, {"handshake": 1, "meta": None}), ProtocolError, "lacks"),
+        (answer(MSG_CONNECTOK, {}, serializer=2), SerializeError, "serializer 2"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", ProtocolError, "not a message"),
+        (b"PYRO\x00\x30" + bytes(40), ProtocolError, "version 48"),
+    ],
+)
+def test_wrong_answers(reply: bytes, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        connect_to(reply)
+
+
+def test_daemon_that_says_nothing() -> None:
+    with pytest.raises(TimeoutError):
+        connect_to(b"", timeout=0.2)
+
+
+def test_too_much_handshake_data_is_refused_here() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(ProtocolError, match="handshake data"):
+            handshake.connect(uri, "x" * 70000, seq=0, timeout=5, annotations=None, correlation_id=None)
+
+
+def test_failure_payload_is_text() -> None:
+    assert native.loads(handshake.failure_payload(ValueError("why"))) == "why"
