@@ -84,8 +84,7 @@ def test_small_calls_beside_big_ones(server: SubjectServer) -> None:
 
     def work(size: int) -> None:
         with fastpyro.Proxy(server.uri()) as proxy:
-            for _ in range(30):
-                wrong.append(len(proxy.echo(b"x" * size)[0][0]) - size)
+            wrong.extend(len(proxy.echo(b"x" * size)[0][0]) - size for _ in range(30))
 
     threads = [threading.Thread(target=work, args=(size,)) for size in (0, 10, 5000, 40_000, 300_000, 800_000)]
     for thread in threads:

@@ -126,8 +126,7 @@ def test_many_clients_at_once(server: SubjectServer) -> None:
 
     def work(number: int) -> None:
         with fastpyro.Proxy(server.uri()) as proxy:
-            for index in range(50):
-                right.append(proxy.echo(number, index) == ((number, index), {}))
+            right.extend(proxy.echo(number, index) == ((number, index), {}) for index in range(50))
 
     for thread in in_threads(16, work):
         thread.join()
