@@ -39,6 +39,7 @@ from socket_pairs import DEADLINE, Peer, receive_exactly, tcp_pair, unix_pair
 from wire_strategies import LIMIT, any_bytes, messages
 
 from fastpyro._link import Link
+from fastpyro.channel import PortableChannel
 from fastpyro.errors import ConnectionClosedError, RemoteProtocolError
 
 
@@ -196,6 +197,35 @@ def test_a_descriptor_that_is_gone_is_a_closed_connection() -> None:
                 call()
 
 
+class NotingSocket(socket.socket):
+    """A socket that notes who closes it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(fileno=sock.detach())
+        self.closers: list[threading.Thread] = []
+
+    def close(self) -> None:
+        self.closers.append(threading.current_thread())
+        super().close()
+
+
+@pytest.mark.parametrize("make", [Link, PortableChannel])
+def test_the_thread_that_is_inside_closes_the_descriptor(make: Any) -> None:
+    """Else a new connection could get the number while a system call with it is under way."""
+    near, far = unix_pair()
+    noting = NotingSocket(near)
+
+    def wait() -> None:
+        with pytest.raises(ConnectionClosedError):
+            talk.channel.exchange(*REQUEST)
+
+    with Conversation(make(noting), far) as talk:
+        with Peer(wait) as user:
+            receive_exactly(far, len(REQUEST_BYTES))
+            talk.channel.close()
+        assert noting.closers[0] is user.thread
+
+
 def test_a_reset_connection_is_a_closed_connection() -> None:
     with link_over_tcp() as talk:
         talk.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, array("i", [1, 0]).tobytes())
@@ -320,6 +350,7 @@ def test_hundreds_of_promises_of_4_gib_take_little_memory() -> None:
 INTERRUPTED = """
 import signal, socket, sys
 from fastpyro._link import Link
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born ignoring it
 timeout = eval(sys.argv[2])
 link = Link(socket.socket(fileno=int(sys.argv[1])))
 try:

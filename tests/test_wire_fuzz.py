@@ -125,7 +125,10 @@ def test_every_bit_flip_gives_what_the_reference_gives() -> None:
     for position in range(len(BIT_FLIPPED) * 8):
         data = bytearray(BIT_FLIPPED)
         data[position // 8] ^= 1 << position % 8
-        assert decoder_answer([data + BIT_FLIPPED]) == decode_stream(bytes(data) + BIT_FLIPPED, LIMIT), position
+        data += BIT_FLIPPED
+        expected = decode_stream(bytes(data), LIMIT)
+        assert decoder_answer([data]) == expected, position
+        assert decoder_answer([data[at : at + 1] for at in range(len(data))]) == expected, position
 
 
 def test_every_byte_value_at_every_place_gives_what_the_reference_gives() -> None:
