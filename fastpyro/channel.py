@@ -241,7 +241,7 @@ class PortableChannel:
         if isinstance(error, ConnectionClosedError | TimeoutError):
             raise error
         if isinstance(error, socket.timeout):
-            raise TimeoutError(f"{doing}: timeout") from error
+            raise TimeoutError(f"{doing}: timeout") from None  # as the native link does: there is no OSError behind it
         raise ConnectionClosedError(f"{doing}: connection lost: {error}") from error
 
     def _enter(self) -> None:
