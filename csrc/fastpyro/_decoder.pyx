@@ -8,6 +8,7 @@ Rule 4: nothing is imported, and no constructor is called, because the bytes say
 """
 
 cimport cython
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.datetime cimport date_new, datetime_new, import_datetime, time_new, timedelta_new
 from cpython.dict cimport PyDict_SetItem
@@ -50,6 +51,11 @@ cdef int need(const Reader *reader, Py_ssize_t size) except -1:
 
 cdef object invalid(str what):
     return SerializeError(f"invalid data: {what}")
+
+
+cdef object unusable(object error):
+    # Hashing or comparing keys runs code of their classes, which may raise anything.
+    return invalid(f"a dict key or set element cannot be used as one: {error}")
 
 
 cdef inline int check_depth(int depth) except -1:
@@ -252,8 +258,8 @@ cdef class ValueDecoder:
             value = self.read(reader, depth)
             try:
                 PyDict_SetItem(items, key, value)
-            except TypeError as error:
-                raise invalid(f"a dict key cannot be of type {type(key).__qualname__}: {error}") from None
+            except Exception as error:
+                raise unusable(error) from None
         if PyDict_GET_SIZE(items) != count:
             raise invalid("a dict has the same key twice")
         return items
@@ -265,7 +271,10 @@ cdef class ValueDecoder:
             keys.append(self.read_key(reader, depth))
             values.append(self.read(reader, depth))
         check_hashes(keys)
-        items = dict(zip(keys, values))
+        try:
+            items = dict(zip(keys, values))
+        except Exception as error:
+            raise unusable(error) from None
         if PyDict_GET_SIZE(items) != count:
             raise invalid("a dict has the same key twice")
         return items
@@ -286,7 +295,10 @@ cdef class ValueDecoder:
         cdef list items = self.read_list(reader, self.read_count(reader, 0x90, 0xdc), depth)
         cdef Py_ssize_t count = PyList_GET_SIZE(items)
         check_hashes(items)
-        result = set(items) if code == EXT_SET else frozenset(items)
+        try:
+            result = set(items) if code == EXT_SET else frozenset(items)
+        except Exception as error:
+            raise unusable(error) from None
         if len(result) != count:
             raise invalid("a set has the same element twice")
         return result
@@ -310,7 +322,6 @@ cdef class ValueDecoder:
         # Precondition: the reader's range is the extension's body; it must be used up.
         cdef Py_ssize_t size = reader.end - reader.at
         cdef const uint8_t *at = reader.at
-        check_depth(depth)
         if code == EXT_TUPLE:
             return self.read_tuple(reader, self.read_count(reader, 0x90, 0xdc), depth)
         if code == EXT_OBJECT:
@@ -321,7 +332,7 @@ cdef class ValueDecoder:
             return self.read_time(reader, code, depth)
         reader.at = reader.end
         if code == EXT_BYTEARRAY:
-            return bytearray(at[:size])
+            return PyByteArray_FromStringAndSize(<const char *> at, size)
         if code == EXT_INTEGER:
             if not 0 < size <= MAX_INTEGER_BYTES:
                 raise invalid(f"an int of {size:,} bytes; the limit is {MAX_INTEGER_BYTES:,}")
@@ -370,10 +381,11 @@ cdef class ValueDecoder:
 
                 return ZoneInfo(zone)
         except (ValueError, OverflowError, LookupError, OSError, ImportError) as error:
-            raise invalid(f"no time zone {zone!r}: {error}") from None
+            raise invalid(f"no such time zone: {error}") from None
         raise invalid("a time zone is an offset, an offset with a name, or a key")
 
     cdef object read_object(self, Reader *reader, int depth):
+        check_depth(depth)
         if self.read_count(reader, 0x90, 0xdc) != 2:
             raise invalid("an object is an array of class name and state")
         class_name = self.read_key(reader, depth)
@@ -403,22 +415,20 @@ cdef inline int bounded(uint32_t microseconds) noexcept:
 
 
 cdef int check_hashes(list keys) except -1:
-    """Refuse unhashable keys, and large tables whose keys collide: building those would take quadratic time."""
+    """Refuse a large table whose keys collide: building it would take quadratic time."""
     cdef Py_ssize_t count = PyList_GET_SIZE(keys)
     cdef dict same
+    if count <= LARGE_TABLE:
+        return 0
     try:
-        if count <= LARGE_TABLE:
-            for key in keys:
-                hash(key)
-            return 0
         if len({hash(key) for key in keys}) > count - MAX_SAME_HASH:
             return 0
         same = {}
         for key in keys:
             value = hash(key)
             same[value] = same.get(value, 0) + 1
-    except TypeError as error:
-        raise invalid(f"a key or set element cannot be hashed: {error}") from None
+    except Exception as error:
+        raise unusable(error) from None
     most = max(same.values())
     if most > MAX_SAME_HASH:
         raise invalid(f"{most:,} of {count:,} keys have the same hash: this is an attack, or a poor __hash__")
