@@ -214,7 +214,7 @@ class ThreadedServer(ConnectionServer):
 
     def _lead(self, term: Term) -> None:
         while not self.stopping:
-            pending, self._pending = self._pending, deque()
+            pending = self._take_pending()
             for fd in (*pending, *self.poller.wait(0.0 if pending else LONGEST_WAIT)):
                 if fd == self.listener_fd:
                     self.accept_all()
@@ -227,6 +227,13 @@ class ThreadedServer(ConnectionServer):
                 if term.deposed:  # in a hook that was told of a disconnected client
                     return
             self.look_at_deadlines()
+
+    def _take_pending(self) -> list[int]:
+        # One by one: another thread may be just about to append, to this very deque.
+        taken = []
+        while self._pending:
+            taken.append(self._pending.popleft())
+        return taken
 
     def _serve(self, term: Term, fd: int, connection: Connection) -> bool:
         """Serve what has arrived on one connection. True when this thread was deposed meanwhile."""
