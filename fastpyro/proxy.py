@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import handshake, serializers
@@ -22,7 +22,6 @@ from fastpyro.channel import Channel
 from fastpyro.class_registry import register_builtin
 from fastpyro.config import config
 from fastpyro.errors import CommunicationError, ConnectionClosedError, ProtocolError, PyroError, SerializeError
-from fastpyro.errors import TimeoutError as PyroTimeoutError
 from fastpyro.message_kinds import (
     DAEMON_NAME,
     FLAGS_BATCH,
@@ -192,17 +191,18 @@ class Proxy:
         return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})
 
     def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__.get("_pyroMethods", ()):
+            return RemoteMethod(self, name)
         if name in Proxy._pyro_local_names:
             raise AttributeError(name)
         if not config.METADATA:
             return RemoteMethod(self, name)
+        remembered = isinstance(self._pyroOneway, OnewayNames)
         if not self._pyro_metadata_loaded:
-            if isinstance(self._pyroOneway, OnewayNames) and name in self._pyroOneway.remembered:
+            if remembered and name in self._pyroOneway.remembered:  # type: ignore[attr-defined]
                 return RemoteMethod(self, name)
             self._pyroGetMetadata()
-        if name in self._pyroMethods or (
-            isinstance(self._pyroOneway, OnewayNames) and name in self._pyroOneway.remembered_early
-        ):
+        if name in self._pyroMethods or (remembered and name in self._pyroOneway.remembered_early):  # type: ignore[attr-defined]
             return RemoteMethod(self, name)
         if name in self._pyroAttrs:
             return self._pyroInvoke("__getattr__", (name,), None)
@@ -268,14 +268,16 @@ class Proxy:
         with self._pyro_lock:
             if methodname in self._pyroOneway:
                 flags |= FLAGS_ONEWAY
-            connection = self._pyro_connection()
+            connection = self._pyroConnection
+            if connection is None or connection.closed:
+                connection = self._pyro_connection()
             serializer = serializers.native
             payload = serializer.dumps_call(objectId or self._pyro_object_id, methodname, tuple(vargs), kwargs)
             message = self._pyro_exchange(connection, flags, serializer.serializer_id, payload)
-        if message is None:
-            return None
-        if self._pyroRawWireResponse:
+        if message is None or self._pyroRawWireResponse:
             return message
+        if not message.flags & _INVOKE_FLAG_MASK:
+            return serializer.loads(message.payload)
         return self._pyro_result(message)
 
     def _pyroInvokeBatch(self, calls: BatchWriter, oneway: bool = False) -> tuple[list[Any], BaseException | None]:
@@ -330,8 +332,7 @@ class Proxy:
         return message
 
     def _pyro_result(self, message: Message) -> Any:
-        if not message.flags & _INVOKE_FLAG_MASK:
-            return serializers.native.loads(message.payload)
+        """Return the stream that a reply announces, or raise the error that it holds."""
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             stream_id = message.annotations.get("STRM")
             if not stream_id:
@@ -472,17 +473,6 @@ def _out_of_turn(message: Message, seq: int, serializer_id: int) -> Exception:
     if message.kind != MSG_RESULT:
         return ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
     return SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
-
-
-def call_with_retries(proxy: Proxy, call: Callable[[], Any]) -> Any:
-    """Run a call, and again after a lost connection or a timeout, ``_pyroMaxRetries`` times at most."""
-    for attempt in range(proxy._pyroMaxRetries + 1):
-        try:
-            return call()
-        except (ConnectionClosedError, PyroTimeoutError):
-            if attempt >= proxy._pyroMaxRetries:
-                raise
-    raise AssertionError("unreachable")
 
 
 def _build_proxy(_class_name: str, state: Any) -> Proxy:
