@@ -19,7 +19,7 @@ from fastpyro._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro._encoder cimport Writer
 from fastpyro._extensions cimport EXT_FAILED
 
-from fastpyro.errors import SerializeError
+from fastpyro.errors import LocalProtocolError, SerializeError
 
 cdef enum:
     HEAD = 5  # an array's code and its 32-bit count
@@ -37,15 +37,18 @@ cdef int write_array_head(uint8_t *at, Py_ssize_t count) except -1:
 cdef class BatchWriter:
     """Calls that wait to be sent, encoded already.
 
-    Arguments: ``codec``, a ``Codec``. Not to be used by two threads at once.
+    Arguments: ``codec``, a ``Codec``. Not to be used by two threads at once, nor by the objects that are being added:
+    that raises LocalProtocolError.
     """
 
     cdef Codec codec
     cdef Writer calls
     cdef Py_ssize_t count
+    cdef bint adding
 
     def __cinit__(self, Codec codec not None):
         self.codec = codec
+        self.adding = False
         self.clear()
 
     def __len__(self):
@@ -55,6 +58,8 @@ cdef class BatchWriter:
         """Queue a call. Raises SerializeError when an argument cannot be encoded; the batch is unchanged then."""
         cdef Writer out = self.calls
         cdef Py_ssize_t before = out.size
+        self.check_free()
+        self.adding = True
         try:
             out.put(0x93)
             self.codec.encoder.write_text(out, method)
@@ -63,11 +68,20 @@ cdef class BatchWriter:
         except BaseException:
             out.size = before
             raise
+        finally:
+            self.adding = False
         self.count += 1
+
+    cdef int check_free(self) except -1:
+        # Encoding runs the user's code, and a call that is half encoded is no call.
+        if self.adding:
+            raise LocalProtocolError("this batch is being added to, by another thread or by the object that is added")
+        return 0
 
     def payload(self, str object_id not None):
         """Return the payload of a request that performs the queued calls on an object."""
         cdef Writer out = Writer.__new__(Writer)
+        self.check_free()
         out.put(0x94)
         self.codec.encoder.write_text(out, object_id)
         self.codec.encoder.write_text(out, "<batch>")
@@ -81,12 +95,14 @@ cdef class BatchWriter:
 
     def clear(self):
         """Forget the queued calls."""
+        self.check_free()
         self.calls = Writer.__new__(Writer)
         self.count = 0
 
     def copy(self):
         """Return an independent batch with the same calls queued."""
         cdef BatchWriter copied = BatchWriter(self.codec)
+        self.check_free()
         copied.calls.reserve(self.calls.size)
         memcpy(copied.calls.data, self.calls.data, self.calls.size)
         copied.calls.size = self.calls.size
