@@ -139,16 +139,27 @@ def test_bytes_leave_in_small_portions_when_the_system_is_full() -> None:
             assert (message.payload, message.annotations) == (payload, annotations or {})
 
 
-def test_many_small_messages_to_a_slow_reader() -> None:
-    """Small messages meet a full socket, too: first none of a message's bytes fit, or some."""
-    near, far = unix_pair()
+@pytest.mark.parametrize("pair", [unix_pair, tcp_pair])
+def test_many_small_messages_to_a_slow_reader(pair: Any) -> None:
+    """Small messages meet a full socket, too: of a message's bytes some fit, or none."""
+    near, far = pair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
-    expected = encode(ReferenceMessage(4, 0, 0, 70, pattern(1000))) * 500
-    with Conversation(Link(near), far) as talk, Peer(lambda: receive_exactly(far, len(expected))) as reader:
-        for _ in range(500):
-            talk.channel.send(4, 0, 0, 70, pattern(1000), timeout=DEADLINE)
-        reader.thread.join(DEADLINE)
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sent = [ReferenceMessage(4, 0, number, 70, pattern(3000 + number)) for number in range(1000)]
+    expected = b"".join(map(encode, sent))
+    with Conversation(Link(near), far) as talk:
+        with Peer(lambda: sip(far, len(expected))) as reader:
+            for one in sent:
+                talk.channel.send(one.kind, one.flags, one.seq, one.serializer_id, one.payload, timeout=DEADLINE)
         assert reader.result == expected
+
+
+def sip(sock: socket.socket, size: int) -> bytes:
+    """Read so many bytes in sips of odd sizes."""
+    data = bytearray()
+    while len(data) < size:
+        data += receive_exactly(sock, min(777, size - len(data)))
+    return bytes(data)
 
 
 def test_the_gil_is_free_while_a_link_waits() -> None:
