@@ -91,7 +91,7 @@ cdef class BatchWriter:
         memcpy(out.data + out.size, self.calls.data, self.calls.size)
         out.size += self.calls.size
         out.put(0xc0)
-        return out.to_bytes()
+        return out.take()
 
     def clear(self):
         """Forget the queued calls."""

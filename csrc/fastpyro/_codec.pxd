@@ -1,9 +1,12 @@
 # What `_batch` needs of a codec: its two halves.
 
 from fastpyro._decoder cimport ValueDecoder
-from fastpyro._encoder cimport ValueEncoder
+from fastpyro._encoder cimport ValueEncoder, Writer
 
 
 cdef class Codec:
     cdef ValueEncoder encoder
     cdef ValueDecoder decoder
+    cdef Writer spare  # an empty writer that nobody uses, or None
+
+    cdef Writer take_writer(self)

@@ -52,21 +52,35 @@ cdef class Codec:
         self.encoder = ValueEncoder(to_state)
         self.decoder = ValueDecoder(from_state)
 
+    cdef Writer take_writer(self):
+        # One that is taken is not given to anybody else, so a codec may be used while it is being used.
+        cdef Writer out = self.spare
+        if out is None:
+            return Writer.__new__(Writer)
+        self.spare = None
+        return out
+
     def encode(self, value):
         """Return the value as bytes. Raises SerializeError for what cannot be encoded."""
-        cdef Writer out = Writer.__new__(Writer)
+        cdef Writer out = self.take_writer()
+        cdef bytes data
         self.encoder.write(out, value, 0)
-        return out.to_bytes()
+        data = out.take()
+        self.spare = out
+        return data
 
     def encode_call(self, str object_id not None, str method not None, tuple args not None, dict kwargs):
         """Return a call as bytes: an array of object id, method, array of args, map of kwargs or nil."""
-        cdef Writer out = Writer.__new__(Writer)
+        cdef Writer out = self.take_writer()
+        cdef bytes data
         out.put(0x94)
         self.encoder.write_text(out, object_id)
         self.encoder.write_text(out, method)
         self.encoder.write_items(out, args, 0, 1)
         self.encoder.write_keywords(out, kwargs, 1)
-        return out.to_bytes()
+        data = out.take()
+        self.spare = out
+        return data
 
     def decode(self, data):
         """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else."""

@@ -1,17 +1,21 @@
 # The native codec's inner face for writing: values straight into a Writer.
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
 
-# A growing buffer. Pointers into it are valid until the next reserve().
+# A growing buffer: in itself while it is small, then in bytes that it can give away. Pointers into it are valid until
+# the next reserve().
 cdef class Writer:
     cdef uint8_t *data
     cdef Py_ssize_t size, capacity
+    cdef PyObject *heap  # bytes that nobody else has; NULL while `data` is `small`
     cdef uint8_t small[1024]
 
     cdef int reserve(self, Py_ssize_t more) except -1
     cdef int put(self, int byte) except -1
-    cdef bytes to_bytes(self)
+    cdef bytes to_bytes(self)  # a copy of what was written
+    cdef bytes take(self)  # what was written; the writer is empty after it
 
 
 # Knows how to write; has no state of its own, so that it may be used again while it is being used.

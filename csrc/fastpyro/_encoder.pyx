@@ -13,7 +13,6 @@ from cpython.datetime cimport (
 )
 from cpython.dict cimport PyDict_Next
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -38,6 +37,11 @@ cdef extern from "Python.h":
     void *PyUnicode_1BYTE_DATA(object text) noexcept
     double PyFloat_AS_DOUBLE(object value) noexcept
     Py_ssize_t PyDict_GET_SIZE(object items) noexcept
+    # With bare pointers: Cython's own declarations would count references to bytes that are still being written.
+    PyObject *make_bytes "PyBytes_FromStringAndSize" (const char *data, Py_ssize_t size) except NULL
+    uint8_t *content "(uint8_t *) PyBytes_AS_STRING" (PyObject *data) noexcept
+    int resize_bytes "_PyBytes_Resize" (PyObject **data, Py_ssize_t size) except -1
+    void Py_XDECREF(PyObject *value) noexcept
 
 
 cdef inline int check_depth(int depth) except -1:
@@ -50,29 +54,27 @@ cdef inline int check_depth(int depth) except -1:
 @cython.freelist(8)
 cdef class Writer:
     def __cinit__(self):
+        self.heap = NULL
         self.data = self.small
         self.size = 0
         self.capacity = sizeof(self.small)
 
     def __dealloc__(self):
-        if self.data != self.small:
-            PyMem_Free(self.data)
+        Py_XDECREF(self.heap)
 
     cdef int reserve(self, Py_ssize_t more) except -1:
         cdef Py_ssize_t capacity
-        cdef uint8_t *grown
+        cdef PyObject *grown
         if more <= self.capacity - self.size:
             return 0
         capacity = self.capacity * 2
         if capacity < self.size + more:
             capacity = self.size + more
-        grown = <uint8_t *> PyMem_Malloc(capacity)
-        if grown == NULL:
-            raise MemoryError
-        memcpy(grown, self.data, self.size)
-        if self.data != self.small:
-            PyMem_Free(self.data)
-        self.data = grown
+        grown = make_bytes(NULL, capacity)
+        memcpy(content(grown), self.data, self.size)
+        Py_XDECREF(self.heap)
+        self.heap = grown
+        self.data = content(grown)
         self.capacity = capacity
         return 0
 
@@ -84,6 +86,20 @@ cdef class Writer:
 
     cdef bytes to_bytes(self):
         return PyBytes_FromStringAndSize(<char *> self.data, self.size)
+
+    cdef bytes take(self):
+        cdef Py_ssize_t size = self.size
+        cdef PyObject *heap = self.heap
+        self.size = 0
+        if heap == NULL:
+            return PyBytes_FromStringAndSize(<char *> self.small, size)
+        self.heap = NULL
+        self.data = self.small
+        self.capacity = sizeof(self.small)
+        resize_bytes(&heap, size)  # in place, as a rule; it frees the bytes when it fails
+        result = <bytes> heap
+        Py_XDECREF(heap)
+        return result
 
 
 @cython.final
