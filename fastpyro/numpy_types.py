@@ -19,9 +19,7 @@ __all__: list[str] = []
 
 MOST_DIMENSIONS = 64  # NumPy's own limit from version 2 on
 MOST_CODE_POINT = 0x10FFFF
-_DTYPE = (
-    r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|[SU][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?)"
-)
+_DTYPE = r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|[SU][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?)"
 
 
 def _dtype_text(dtype: Any) -> str:
