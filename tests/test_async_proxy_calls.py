@@ -240,7 +240,9 @@ if pid == 0:
     os._exit(0 if right else 3)
 print(right, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    # From Python 3.12 on a fork beside other threads is warned of.
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.stdout, ended.stderr) == ("True 0\n", "")
 
 

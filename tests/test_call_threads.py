@@ -277,7 +277,9 @@ def test_a_pool_that_is_forgotten_is_collected() -> None:
 
 
 def run_program(text: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    # From Python 3.12 on a fork beside other threads is warned of, and that is what some of these programs do.
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", text]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

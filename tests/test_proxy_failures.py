@@ -213,6 +213,7 @@ def test_interrupted_call_closes_the_connection(proxy: Any) -> None:
     assert proxy.add(1, 1) == 2
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # other tests may have left threads behind
 def test_forked_child_uses_a_connection_of_its_own(proxy: Any) -> None:
     assert proxy.add(1, 1) == 2
     reader, writer = os.pipe()
