@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,8 @@ PATIENCE = 30.0
 class ServerProcess:
     """A Python program that serves. Arguments: the command line behind the interpreter; ``environment`` to add.
 
-    A context manager: the process is gone when the block ends. ``wait_for(pattern)`` returns the match in its output.
+    A context manager: the process is gone when the block ends. ``wait_for(pattern)`` returns the match in its output,
+    which a thread reads all the time, so that the program never waits for us to take it.
     """
 
     def __init__(
@@ -37,6 +38,20 @@ class ServerProcess:
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             cwd=folder,
         )
+        self._said_more = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        while data := os.read(self.process.stdout.fileno(), 65536):
+            with self._said_more:
+                self.output += data.decode("utf-8", "replace")
+                self._said_more.notify_all()
+        with self._said_more:
+            self._ended = True
+            self._said_more.notify_all()
 
     def __enter__(self) -> ServerProcess:
         return self
@@ -51,26 +66,24 @@ class ServerProcess:
         return self.process.pid
 
     def wait_for(self, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
-        """Read output until the pattern is found in it; AssertionError when the program ends or the time is over."""
+        """Wait until the pattern is found in the output; AssertionError when the program ends or the time is over."""
         deadline = time.monotonic() + seconds
-        assert self.process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
+        with self._said_more:
             while (found := re.search(pattern, self.output, re.MULTILINE)) is None:
-                assert selector.select(max(deadline - time.monotonic(), 0.0)), self._said(f"no {pattern!r} in time")
-                data = os.read(self.process.stdout.fileno(), 65536)
-                assert data, self._said(f"it ended without {pattern!r}")
-                self.output += data.decode("utf-8", "replace")
+                assert not self._ended, self._said(f"it ended without {pattern!r}")
+                assert self._said_more.wait(max(deadline - time.monotonic(), 0.0)), self._said(
+                    f"no {pattern!r} in time"
+                )
         return found
 
     def wait_for_end(self, seconds: float = PATIENCE) -> int:
         """Wait until the program ends by itself; returns its exit status, with all output in ``output``."""
         try:
-            data, _ = self.process.communicate(timeout=seconds)
+            status = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(self._said("it did not end")) from None
-        self.output += data.decode("utf-8", "replace")
-        return self.process.returncode
+        self._reader.join(PATIENCE)
+        return status
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -86,6 +99,7 @@ class ServerProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._reader.join(PATIENCE)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
