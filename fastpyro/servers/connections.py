@@ -10,6 +10,7 @@ import logging
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
 
 
-class ConnectionServer:
+class ConnectionServer(ABC):
     """A listening socket and its connections; subclasses add the loop.
 
     Arguments: ``daemon``, asked for hooks and objects; ``listener``, a listening socket, owned from then on.
@@ -74,9 +75,9 @@ class ConnectionServer:
         """The sockets that a foreign event loop must watch for this server."""
         return [self.listener]
 
+    @abstractmethod
     def loop(self, condition: Callable[[], bool]) -> None:
         """Serve until ``condition()`` is false or ``shutdown`` is called."""
-        raise NotImplementedError("a subclass of ConnectionServer decides which thread serves")
 
     def wakeup(self) -> None:
         """Make the thread that waits in the poller look round."""
@@ -233,9 +234,9 @@ class ConnectionServer:
         self.daemon.streams.expire()
         self.daemon.housekeeping()
 
+    @abstractmethod
     def shutdown(self) -> None:
         """Stop serving: close the listener and every connection, but for the one whose call asks for it."""
-        raise NotImplementedError("a subclass of ConnectionServer decides how it stops")
 
     def close(self) -> None:
         """Stop and release everything. May be called again."""
