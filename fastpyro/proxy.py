@@ -68,7 +68,7 @@ class Proxy:
     _pyro_local_names = frozenset({
         "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
-        "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_details", "_pyro_metadata_loaded",
+        "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
     })  # fmt: skip
 
     def __init__(self, uri: str | URI) -> None:
@@ -90,6 +90,7 @@ class Proxy:
             _pyro_timeout=config.COMMTIMEOUT,
             _pyro_lock=threading.RLock(),
             _pyro_object_id="",
+            _pyro_resolved=None,
             _pyro_details=None,
             _pyro_metadata_loaded=False,
         )
@@ -108,6 +109,7 @@ class Proxy:
     _pyro_timeout: float
     _pyro_lock: threading.RLock
     _pyro_object_id: str
+    _pyro_resolved: URI
     _pyro_details: dict[str, Any] | None
     _pyro_metadata_loaded: bool
 
@@ -197,22 +199,18 @@ class Proxy:
             raise AttributeError(name)
         if not config.METADATA:
             return RemoteMethod(self, name)
-        remembered = isinstance(self._pyroOneway, OnewayNames)
         if not self._pyro_metadata_loaded:
-            if remembered and name in self._pyroOneway.remembered:  # type: ignore[attr-defined]
+            if name in getattr(self._pyroOneway, "remembered", ()):
                 return RemoteMethod(self, name)
             self._pyroGetMetadata()
-        if name in self._pyroMethods or (remembered and name in self._pyroOneway.remembered_early):  # type: ignore[attr-defined]
+        if name in self._pyroMethods or name in getattr(self._pyroOneway, "remembered_early", ()):
             return RemoteMethod(self, name)
         if name in self._pyroAttrs:
             return self._pyroInvoke("__getattr__", (name,), None)
         raise AttributeError(f"remote object '{self._pyroUri}' has no exposed attribute or method '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in Proxy._pyro_local_names:
-            object.__setattr__(self, name, value)
-            return
-        if not config.METADATA:
+        if name in Proxy._pyro_local_names or not config.METADATA:
             object.__setattr__(self, name, value)
             return
         if not self._pyro_metadata_loaded:
@@ -297,13 +295,9 @@ class Proxy:
         return decode_results(serializer.codec, message.payload)
 
     def _pyro_connection(self) -> Channel:
-        # Precondition: the lock is held.
+        self._pyro_connect_if_needed()
         connection = self._pyroConnection
-        if connection is None or connection.closed:
-            self._pyroRelease()
-            self._pyro_connect()
-            connection = self._pyroConnection
-            assert connection is not None
+        assert connection is not None
         return connection
 
     def _pyro_exchange(self, connection: Channel, flags: int, serializer_id: int, payload: bytes) -> Message | None:
@@ -346,10 +340,21 @@ class Proxy:
         raise error
 
     def _pyroBind(self) -> bool:
-        """Connect now. Returns True when a new connection was made, False when there was one already."""
+        """Connect now. Returns True when a new connection was made, False when there was one already.
+
+        A proxy that was given a name stands for what the name means now from then on: ``_pyroUri`` becomes that address.
+        """
+        with self._pyro_lock:
+            if not self._pyro_connect_if_needed():
+                return False
+            self.__dict__["_pyroUri"] = self._pyro_resolved
+            return True
+
+    def _pyro_connect_if_needed(self) -> bool:
         with self._pyro_lock:
             if self._pyroConnection is not None and not self._pyroConnection.closed:
                 return False
+            self._pyroRelease()
             self._pyro_connect()
             return True
 
@@ -372,7 +377,7 @@ class Proxy:
             if attempt:
                 time.sleep(pause)
             try:
-                self._pyroBind()
+                self._pyro_connect_if_needed()
                 return
             except (CommunicationError, LookupError) as error:
                 failure = error
@@ -398,7 +403,10 @@ class Proxy:
             correlation_id=correlation_id,
         )
         self.__dict__.update(
-            _pyroConnection=channel, _pyro_object_id=uri.object, _pyroLocalSocket=channel.sock.getsockname()
+            _pyroConnection=channel,
+            _pyro_object_id=uri.object,
+            _pyro_resolved=uri,
+            _pyroLocalSocket=channel.sock.getsockname(),
         )
         _connected[id(self)] = self
         try:
@@ -416,10 +424,7 @@ class Proxy:
         with self._pyro_lock:
             if known_metadata is not None:
                 self._pyro_take_metadata(known_metadata)
-            elif self._pyroConnection is None or self._pyroConnection.closed:
-                self._pyroRelease()
-                self._pyro_connect()
-            else:
+            elif not self._pyro_connect_if_needed():
                 object_id = objectId or self._pyro_object_id
                 self._pyro_take_metadata(self._pyroInvoke("get_metadata", (object_id,), {}, objectId=DAEMON_NAME))
 
@@ -444,15 +449,11 @@ class Proxy:
         """Return signature and docstring of a remote method, asked for once a connection."""
         details = self._pyro_details
         if details is None:
-            details = self._pyroInvoke("get_metadata", (self._pyro_known_object_id(), True), {}, objectId=DAEMON_NAME)
+            self._pyro_connection()
+            details = self._pyroInvoke("get_metadata", (self._pyro_object_id, True), {}, objectId=DAEMON_NAME)
             self.__dict__["_pyro_details"] = details = dict(details.get("details", {}))
         member = details.get("members", {}).get(name)
         return member if isinstance(member, dict) else {}
-
-    def _pyro_known_object_id(self) -> str:
-        with self._pyro_lock:
-            self._pyro_connection()
-            return self._pyro_object_id
 
     def _pyroBatch(self) -> BatchProxy:
         """Return a batch: calls on it are queued, and performed together when the batch itself is called."""

@@ -317,6 +317,20 @@ def test_resolve(configured: int) -> None:
             resolve(wrong)  # type: ignore[arg-type]
 
 
+def test_proxy_keeps_its_name_until_it_is_bound(configured: int, daemon: NameServerDaemon) -> None:
+    assert daemon.nameserver is not None
+    uri = daemon.uriFor("Pyro.Daemon")
+    daemon.nameserver.register("the.daemon", uri)
+    with fastpyro.Proxy("PYRONAME:the.daemon") as proxy:
+        assert proxy.ping() is None
+        assert str(proxy._pyroUri) == "PYRONAME:the.daemon"  # looked up again at the next connect
+        proxy._pyroReconnect(tries=1)
+        assert str(proxy._pyroUri) == "PYRONAME:the.daemon"
+        proxy._pyroRelease()
+        assert proxy._pyroBind()
+        assert proxy._pyroUri == uri
+
+
 def test_resolve_chooses_among_matches(configured: int) -> None:
     with locate_ns() as ns:
         ns.register("y", "PYRO:y@localhost:2", metadata=["tag"])
