@@ -1,7 +1,7 @@
 """The objects that the tests of proxy, daemon and servers call, and a daemon process that serves them.
 
-``python subjects.py [--servertype thread|multiplex] [--unixsocket PATH] [--port N] [--set ITEM=VALUE]…`` prints
-"location = …" and serves until it is stopped, or until somebody calls ``Controls.shutdown``.
+``python subjects.py [--servertype thread|multiplex] [--unixsocket PATH] [--port N] [--descriptors N] [--set ITEM=VALUE]…``
+prints "location = …" and serves until it is stopped, or until somebody calls ``Controls.shutdown``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import resource
 import threading
 import time
 from typing import Any
@@ -245,7 +246,10 @@ def main() -> None:
     parser.add_argument("--unixsocket")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--descriptors", type=int)
     options = parser.parse_args()
+    if options.descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
     fastpyro.config.SERVERTYPE = options.servertype
     for setting in options.set:
         name, _, value = setting.partition("=")

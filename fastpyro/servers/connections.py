@@ -55,6 +55,7 @@ class ConnectionServer(ABC):
         self.timeout = config.COMMTIMEOUT
         self.max_message_size = config.MAX_MESSAGE_SIZE
         self._next_look = 0.0
+        self._accepting = True
         # Wakes the thread that waits in the poller.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
@@ -100,9 +101,15 @@ class ConnectionServer(ABC):
                 return
             except OSError as error:
                 if not self.stopping:
-                    log.warning("accepting a connection failed: %s", error)
+                    self._pause_accepting(error)
                 return
             self.admit(sock, address)
+
+    def _pause_accepting(self, error: OSError) -> None:
+        # Out of descriptors or memory: the listener stays readable, so asking at once again would only burn the CPU.
+        log.warning("accepting connections failed, trying again in %g s: %s", LONGEST_WAIT, error)
+        self.poller.remove(self.listener_fd)
+        self._accepting = False
 
     def admit(self, sock: socket.socket, address: object) -> None:
         """Take a connected socket in; its first message must be a CONNECT."""
@@ -222,6 +229,9 @@ class ConnectionServer(ABC):
         if now < self._next_look:
             return
         self._next_look = now + min(LONGEST_WAIT, config.POLLTIMEOUT)
+        if not self._accepting and not self.stopping:
+            self._accepting = True
+            self.poller.add(self.listener_fd)
         for fd, connection in list(self.unadmitted.items()):
             if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
                 log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)

@@ -107,6 +107,23 @@ def test_instance_modes(server: SubjectServer) -> None:
         assert second.count() == before + 1
 
 
+def test_out_of_descriptors_is_survived() -> None:
+    with SubjectServer("--descriptors", "40", "--set", "POLLTIMEOUT=0.1") as server:
+        with fastpyro.Proxy(server.uri()) as proxy:
+            assert proxy.add(1, 1) == 2
+            crowd = [socket.create_connection(address(server)) for _ in range(60)]
+            server.wait_for("accepting connections failed")
+            before = proxy.cpu_seconds()
+            threading.Event().wait(0.5)
+            assert proxy.cpu_seconds() - before < 0.25  # it does not try again all the time
+            assert proxy.add(1, 1) == 2
+            for stranger in crowd:
+                stranger.close()
+        with fastpyro.Proxy(server.uri()) as proxy:
+            proxy._pyroTimeout = 10
+            assert proxy.add(2, 2) == 4
+
+
 def test_clients_that_hang_up_in_the_middle(server: SubjectServer) -> None:
     for _ in range(50):
         with fastpyro.Proxy(server.uri()) as proxy:
