@@ -323,6 +323,42 @@ def test_hooks(server_type: str) -> None:
     assert isinstance(errors[0][-1], TypeError)
 
 
+def test_hooks_that_fail_do_not_end_the_server(server_type: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(fastpyro.Daemon):
+        failing = True
+
+        def annotations(self) -> dict[str, bytes]:
+            if self.failing:
+                raise RuntimeError("a bug in annotations")
+            return {}
+
+        def housekeeping(self) -> None:
+            raise RuntimeError("a bug in housekeeping")
+
+        def clientDisconnect(self, conn: Any) -> None:
+            raise RuntimeError("a bug in clientDisconnect")
+
+    fastpyro.config.POLLTIMEOUT = 0.02
+    daemon = Failing(host="127.0.0.1")
+    uri = daemon.register(Subject())
+    with Running(daemon):
+        proxy = fastpyro.Proxy(uri)
+        with pytest.raises(CommunicationError):
+            proxy._pyroBind()
+        daemon.failing = False
+        for _ in range(3):
+            with fastpyro.Proxy(uri) as proxy:
+                assert proxy.name() == "subject"
+                daemon.failing = True
+                with pytest.raises(CommunicationError):
+                    proxy.name()
+                daemon.failing = False
+        deadline = time.monotonic() + 10
+        while "a bug in housekeeping" not in caplog.text or "a bug in clientDisconnect" not in caplog.text:
+            assert time.monotonic() < deadline
+    assert "a bug in annotations" in caplog.text
+
+
 def test_silent_clients_are_dropped(server_type: str) -> None:
     fastpyro.config.COMMTIMEOUT = 0.2
     fastpyro.config.POLLTIMEOUT = 0.05

@@ -172,6 +172,11 @@ class ConnectionServer(ABC):
         except KeyboardInterrupt as error:
             reply = dispatch.error_reply(self.daemon, error)
             interrupted = error
+        except Exception:
+            # Only a hook of the daemon's subclass can get here, such as annotations(): its bug must not end the server.
+            log.exception("dropping %r: the daemon failed to answer it", connection)
+            self.drop(fd)
+            return
         if reply is not None:
             self._send_reply(fd, connection, message, reply)
         if interrupted is not None and threading.current_thread() is threading.main_thread():
@@ -242,7 +247,10 @@ class ConnectionServer(ABC):
                     log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
                     self.drop(fd)
         self.daemon.streams.expire()
-        self.daemon.housekeeping()
+        try:
+            self.daemon.housekeeping()
+        except Exception:
+            log.exception("housekeeping failed")
 
     @abstractmethod
     def shutdown(self) -> None:
