@@ -184,13 +184,18 @@ def cpu_model() -> str:
     return named.get("model name", platform.machine()) + virtual
 
 
-def commit() -> str:
-    """The commit that was measured, with a word when files differ from it."""
-    command = ["git", "describe", "--always", "--dirty= with changes", "--exclude=*"]
+def git(*arguments: str) -> str:
+    """What git says, or nothing where the tree is none of git's."""
     try:
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def commit() -> str:
+    """The commit that was measured, and whether code differs from it; the pages of the last run don't count."""
+    changed = git("status", "--porcelain", "--", "fastpyro", "csrc", "bench", "setup.py")
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 
 def installed(names: Iterable[str]) -> str:
