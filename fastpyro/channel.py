@@ -24,12 +24,17 @@ RECEIVE_SIZE = 65536
 LONGEST_TIMEOUT = 20 * 24 * 3600.0
 """Seconds; Python's sockets count milliseconds in 32 bits, and a longer time is cut to this."""
 
+TURN_SLICE = 0.1
+"""Seconds between two looks at the deadline, and at whether the channel was closed, while waiting for another thread."""
+
 _TLS_WOULD_BLOCK = frozenset({"SSLWantReadError", "SSLWantWriteError"})
 
 
 class Channel(Protocol):
     """What a proxy and a server need of a connected peer; the arguments are those of ``Link``."""
 
+    @property
+    def concurrent(self) -> bool: ...
     @property
     def sock(self) -> socket.socket: ...
     @property
@@ -73,6 +78,9 @@ class PlainChannel(Link):
 
     __slots__ = ("__weakref__",)
 
+    concurrent = True
+    """Whether several threads' messages may be under way at once; otherwise they take turns."""
+
 
 class PortableChannel:
     """A channel over any Python socket object, with the same behaviour as the native link.
@@ -80,6 +88,8 @@ class PortableChannel:
     Arguments: ``sock``, a connected socket or TLS socket, which the channel owns from then on;
     ``max_message_size`` in bytes (0: the format's 4 GiB).
     """
+
+    concurrent = False
 
     def __init__(self, sock: socket.socket, max_message_size: int = 0) -> None:
         self.sock = sock
@@ -119,7 +129,7 @@ class PortableChannel:
         timeout: float | None = None,
     ) -> None:
         deadline = _deadline_of(timeout)
-        self._enter()
+        self._take_turn(deadline)
         try:
             data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
             self._send_bytes(data, deadline)
@@ -148,7 +158,7 @@ class PortableChannel:
         timeout: float | None = None,
     ) -> Message:
         deadline = _deadline_of(timeout)
-        self._enter()
+        self._take_turn(deadline)
         try:
             data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
             try:
@@ -250,6 +260,18 @@ class PortableChannel:
         if not self._user.acquire(blocking=False):
             raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
 
+    def _take_turn(self, deadline: float) -> None:
+        while not self._user.acquire(timeout=TURN_SLICE):
+            if self._closing or self._broken or (deadline and time.monotonic() >= deadline):
+                break
+        else:
+            if not (self._closing or self._broken):
+                return
+            self._user.release()
+        if self._closing or self._broken:
+            raise ConnectionClosedError("the connection is closed")
+        raise TimeoutError("sending: timeout")
+
     def _close_if_asked(self) -> None:
         if self._closing:
             self.sock.close()
@@ -259,7 +281,9 @@ def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:
     """Return the channel that fits a connected socket: native where possible, portable for TLS or when configured."""
     if config.PORTABLE or hasattr(sock, "getpeercert"):
         return PortableChannel(sock, max_message_size)
-    return PlainChannel(sock, max_message_size)
+    channel = PlainChannel(sock, max_message_size)
+    channel.set_spin(config.SPIN)
+    return channel
 
 
 def _would_block(error: OSError) -> bool:

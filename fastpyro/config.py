@@ -121,6 +121,7 @@ ITEMS: tuple[Item, ...] = (
     Item("DETAILED_TRACEBACK", _truth, False, "whether remote tracebacks show local variables"),
     Item("THREADPOOL_SIZE", _integer(1, 100000), 80, "most threads that run methods at once"),
     Item("THREADPOOL_SIZE_MIN", _integer(1, 100000), 4, "threads that are kept when there is nothing to do"),
+    Item("REQUEST_QUEUE_SIZE", _integer(0, 1000000), 1000, "most requests that wait while THREADPOOL_SIZE methods run"),
     Item("AUTOPROXY", _truth, True, "whether registered objects travel as proxies"),
     Item("MAX_MESSAGE_SIZE", _integer(0, 0xFFFFFFFF), 1073741824, "limit of a message in bytes; 0: the format's 4 GiB"),
     Item("BROADCAST_ADDRS", _addresses, ["<broadcast>", "0.0.0.0"], "addresses to which discovery is broadcast"),
@@ -132,6 +133,9 @@ ITEMS: tuple[Item, ...] = (
     Item("ITER_STREAM_LIFETIME", _seconds, 0.0, "seconds after which an item stream ends; 0: never"),
     Item("ITER_STREAM_LINGER", _seconds, 30.0, "seconds that an item stream outlives its connection"),
     Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, "seconds that a new connection has for its handshake"),
+    Item(
+        "SPIN", _integer(0, 100000), 50, "microseconds to look for the next message before sleeping; 0: sleep at once"
+    ),
     Item("PORTABLE", _truth, False, "use the portable channel and poller instead of the native ones"),
 )
 

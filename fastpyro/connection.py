@@ -6,41 +6,28 @@ This is what methods see as ``current_context.client`` and hooks get as ``connec
 from __future__ import annotations
 
 import socket
-import time
 import weakref
 from typing import Any
 
+from fastpyro._requests import ConnectionCore
 from fastpyro.channel import Channel
 
 __all__ = ["Connection"]
 
 
-class Connection:
+class Connection(ConnectionCore):
     """A connected client.
 
     Attributes: ``channel``; ``peer_address``, as the socket gives it; ``handshaken``, whether it was admitted;
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
-    seconds; ``in_call``, whether a request of it is being served now.
+    seconds; ``in_call``, how many of its requests are being served now; ``held``, whether the thread that serves it is the
+    only one that may.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_tracked_resources",
-        "channel",
-        "handshaken",
-        "in_call",
-        "instances",
-        "last_used",
-        "peer_address",
-    )
+    __slots__ = ("__weakref__", "_tracked_resources")
 
     def __init__(self, channel: Channel, peer_address: Any) -> None:
-        self.channel = channel
-        self.peer_address = peer_address
-        self.handshaken = False
-        self.in_call = False
-        self.instances: dict[type, Any] = {}
-        self.last_used = time.monotonic()
+        super().__init__(channel, peer_address)
         self._tracked_resources: weakref.WeakSet[Any] | None = None
 
     @property

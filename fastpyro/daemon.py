@@ -195,6 +195,7 @@ class Daemon:
             cls = found if isinstance(found, type) else type(found)
             self._metadata.pop((cls, False), None)
             reset_members(cls)
+            self.transportServer.requests.forget_classes()
 
     def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:
         """Return the URI of a registered object, or of any id; ``nat=False`` gives the internal address.

@@ -7,6 +7,7 @@ raises leaves `handle` as an exception, but for KeyboardInterrupt, of which only
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 
-__all__ = ["Reply", "error_reply", "handle", "refusal"]
+__all__ = ["Reply", "error_reply", "failed", "finished", "handle", "refusal"]
 
 log = logging.getLogger("fastpyro.dispatch")
 
@@ -106,7 +107,7 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
         return None if flags & FLAGS_ONEWAY else error_reply(daemon, refused)
     if flags & FLAGS_BATCH:
         return _invoke_batch(daemon, connection, message)
-    method: Any = None
+    target: Any = None
     name: str = ""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
@@ -117,17 +118,38 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
         if pseudo_method is not None:
             result = pseudo_method(target, args, daemon.require_expose)
         else:
-            method = resolve_method(target, name, daemon.require_expose)
-            result = method(*args, **kwargs)
+            result = resolve_method(target, name, daemon.require_expose)(*args, **kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        _report(daemon, connection, method or name, args, kwargs, error)
-        return None if flags & FLAGS_ONEWAY else error_reply(daemon, error)
-    if flags & FLAGS_ONEWAY:
-        return None
+        return failed(daemon, connection, message, target, name, args, kwargs, error)
+    return None if flags & FLAGS_ONEWAY else finished(daemon, connection, result)
+
+
+def failed(
+    daemon: Daemon,
+    connection: Connection,
+    message: Message,
+    target: Any,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    error: BaseException,
+) -> Reply | None:
+    """Report a call that failed to whom it concerns. Returns the reply, None for a oneway call."""
+    method: Any = name
+    if target is not None:
+        with contextlib.suppress(Exception):
+            method = resolve_method(target, name, daemon.require_expose)
+    _report(daemon, connection, method, args, kwargs, error)
+    return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, error)
+
+
+def finished(daemon: Daemon, connection: Connection, result: Any) -> Reply:
+    """Return the reply for what a method returned: its value, a stream, or the error that it cannot be sent."""
     if type(result) not in NEVER_STREAMS and hasattr(type(result), "__next__"):
         return _stream_reply(daemon, connection, result)
+    serializer = serializers.native
     try:
         return Reply(MSG_RESULT, 0, serializer.serializer_id, serializer.dumps(result), _annotations(daemon))
     except Exception as error:

@@ -38,6 +38,7 @@ __all__ = [
     "RemoteProtocolError",
     "SecurityError",
     "SerializeError",
+    "ServerOverloadedError",
     "TimeoutError",
     "excepthook",
     "get_pyro_traceback",
@@ -92,6 +93,10 @@ class NamingError(PyroError, LookupError):
 
 class DaemonError(PyroError):
     """Misuse of a daemon, or a call to an object that it does not have."""
+
+
+class ServerOverloadedError(DaemonError):
+    """The server runs as many slow calls as it may, and as many wait as may wait. The call has not been performed."""
 
 
 class SecurityError(PyroError):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import selectors
-from typing import Protocol
+import sys
+from typing import Any, Protocol
 
 from fastpyro.config import config
 
-__all__ = ["EpollPoller", "Poller", "SelectorPoller", "make_poller"]
+if sys.platform == "linux":
+    from fastpyro._poller import EpollPoller
 
-MOST_EVENTS = 64
+__all__ = ["Poller", "SelectorPoller", "make_poller"]
 
 
 class Poller(Protocol):
@@ -19,31 +20,8 @@ class Poller(Protocol):
 
     def add(self, fd: int) -> None: ...
     def remove(self, fd: int) -> None: ...
-    def wait(self, timeout: float) -> list[int]: ...
+    def wait(self, timeout: float, last: Any = None) -> list[int]: ...
     def close(self) -> None: ...
-
-
-class EpollPoller:
-    """Level-triggered epoll. Adding and removing while another thread waits takes effect at once."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-
-    def add(self, fd: int) -> None:
-        """Watch a descriptor; it must not be watched yet."""
-        self._epoll.register(fd, select.EPOLLIN)
-
-    def remove(self, fd: int) -> None:
-        """Stop watching a descriptor; one that is closed or not watched is no error."""
-        with contextlib.suppress(OSError, ValueError):
-            self._epoll.unregister(fd)
-
-    def wait(self, timeout: float) -> list[int]:
-        """Return readable (or broken) descriptors, none after ``timeout`` seconds."""
-        return [fd for fd, _ in self._epoll.poll(timeout, MOST_EVENTS)]
-
-    def close(self) -> None:
-        self._epoll.close()
 
 
 class SelectorPoller:
@@ -61,8 +39,8 @@ class SelectorPoller:
         with contextlib.suppress(KeyError, ValueError, OSError):
             self._selector.unregister(fd)
 
-    def wait(self, timeout: float) -> list[int]:
-        """Return readable (or broken) descriptors, none after ``timeout`` seconds."""
+    def wait(self, timeout: float, last: Any = None) -> list[int]:
+        """Return readable (or broken) descriptors, none after ``timeout`` seconds. It makes no use of ``last``."""
         return [key.fd for key, _ in self._selector.select(timeout)]
 
     def close(self) -> None:
@@ -71,6 +49,6 @@ class SelectorPoller:
 
 def make_poller() -> Poller:
     """Return the fastest poller of this system, or the portable one when ``config.PORTABLE`` asks for it."""
-    if hasattr(select, "epoll") and not config.PORTABLE:
-        return EpollPoller()
+    if sys.platform == "linux" and not config.PORTABLE:
+        return EpollPoller(config.SPIN)
     return SelectorPoller()

@@ -1,13 +1,14 @@
 """The client's stand-in for a remote object.
 
-`Proxy` is an ordinary class that users subclass. Calls go through `_pyroInvoke`, one request and one reply at a time
-under the proxy's lock, so that a proxy may be shared among threads. An exchange that fails in the middle closes the
-connection: nobody ever gets another call's answer. Knows nothing of daemons.
+`Proxy` is an ordinary class that users subclass. Calls go through `_pyroInvoke`, or, where that makes no difference, the
+short way of `_proxy`. Threads may share a proxy: their calls are under way at once on one connection. An exchange that
+fails in the middle closes the connection: nobody ever gets another call's answer. Knows nothing of daemons.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import logging
 import os
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import handshake, serializers
+from fastpyro._proxy import ProxyCore, install
 from fastpyro.callcontext import current_context
 from fastpyro.channel import Channel
 from fastpyro.class_registry import register_builtin
@@ -53,7 +55,7 @@ _INVOKE_FLAG_MASK = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
 _connected: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
 
 
-class Proxy:
+class Proxy(ProxyCore):
     """Stands for a remote object: its methods and attributes are used as if they were local.
 
     Arguments: ``uri``, a str or URI (``PYRO:``, ``PYRONAME:`` or ``PYROMETA:``). Nothing is connected until the first
@@ -61,8 +63,7 @@ class Proxy:
 
     A call returns what the remote method returns, or raises what it raises (``_pyroTraceback`` on the exception holds the
     remote traceback). Besides, any use may raise CommunicationError and its subclasses, and NamingError when a name
-    cannot be resolved. May be shared among threads; their calls take turns. For calls in parallel, copy the proxy
-    (``copy.copy``) or use ``fastpyro.asyncproxy``.
+    cannot be resolved. May be shared among threads, whose calls do not wait for each other.
     """
 
     _pyro_local_names = frozenset({
@@ -75,40 +76,35 @@ class Proxy:
         if not isinstance(uri, str | URI):
             raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
         serializers.get_serializer(config.SERIALIZER)
-        self.__dict__.update(
+        self._pyro_set_codec(serializers.native.codec, type(self)._pyroInvoke is Proxy._pyroInvoke)
+        self._pyro_update(
             _pyroUri=URI(uri),
             _pyroConnection=None,
             _pyroLocalSocket=None,
             _pyroMethods=set(),
             _pyroAttrs=set(),
             _pyroOneway=OnewayNames(),
-            _pyroSeq=0,
             _pyroMaxRetries=config.MAX_RETRIES,
             _pyroSerializer=None,
             _pyroHandshake="hello",
-            _pyroRawWireResponse=False,
             _pyro_timeout=config.COMMTIMEOUT,
             _pyro_lock=threading.RLock(),
-            _pyro_object_id="",
             _pyro_resolved=None,
             _pyro_details=None,
             _pyro_metadata_loaded=False,
         )
 
+    def _pyro_update(self, **values: Any) -> None:
+        # Past this class's __setattr__, which means the remote object.
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
     _pyroUri: URI
-    _pyroConnection: Channel | None
     _pyroLocalSocket: Any
-    _pyroMethods: set[str]
     _pyroAttrs: set[str]
-    _pyroOneway: set[str]
-    _pyroSeq: int
-    _pyroMaxRetries: int
     _pyroSerializer: str | None
     _pyroHandshake: Any
-    _pyroRawWireResponse: bool
-    _pyro_timeout: float
     _pyro_lock: threading.RLock
-    _pyro_object_id: str
     _pyro_resolved: URI
     _pyro_details: dict[str, Any] | None
     _pyro_metadata_loaded: bool
@@ -122,11 +118,11 @@ class Proxy:
     def _pyroTimeout(self, seconds: float | None) -> None:
         if seconds is not None and not seconds >= 0:
             raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {seconds!r}")
-        self.__dict__["_pyro_timeout"] = float(seconds or 0.0)
+        object.__setattr__(self, "_pyro_timeout", float(seconds or 0.0))
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # the interpreter may be half gone
-            connection = self.__dict__.get("_pyroConnection")
+            connection = self._pyroConnection
             if connection is not None:
                 connection.close()
 
@@ -147,9 +143,9 @@ class Proxy:
 
     def __copy__(self) -> Proxy:
         """Return an unconnected proxy of the same class with the same settings."""
-        copied = object.__new__(type(self))
+        copied = type(self).__new__(type(self))
         Proxy.__init__(copied, self._pyroUri)
-        copied.__dict__.update(
+        copied._pyro_update(
             _pyroMethods=set(self._pyroMethods),
             _pyroAttrs=set(self._pyroAttrs),
             _pyroOneway=OnewayNames.copy_of(self._pyroOneway),
@@ -161,6 +157,9 @@ class Proxy:
             _pyro_metadata_loaded=self._pyro_metadata_loaded,
         )
         return copied
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
 
     def __getstate__(self) -> tuple[Any, ...]:
         return (
@@ -175,7 +174,7 @@ class Proxy:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         uri, oneway, methods, attributes, handshake_data, serializer = state
         Proxy.__init__(self, uri)
-        self.__dict__.update(
+        self._pyro_update(
             _pyroMethods=set(methods),
             _pyroAttrs=set(attributes),
             _pyroOneway=OnewayNames.from_peer(oneway),
@@ -193,7 +192,7 @@ class Proxy:
         return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})
 
     def __getattr__(self, name: str) -> Any:
-        if name in self.__dict__.get("_pyroMethods", ()):
+        if name in self._pyroMethods:
             return RemoteMethod(self, name)
         if name in Proxy._pyro_local_names:
             raise AttributeError(name)
@@ -263,70 +262,78 @@ class Proxy:
         Arguments: ``methodname``; ``vargs``, positional arguments; ``kwargs``, keyword arguments or None; ``flags`` of the
         message; ``objectId`` of another object in the same daemon. Returns the result, or None for a oneway call.
         """
-        with self._pyro_lock:
-            if methodname in self._pyroOneway:
-                flags |= FLAGS_ONEWAY
-            connection = self._pyroConnection
-            if connection is None or connection.closed:
-                connection = self._pyro_connection()
-            serializer = serializers.native
-            payload = serializer.dumps_call(objectId or self._pyro_object_id, methodname, tuple(vargs), kwargs)
-            message = self._pyro_exchange(connection, flags, serializer.serializer_id, payload)
-        if message is None or self._pyroRawWireResponse:
-            return message
-        if not message.flags & _INVOKE_FLAG_MASK:
-            return serializer.loads(message.payload)
-        return self._pyro_result(message)
+        if methodname in self._pyroOneway:
+            flags |= FLAGS_ONEWAY
+        connection = self._pyro_connection()
+        serializer = serializers.native
+        payload = serializer.dumps_call(objectId or self._pyro_object_id, methodname, tuple(vargs), kwargs)
+        seq = self._pyro_next_seq()
+        message = self._pyro_exchange(connection, flags, seq, serializer.serializer_id, payload)
+        return None if message is None else self._pyro_result(connection, message, seq)
 
     def _pyroInvokeBatch(self, calls: BatchWriter, oneway: bool = False) -> tuple[list[Any], BaseException | None]:
         """Perform the queued calls in one message; returns the results and the error that ended the batch, if any."""
         from fastpyro._batch import decode_results
 
         flags = FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0)
-        with self._pyro_lock:
-            connection = self._pyro_connection()
-            serializer = serializers.native
-            payload = calls.payload(self._pyro_object_id)
-            message = self._pyro_exchange(connection, flags, serializer.serializer_id, payload)
+        connection = self._pyro_connection()
+        serializer = serializers.native
+        seq = self._pyro_next_seq()
+        message = self._pyro_exchange(
+            connection, flags, seq, serializer.serializer_id, calls.payload(self._pyro_object_id)
+        )
         if message is None:
             return [], None
+        self._pyro_check(connection, message, seq)
         if message.flags & FLAGS_EXCEPTION:
             raise serializer.loads(message.payload)
         return decode_results(serializer.codec, message.payload)
 
     def _pyro_connection(self) -> Channel:
-        self._pyro_connect_if_needed()
         connection = self._pyroConnection
-        assert connection is not None
+        if connection is None or connection.closed:
+            self._pyro_connect_if_needed()
+            connection = self._pyroConnection
+            if connection is None:
+                raise ConnectionClosedError("the proxy was released by another thread")
         return connection
 
-    def _pyro_exchange(self, connection: Channel, flags: int, serializer_id: int, payload: bytes) -> Message | None:
-        # Precondition: the lock is held. A failure inside the exchange has closed the channel; then we let it go.
-        seq = (self._pyroSeq + 1) & 0xFFFF
-        self.__dict__["_pyroSeq"] = seq
-        context = current_context
-        annotations, correlation_id = context.request_annotations()
+    def _pyro_exchange(
+        self, connection: Channel, flags: int, seq: int, serializer_id: int, payload: bytes
+    ) -> Message | None:
+        # A failure inside the exchange has closed the channel, as a rule; then we let it go.
+        annotations, correlation_id = current_context.request_annotations()
+        rest = (flags, seq, serializer_id, payload, annotations, correlation_id, self._pyro_timeout)
         try:
             if flags & FLAGS_ONEWAY:
-                connection.send(
-                    MSG_INVOKE, flags, seq, serializer_id, payload, annotations, correlation_id, self._pyro_timeout
-                )
+                connection.send(MSG_INVOKE, *rest)
                 return None
-            message = connection.exchange(
-                MSG_INVOKE, flags, seq, serializer_id, payload, annotations, correlation_id, self._pyro_timeout
-            )
+            return connection.exchange(MSG_INVOKE, *rest)
         except BaseException:
             if connection.closed:
-                self._pyroRelease()
+                self._pyro_drop(connection)
             raise
-        if message.seq != seq or message.kind != MSG_RESULT or message.serializer_id != serializer_id:
-            self._pyroRelease()
-            raise _out_of_turn(message, seq, serializer_id)
-        context.received(message)
-        return message
 
-    def _pyro_result(self, message: Message) -> Any:
-        """Return the stream that a reply announces, or raise the error that it holds."""
+    def _pyro_check(self, connection: Channel, message: Message, seq: int) -> None:
+        """Take in what came beside a reply, or raise when it is none to our request."""
+        serializer_id = serializers.native.serializer_id
+        if message.seq != seq or message.kind != MSG_RESULT or message.serializer_id != serializer_id:
+            self._pyro_drop(connection)
+            raise _out_of_turn(message, seq, serializer_id)
+        current_context.received(message)
+
+    def _pyro_drop(self, connection: Channel) -> None:
+        connection.close()
+        if self._pyroConnection is connection:
+            self._pyro_update(_pyroConnection=None)
+
+    def _pyro_result(self, connection: Channel, message: Message, seq: int) -> Any:
+        """Return what a reply holds: a value or the stream that it announces, or raise the error that it holds."""
+        self._pyro_check(connection, message, seq)
+        if self._pyroRawWireResponse:
+            return message
+        if not message.flags & _INVOKE_FLAG_MASK:
+            return serializers.native.loads(message.payload)
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             stream_id = message.annotations.get("STRM")
             if not stream_id:
@@ -347,7 +354,7 @@ class Proxy:
         with self._pyro_lock:
             if not self._pyro_connect_if_needed():
                 return False
-            self.__dict__["_pyroUri"] = self._pyro_resolved
+            self._pyro_update(_pyroUri=self._pyro_resolved)
             return True
 
     def _pyro_connect_if_needed(self) -> bool:
@@ -362,7 +369,7 @@ class Proxy:
         """Close the connection; the next use makes a new one. May be called at any time, from any thread."""
         connection = self._pyroConnection
         if connection is not None:
-            self.__dict__["_pyroConnection"] = None
+            self._pyro_update(_pyroConnection=None)
             connection.close()
 
     def _pyroReconnect(self, tries: int = 100000000, pause: float = RECONNECT_PAUSE) -> None:
@@ -402,7 +409,7 @@ class Proxy:
             annotations=annotations,
             correlation_id=correlation_id,
         )
-        self.__dict__.update(
+        self._pyro_update(
             _pyroConnection=channel,
             _pyro_object_id=uri.object,
             _pyro_resolved=uri,
@@ -437,7 +444,7 @@ class Proxy:
             )
         oneway = OnewayNames.copy_of(self._pyroOneway)
         oneway.take_from_peer(metadata.get("oneway", ()), first=not self._pyro_metadata_loaded)
-        self.__dict__.update(
+        self._pyro_update(
             _pyroMethods=methods,
             _pyroAttrs=attributes,
             _pyroOneway=oneway,
@@ -451,7 +458,8 @@ class Proxy:
         if details is None:
             self._pyro_connection()
             details = self._pyroInvoke("get_metadata", (self._pyro_object_id, True), {}, objectId=DAEMON_NAME)
-            self.__dict__["_pyro_details"] = details = dict(details.get("details", {}))
+            details = dict(details.get("details", {}))
+            self._pyro_update(_pyro_details=details)
         member = details.get("members", {}).get(name)
         return member if isinstance(member, dict) else {}
 
@@ -479,7 +487,7 @@ def _out_of_turn(message: Message, seq: int, serializer_id: int) -> Exception:
 def _build_proxy(_class_name: str, state: Any) -> Proxy:
     if not isinstance(state, tuple | list) or len(state) != 6 or not isinstance(state[0], str):
         raise SerializeError("a serialized proxy is (uri, oneway, methods, attributes, handshake, serializer)")
-    proxy = object.__new__(Proxy)
+    proxy = Proxy.__new__(Proxy)
     proxy.__setstate__(tuple(state))
     return proxy
 
@@ -487,12 +495,12 @@ def _build_proxy(_class_name: str, state: Any) -> Proxy:
 def _abandon_after_fork() -> None:
     # The child shares its parent's sockets: it lets go of them, and each proxy connects anew when it is used.
     for proxy in list(_connected.values()):
-        proxy.__dict__["_pyro_lock"] = threading.RLock()
         connection = proxy._pyroConnection
+        proxy._pyro_update(_pyro_lock=threading.RLock(), _pyroConnection=None)
         if connection is not None:
-            proxy.__dict__["_pyroConnection"] = None
             connection.abandon()
 
 
+install(Proxy, RemoteMethod)
 os.register_at_fork(after_in_child=_abandon_after_fork)
 register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, _build_proxy)

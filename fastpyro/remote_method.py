@@ -1,45 +1,28 @@
 """What `proxy.name` gives for a remote method: a callable that also tells its signature and docstring.
 
-Knows the proxy only by `_pyroInvoke`, `_pyroMaxRetries` and `_pyro_member_details`.
+The call itself is native code, in `_proxy`. Knows the proxy only by `_pyroUri` and `_pyro_member_details`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastpyro.errors import ConnectionClosedError, TimeoutError
+from fastpyro._proxy import RemoteMethodCore
 
 if TYPE_CHECKING:
     import inspect
 
-    from fastpyro.proxy import Proxy
-
 __all__ = ["RemoteMethod"]
 
 
-class RemoteMethod:
+class RemoteMethod(RemoteMethodCore):
     """A method of a remote object. Calling it performs the remote call.
 
     Returns what the method returns (None at once for a oneway method); raises what it raises, or CommunicationError.
     After a lost connection or a timeout the call is repeated ``proxy._pyroMaxRetries`` times.
     """
 
-    __slots__ = ("__name__", "_proxy")
-
-    def __init__(self, proxy: Proxy, name: str) -> None:
-        self._proxy = proxy
-        self.__name__ = name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        proxy = self._proxy
-        if not proxy._pyroMaxRetries:
-            return proxy._pyroInvoke(self.__name__, args, kwargs)
-        for _ in range(proxy._pyroMaxRetries):
-            try:
-                return proxy._pyroInvoke(self.__name__, args, kwargs)
-            except (ConnectionClosedError, TimeoutError):
-                pass  # the next attempt connects anew
-        return proxy._pyroInvoke(self.__name__, args, kwargs)
+    __slots__ = ()
 
     def __get__(self, instance: object, owner: type | None = None) -> RemoteMethod:
         # Being a descriptor makes inspect and help() treat it as the routine that it is.

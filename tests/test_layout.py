@@ -25,9 +25,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks"}),
     frozenset({"_wire", "_encoder", "_decoder"}),
     frozenset({"_codec"}),
-    frozenset({"_link", "_batch"}),
+    frozenset({"_stream", "_link", "_poller", "_batch", "_callcontext"}),
     frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
-    | frozenset({"object_state", "standard_types", "numpy_types"})
+    | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"}),
     frozenset({"handshake", "connection"}),
     frozenset({"proxy", "locate", "stream_result", "remote_method"}) | frozenset({"dispatch", "instances", "streams"}),
@@ -43,6 +43,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 # Neither side imports the other when it is imported itself.
 CLIENT_SIDE = frozenset(
     {
+        "_proxy",
         "proxy",
         "locate",
         "stream_result",
@@ -55,7 +56,7 @@ CLIENT_SIDE = frozenset(
     }
 )
 SERVER_SIDE = frozenset(
-    {"daemon", "daemon_object", "servers", "dispatch", "instances", "streams", "connection", "poller"}
+    {"_requests", "daemon", "daemon_object", "servers", "dispatch", "instances", "streams", "connection", "poller"}
 )
 
 # Imports inside functions that point up or to the other side, each with its reason.

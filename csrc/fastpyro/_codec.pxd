@@ -10,3 +10,4 @@ cdef class Codec:
     cdef Writer spare  # an empty writer that nobody uses, or None
 
     cdef Writer take_writer(self)
+    cdef int give_back(self, Writer out) except -1

@@ -60,6 +60,11 @@ cdef class Codec:
         self.spare = None
         return out
 
+    cdef int give_back(self, Writer out) except -1:
+        out.clear()
+        self.spare = out
+        return 0
+
     def encode(self, value):
         """Return the value as bytes. Raises SerializeError for what cannot be encoded."""
         cdef Writer out = self.take_writer()

@@ -43,6 +43,9 @@ cdef extern from "Python.h":
     int resize_bytes "_PyBytes_Resize" (PyObject **data, Py_ssize_t size) except -1
     void Py_XDECREF(PyObject *value) noexcept
 
+cdef enum:
+    MOST_KEPT = 65536  # bytes that a cleared writer keeps
+
 
 cdef inline int check_depth(int depth) except -1:
     if depth > MAX_DEPTH:
@@ -82,6 +85,15 @@ cdef class Writer:
         self.reserve(1)
         self.data[self.size] = <uint8_t> byte
         self.size += 1
+        return 0
+
+    cdef int clear(self) except -1:
+        self.size = 0
+        if self.capacity > MOST_KEPT:
+            Py_XDECREF(self.heap)
+            self.heap = NULL
+            self.data = self.small
+            self.capacity = sizeof(self.small)
         return 0
 
     cdef bytes to_bytes(self):

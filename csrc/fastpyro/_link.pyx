@@ -1,57 +1,72 @@
-"""One connected stream socket: send, receive and exchange whole messages with as few system calls as possible.
+"""One connection that carries messages: send, receive and exchange them, many exchanges at a time.
 
-Knows descriptors and messages; knows no objects, methods or serializers.
+Knows messages and their sequence numbers; knows no objects, methods or serializers.
 
-Rule 1: the GIL is released round system calls and nowhere else; between them no other thread sees a half-made state,
-        because a link has one user at a time (`busy`), and a second one gets an error.
-Rule 2: a timeout is one deadline over the whole operation, not a limit for each system call.
-Rule 3: an operation that fails in the middle leaves the link broken: nobody can read another call's answer from it.
-Rule 4: `close` may come from any thread: it shuts the stream down, and the user that is inside closes the descriptor.
+Rule 1: threads may exchange messages at once. Each sends its own; one of them, the reader, receives, and hands replies to
+        the others by their sequence numbers. A thread that is alone reads its own reply: no lock, no other thread.
+Rule 2: nobody is the reader while it waits to send: a peer that waits for us to read would never read from us.
+Rule 3: an operation that fails in the middle of a message leaves the link broken, for everybody. One that times out
+        between messages breaks it too when it is alone; otherwise its reply is dropped when it comes.
+Rule 4: `reading`, `pending` and `forgotten` change under the GIL only, never across a system call.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.errno cimport EAGAIN, EINTR, errno  # Linux and macOS have EWOULDBLOCK == EAGAIN
-from libc.stdint cimport uint8_t
-from libc.string cimport memcpy, strerror
-
-from fastpyro._posix cimport (
-    CLOCK_MONOTONIC, MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, clock_gettime, iovec, msghdr, poll, pollfd, recv,
-    send, sendmsg, timespec,
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
+    PyThread_release_lock,
 )
-from fastpyro._wire cimport HEADER_SIZE, Assembler, Header, Message, fill_header, pack_annotations, write_header
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
-import socket as socket_module
+from fastpyro._stream cimport (
+    BUFFER_SIZE, PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, Stream, deadline_of, monotonic,
+)
+from fastpyro._wire cimport (
+    HEADER_SIZE, PREFIX_SIZE, Assembler, Header, Message, check_prefix, fill_header, message_of, pack_annotations,
+    read_header, write_header,
+)
 
-from fastpyro.errors import ConnectionClosedError, LocalProtocolError, TimeoutError
+from functools import partial
+
+from fastpyro.errors import (
+    CommunicationError, ConnectionClosedError, LocalProtocolError, RemoteProtocolError, TimeoutError,
+)
 
 cdef enum:
-    BUFFER_SIZE = 32768  # what one recv can take; larger bodies are received straight into their final memory
     SMALL_MESSAGE = 4096  # up to here a message is joined on the stack and leaves in one send
     DIRECT_ROOM = 16384  # a body that still misses this much is received without the buffer
-    LONGEST_POLL = 3600 * 1000  # milliseconds; a longer wait is cut into several
+    LONGEST_WAIT = 1000000000  # microseconds; a longer wait for one's turn is cut into several
 
 
-cdef double now() noexcept nogil:
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return <double> time.tv_sec + <double> time.tv_nsec * 1e-9
+cdef inline unsigned long this_thread() noexcept:
+    return <unsigned long> PyThread_get_thread_ident()
 
 
-cdef inline double deadline_of(object timeout) except? -1:
-    # None and 0 mean "wait for ever", which is the deadline 0.
-    cdef double seconds
-    if timeout is None:
+@cython.final
+cdef class Waiter:
+    def __cinit__(self):
+        self.lock = PyThread_allocate_lock()
+        if self.lock == NULL:
+            raise MemoryError
+        PyThread_acquire_lock(self.lock, NOWAIT_LOCK)
+        self.waiting = self.must_read = False
+
+    def __dealloc__(self):
+        if self.lock != NULL:
+            PyThread_release_lock(self.lock)
+            PyThread_free_lock(self.lock)
+
+    cdef int wake(self) noexcept:
+        if self.waiting:
+            self.waiting = False
+            PyThread_release_lock(self.lock)
         return 0
-    seconds = timeout
-    if seconds < 0 or seconds != seconds:
-        raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {timeout!r}")
-    return now() + seconds if seconds > 0 else 0
 
 
-cdef class Link:
+cdef class Link(Stream):
     """A connected stream socket that carries messages.
 
     Arguments: ``sock``, a connected Python socket, which the link switches to blocking mode and from then on owns;
@@ -59,45 +74,34 @@ cdef class Link:
     """
 
     def __cinit__(self, sock, max_message_size=0):
-        self.buffer = NULL
-        self.start = self.end = 0
-        self.busy = self.closing = self.broken = False
-        self.sock = sock
-        self.fd = -1
+        self.reading = False
+        self.reader = 0
+        self.callbacks = 0
         self.assembler = Assembler(max_message_size)
         self.max_message_size = self.assembler.max_message_size
-
-    def __init__(self, sock, max_message_size=0):
-        sock.setblocking(True)
-        self.fd = sock.fileno()
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.buffer)
-
-    @property
-    def closed(self):
-        """Whether the link can no longer be used."""
-        return self.closing or self.broken
-
-    @property
-    def has_buffered(self):
-        """Whether received bytes wait here, so that the descriptor need not become readable for the next message."""
-        return self.end > self.start
 
     @property
     def receiving(self):
         """Whether a message has begun to arrive but is not complete."""
         return not self.assembler.idle()
 
-    def fileno(self):
-        """Return the descriptor, or -1 when the link is closed."""
-        return -1 if self.closing else self.fd
-
     def set_max_message_size(self, max_message_size):
         """Change the limit in both directions; it holds from the next message on."""
         limit = Assembler(max_message_size).max_message_size
         self.assembler.max_message_size = limit
         self.max_message_size = limit
+
+    def set_background(self, run):
+        """Say how to run a function without arguments in another thread: ``run(function)``. Needed for ``submit``."""
+        self.background = run
+
+    def free_sequence_number(self, int seq):
+        """Return the next sequence number after ``seq`` that no exchange under way has."""
+        seq = (seq + 1) & 0xFFFF
+        if self.pending or self.forgotten:
+            while (self.pending and seq in self.pending) or (self.forgotten and seq in self.forgotten):
+                seq = (seq + 1) & 0xFFFF
+        return seq
 
     def send(
         self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
@@ -112,14 +116,22 @@ cdef class Link:
             self.leave()
 
     def receive(self, timeout=None):
-        """Wait for the next message and return it.
+        """Wait for the next message and return it. For one thread, and not during exchanges.
 
         Raises TimeoutError, ConnectionClosedError, RemoteProtocolError, MessageTooLargeError; the link is closed then.
         """
         cdef double deadline = deadline_of(timeout)
         self.enter()
         try:
-            return self.receive_message(deadline)
+            self.check_unread()
+            self.reading = True
+            try:
+                return self.receive_message(deadline)
+            except BaseException:
+                self.broken = True
+                raise
+            finally:
+                self.stop_reading()
         finally:
             self.leave()
 
@@ -127,30 +139,63 @@ cdef class Link:
         self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
         timeout=None,
     ):
-        """Send one message and wait for one in answer.
+        """Send one message and wait for the one in answer: the one that has its sequence number.
 
         Arguments: the header's fields (numbers); ``payload`` bytes-like; ``annotations`` a dict of 4-character str to
         bytes-like, or None; ``correlation_id`` 16 bytes or None; ``timeout`` seconds for the whole exchange, None or 0
-        for no limit. Returns the Message that came back.
+        for no limit. Returns the Message that came back. Several threads may exchange at once, with different numbers.
         Raises LocalProtocolError or MessageTooLargeError before anything is sent (the link stays usable), otherwise
-        TimeoutError, ConnectionClosedError or RemoteProtocolError, after which the link is closed.
+        TimeoutError, ConnectionClosedError or RemoteProtocolError, after which the link is closed - but for a timeout
+        while other exchanges are under way.
+        """
+        cdef double deadline = deadline_of(timeout)
+        cdef Waiter waiter
+        self.enter()
+        try:
+            waiter = self.expect(seq, None)
+            try:
+                self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, deadline)
+            except BaseException:
+                self.pending.pop(seq, None)
+                raise
+            return self.reply_for(seq, waiter, deadline, NULL, NULL)
+        finally:
+            self.leave()
+
+    def submit(
+        self, int kind, int flags, int seq, int serializer_id, payload, annotations, correlation_id, timeout, callback,
+    ):
+        """Send one message and return; ``callback(message, error)`` is called later, in a background thread.
+
+        Arguments as for ``exchange``; the timeout is for sending. One of the callback's arguments is None. A callback
+        must not raise, and not wait for other replies of this link than those of its own exchanges.
         """
         cdef double deadline = deadline_of(timeout)
         self.enter()
         try:
-            self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, deadline)
-            return self.receive_message(deadline)
+            if self.background is None:
+                raise LocalProtocolError("call set_background before submit")
+            self.expect(seq, callback)
+            try:
+                self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, deadline)
+            except BaseException:
+                if self.pending.pop(seq, None) is not None:
+                    self.callbacks -= 1
+                raise
+            if not self.reading:
+                self.appoint_reader()
         finally:
             self.leave()
 
     def receive_available(self):
         """Return the next message if its bytes are here, without waiting, else None.
 
-        One system call at most. Raises like ``receive``.
+        One system call at most. Raises like ``receive``. For one thread, and not during exchanges.
         """
         cdef Message message
         self.enter()
         try:
+            self.check_unread()
             try:
                 message = self.next_buffered()
                 if message is None and self.receive_some(0, False) > 0:
@@ -164,41 +209,29 @@ cdef class Link:
         finally:
             self.leave()
 
-    def close(self):
-        """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
-        if self.closing:
-            return
-        self.closing = True
+    def read_for_others(self):
+        """Receive replies and call the callbacks of ``submit`` until none is left. Never raises.
+
+        Precondition: this thread has been appointed: `reading` is set for it.
+        """
+        cdef Message message
+        self.users += 1
+        self.reader = this_thread()
         try:
-            self.sock.shutdown(socket_module.SHUT_RDWR)
-        except OSError:
-            pass  # not connected any more
-        if not self.busy:
-            self.sock.close()
+            while self.callbacks:
+                message = self.receive_message(0)
+                if not self.deliver(message):
+                    raise unexpected(message)
+        except BaseException as error:
+            self.break_for_all(error)
+        finally:
+            self.reader = 0
+            self.stop_reading()
+            self.leave()
 
-    def abandon(self):
-        """Give up this process's share of the connection, after a fork, without ending the parent's conversation."""
-        self.closing = True
-        self.sock.close()
-
-    cdef int enter(self) except -1:
-        if self.closing or self.broken:
-            raise ConnectionClosedError("the connection is closed")
-        if self.busy:
+    cdef int check_unread(self) except -1:
+        if self.reading or self.pending:
             raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
-        self.busy = True
-        return 0
-
-    cdef int leave(self) except -1:
-        self.busy = False
-        if self.closing:
-            self.sock.close()
-        return 0
-
-    cdef int release_buffer(self) noexcept:
-        PyMem_RawFree(self.buffer)
-        self.buffer = NULL
-        self.start = self.end = 0
         return 0
 
     cdef int send_message(
@@ -216,83 +249,220 @@ cdef class Link:
             fill_header(
                 &header, kind, flags, seq, serializer_id, view.len, extra_size, correlation_id, self.max_message_size
             )
-            try:
-                if head_size + view.len <= SMALL_MESSAGE:
-                    write_header(small, &header)
-                    if extra_size:
-                        memcpy(small + HEADER_SIZE, PyBytes_AS_STRING(extra), extra_size)
-                    memcpy(small + head_size, view.buf, view.len)
-                    return self.send_small(small, head_size + view.len, deadline)
-                write_header(small, &header)
-                if extra_size == 0:
-                    return self.send_parts(small, HEADER_SIZE, <const uint8_t *> view.buf, view.len, deadline)
-                extra = small[:HEADER_SIZE] + extra
-                return self.send_parts(
-                    <uint8_t *> PyBytes_AS_STRING(extra), head_size, <const uint8_t *> view.buf, view.len, deadline
-                )
-            except BaseException:
-                self.broken = True
-                raise
+            write_header(small, &header)
+            if head_size + view.len <= SMALL_MESSAGE:
+                if extra_size:
+                    memcpy(small + HEADER_SIZE, PyBytes_AS_STRING(extra), extra_size)
+                memcpy(small + head_size, view.buf, view.len)
+                return self.send_bytes(small, head_size + view.len, deadline)
+            if extra_size == 0:
+                return self.send_parts(small, HEADER_SIZE, <const uint8_t *> view.buf, view.len, False, deadline)
+            extra = small[:HEADER_SIZE] + extra
+            return self.send_parts(
+                <uint8_t *> PyBytes_AS_STRING(extra), head_size, <const uint8_t *> view.buf, view.len, False, deadline
+            )
         finally:
             PyBuffer_Release(&view)
 
-    cdef int send_small(self, uint8_t *data, Py_ssize_t size, double deadline) except -1:
-        cdef Py_ssize_t count
-        with nogil:
-            count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if count == size:
-            return 0
-        if count < 0:
-            if errno != EAGAIN and errno != EINTR:
-                raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
-            count = 0
-        return self.send_parts(data + count, size - count, NULL, 0, deadline)
+    cdef Waiter expect(self, int seq, object callback):
+        cdef Waiter waiter = Waiter()
+        waiter.callback = callback
+        if self.pending is None:
+            self.pending = {}
+        if seq in self.pending:
+            raise LocalProtocolError(f"sequence number {seq} is waited for already, by another thread")
+        self.pending[seq] = waiter
+        if callback is not None:
+            self.callbacks += 1
+        return waiter
 
-    cdef int send_parts(
-        self, uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, double deadline,
-    ) except -1:
-        # Sends head and tail as one stream of bytes, without joining them.
-        cdef iovec parts[2]
-        cdef msghdr message
-        cdef Py_ssize_t count
-        while head_size + tail_size > 0:
-            message = msghdr(NULL, 0, &parts[0], 2, NULL, 0, 0)
-            parts[0].iov_base = head
-            parts[0].iov_len = head_size
-            parts[1].iov_base = <void *> tail
-            parts[1].iov_len = tail_size
-            with nogil:
-                count = sendmsg(self.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
-            if count < 0:
-                if errno == EINTR:
-                    PyErr_CheckSignals()
-                elif errno == EAGAIN:
-                    if self.wait_ready(POLLOUT, deadline) == 0:
-                        raise TimeoutError("sending: timeout")
+    cdef Message converse_small(
+        self, const uint8_t *request, Py_ssize_t size, int seq, Header *header, uint8_t *payload, double deadline,
+    ):
+        """Send a whole message and wait for its reply: None when it is in `header` and `payload`, else a Message.
+
+        Preconditions: between `enter` and `leave`; `payload` has room for SMALL_REPLY bytes.
+        """
+        cdef Waiter waiter
+        cdef Py_ssize_t count = self.send_at_once(request, size)
+        if count == size and not self.reading:  # no other thread has run since, so nobody took the reply
+            self.reading = True
+            return self.read_for(seq, deadline, header, payload, True)
+        waiter = self.expect(seq, None)
+        try:
+            if count < size:
+                self.send_parts(request + count, size - count, NULL, 0, count > 0, deadline)
+        except BaseException:
+            self.pending.pop(seq, None)
+            raise
+        return self.reply_for(seq, waiter, deadline, header, payload)
+
+    cdef Message reply_for(self, int seq, Waiter waiter, double deadline, Header *header, uint8_t *payload):
+        # As reader, or from the reader's hands.
+        try:
+            while waiter.message is None and waiter.error is None:
+                if waiter.must_read or not self.reading:
+                    self.reading = True
+                    waiter.must_read = False
+                    del self.pending[seq]
+                    return self.read_for(seq, deadline, header, payload, True)
+                if self.reader == this_thread():  # this thread is the reader, inside a callback
+                    del self.pending[seq]
+                    return self.read_for(seq, deadline, header, payload, False)
+                self.wait_turn(waiter, deadline)
+        except BaseException:
+            waiter.waiting = False
+            if self.pending.pop(seq, None) is not None:
+                self.forget(seq)
+            if waiter.must_read:
+                self.stop_reading()
+            raise
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.message
+
+    cdef int wait_turn(self, Waiter waiter, double deadline) except -1:
+        # Until somebody wakes the waiter, or a signal is there to be handled.
+        cdef PyLockStatus status
+        cdef long long microseconds = LONGEST_WAIT
+        if deadline != 0:
+            microseconds = <long long> (deadline * 1e6) - monotonic() // 1000
+            if microseconds <= 0:
+                raise TimeoutError("receiving: timeout")
+            if microseconds > LONGEST_WAIT:
+                microseconds = LONGEST_WAIT
+        waiter.waiting = True
+        with nogil:
+            status = PyThread_acquire_lock_timed(waiter.lock, microseconds, 1)
+        if status == PY_LOCK_INTR:
+            PyErr_CheckSignals()
+        return 0
+
+    cdef Message read_for(self, int seq, double deadline, Header *header, uint8_t *payload, bint appointed):
+        """Receive until the reply with that number is here; hand others over. Precondition: `reading` is set for us."""
+        cdef Message message
+        try:
+            while True:
+                if header != NULL and self.take_small(header, payload):
+                    if header.seq == seq:
+                        return None
+                    message = message_of(header, payload)
                 else:
-                    raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
-                continue
-            if count >= head_size:
-                count -= head_size
-                head_size = 0
-                tail += count
-                tail_size -= count
+                    message = self.next_buffered()
+                    if message is None:
+                        self.receive_some(deadline, True)
+                        continue
+                if message.seq == seq:
+                    return message
+                if not self.deliver(message):
+                    if not self.pending and not self.forgotten:
+                        return message  # the caller says what is wrong with it
+                    raise unexpected(message)
+        except BaseException as error:
+            if self.pending and (isinstance(error, TimeoutError) or not isinstance(error, CommunicationError)):
+                self.forget(seq)
             else:
-                head += count
-                head_size -= count
+                self.break_for_all(error)
+            raise
+        finally:
+            if appointed:
+                self.stop_reading()
+
+    cdef int stop_reading(self) except -1:
+        self.reading = False
+        if self.pending:
+            if self.broken or self.closing:
+                self.break_for_all(ConnectionClosedError("the connection is closed"))
+            else:
+                self.appoint_reader()
+        return 0
+
+    cdef int appoint_reader(self) except -1:
+        # Precondition: nobody reads, somebody waits. Who is still sending will notice by himself that nobody reads.
+        cdef Waiter waiter
+        if self.callbacks < len(self.pending):
+            for item in self.pending.values():
+                waiter = item
+                if waiter.waiting:
+                    self.reading = waiter.must_read = True
+                    waiter.wake()
+                    return 0
+        if self.callbacks:
+            self.reading = True
+            try:
+                self.background(self.read_for_others)
+            except BaseException as error:  # no thread can be started
+                self.reading = False
+                self.break_for_all(error)
+        return 0
+
+    cdef bint deliver(self, Message message) except -1:
+        """Hand a reply to who waits for it. False when nobody does, or ever did."""
+        cdef Waiter waiter = None if self.pending is None else self.pending.pop(message.seq, None)
+        if waiter is None:
+            if self.forgotten and message.seq in self.forgotten:
+                self.forgotten.discard(message.seq)
+                return True
+            return False
+        if waiter.callback is None:
+            waiter.message = message
+            waiter.wake()
+            return True
+        self.callbacks -= 1
+        if self.reader == this_thread():
+            waiter.callback(message, None)
+        else:
+            self.background(partial(waiter.callback, message, None))
+        return True
+
+    cdef int forget(self, int seq) except -1:
+        # Its reply may still come; until then the number is not used again.
+        if self.forgotten is None:
+            self.forgotten = set()
+        self.forgotten.add(seq)
+        return 0
+
+    cdef int break_for_all(self, object error) except -1:
+        """Nothing more can be received: tell everybody who waits."""
+        cdef Waiter waiter
+        self.broken = True
+        self.give_up()
+        while self.pending:
+            waiter = self.pending.popitem()[1]
+            failure = ConnectionClosedError(f"the connection was lost in the exchange of another thread: {error}")
+            if waiter.callback is None:
+                waiter.error = failure
+                waiter.wake()
+                continue
+            self.callbacks -= 1
+            waiter.callback(None, failure)
         return 0
 
     cdef Message receive_message(self, double deadline):
         cdef Message message
-        try:
-            while True:
-                message = self.next_buffered()
-                if message is not None:
-                    return message
-                self.receive_some(deadline, True)
-        except BaseException:
-            self.broken = True
-            raise
+        while True:
+            message = self.next_buffered()
+            if message is not None:
+                return message
+            self.receive_some(deadline, True)
+
+    cdef bint take_small(self, Header *header, uint8_t *payload) except -1:
+        """Take a message from the buffer if it is whole, small, and has nothing beside its payload."""
+        cdef const uint8_t *data = self.buffer + self.start
+        cdef Py_ssize_t size = self.end - self.start
+        if size < HEADER_SIZE or not self.assembler.idle():
+            return False
+        check_prefix(data, PREFIX_SIZE)
+        read_header(data, header, self.max_message_size)
+        size -= HEADER_SIZE
+        if (
+            header.annotations_size != 0 or header.has_correlation
+            or header.payload_size > size or header.payload_size > SMALL_REPLY
+        ):
+            return False
+        memcpy(payload, data + HEADER_SIZE, header.payload_size)
+        self.start += HEADER_SIZE + header.payload_size
+        return True
 
     cdef Message next_buffered(self):
         # Moves buffered bytes into the assembler until a message is whole or the buffer is empty.
@@ -310,71 +480,30 @@ cdef class Link:
                 return self.assembler.take()
         return None
 
-    cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -1:
-        """Receive at least a byte (or, without `wait`, perhaps none: 0). Precondition: the buffer is empty."""
+    cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -2:
+        """Receive at least a byte or, without `wait`, perhaps none: -1. Precondition: the buffer is empty."""
         cdef uint8_t *target = NULL
         cdef Py_ssize_t size = 0, count
-        cdef bint direct = False
-        cdef int flags = MSG_NOSIGNAL if wait and deadline == 0 else MSG_NOSIGNAL | MSG_DONTWAIT
         if not self.assembler.idle():
             self.assembler.room(&target, &size)
-            direct = size >= DIRECT_ROOM
-        if not direct:
-            if self.buffer == NULL:
-                self.buffer = <uint8_t *> PyMem_RawMalloc(BUFFER_SIZE)
-                if self.buffer == NULL:
-                    raise MemoryError
-            self.start = self.end = 0
-            target = self.buffer
-            size = BUFFER_SIZE
-        while True:
-            if wait and deadline != 0 and self.wait_ready(POLLIN, deadline) == 0:
-                raise TimeoutError("receiving: timeout")
-            with nogil:
-                count = recv(self.fd, target, size, flags)
+        if size < DIRECT_ROOM:
+            self.take_buffer()
+            count = self.receive_into(self.buffer, BUFFER_SIZE, deadline, wait)
             if count > 0:
-                break
-            if count == 0:
-                raise ConnectionClosedError(
-                    "receiving: the peer closed the connection" if self.assembler.idle()
-                    else "receiving: the peer closed the connection in the middle of a message"
-                )
-            if errno == EINTR:
-                PyErr_CheckSignals()
-            elif errno == EAGAIN:
-                if not wait:
-                    return 0
-                if deadline == 0:  # somebody made the socket non-blocking: wait here instead of spinning
-                    self.wait_ready(POLLIN, 0)
-            else:
-                raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
-        if direct:
-            self.assembler.filled(count)
+                self.end = count
+                return count
         else:
-            self.end = count
+            count = self.receive_into(target, size, deadline, wait)
+            if count > 0:
+                self.assembler.filled(count)
+                return count
+        if count == 0:
+            raise ConnectionClosedError(
+                "receiving: the peer closed the connection" if self.assembler.idle()
+                else "receiving: the peer closed the connection in the middle of a message"
+            )
         return count
 
-    cdef int wait_ready(self, short events, double deadline) except -1:
-        """Wait for readiness: 1, or 0 when the deadline has passed."""
-        cdef pollfd ready
-        cdef double left
-        cdef int milliseconds, result
-        while True:
-            milliseconds = LONGEST_POLL
-            if deadline != 0:
-                left = (deadline - now()) * 1000
-                if left <= 0:  # even when bytes are there: a peer that drips them must not stretch the deadline
-                    return 0
-                if left < LONGEST_POLL:
-                    milliseconds = <int> left + (1 if left > <int> left else 0)
-            ready.fd = self.fd
-            ready.events = events
-            ready.revents = 0
-            with nogil:
-                result = poll(&ready, 1, milliseconds)
-            if result > 0:
-                return 1
-            if result < 0:
-                if errno != EINTR:
-                    raise ConnectionClosedError(f"connection lost: {strerror(errno).decode()}")
-                PyErr_CheckSignals()
+
+cdef object unexpected(Message message):
+    return RemoteProtocolError(f"a reply came with sequence number {message.seq}, which nobody waits for")

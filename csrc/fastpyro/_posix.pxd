@@ -40,3 +40,9 @@ cdef extern from "<time.h>" nogil:
     int clock_gettime(int clock, timespec *result)
     enum:
         CLOCK_MONOTONIC
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef extern from "<unistd.h>" nogil:
+    int usleep(unsigned int microseconds)

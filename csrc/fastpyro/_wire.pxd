@@ -31,6 +31,16 @@ cdef class Message:
 
 cdef void write_header(uint8_t *out, const Header *header) noexcept nogil
 
+cdef int check_prefix(const uint8_t *data, Py_ssize_t size) except -1
+
+cdef int read_header(const uint8_t *data, Header *header, uint64_t limit) except -1
+
+cdef Message message_of(const Header *header, const uint8_t *payload)
+
+cdef int write_plain_header(
+    uint8_t *out, int kind, int flags, int seq, int serializer_id, Py_ssize_t payload_size, uint64_t limit,
+) except -1
+
 cdef bytes pack_annotations(dict annotations)
 
 cdef int fill_header(

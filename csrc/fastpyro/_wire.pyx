@@ -158,6 +158,29 @@ cdef int fill_header(
     return 0
 
 
+cdef int write_plain_header(
+    uint8_t *out, int kind, int flags, int seq, int serializer_id, Py_ssize_t payload_size, uint64_t limit,
+) except -1:
+    """Lay out the header of a message with neither annotations nor correlation id; `out` has HEADER_SIZE bytes."""
+    cdef Header header
+    fill_header(&header, kind, flags, seq, serializer_id, payload_size, 0, None, limit)
+    write_header(out, &header)
+    return 0
+
+
+cdef Message message_of(const Header *header, const uint8_t *payload):
+    """Return a message with a copy of the payload. Precondition: it has neither annotations nor correlation id."""
+    cdef Message message = Message.__new__(Message)
+    message.kind = header.kind
+    message.flags = header.flags
+    message.seq = header.seq
+    message.serializer_id = header.serializer_id
+    message.payload = PyBytes_FromStringAndSize(<const char *> payload, header.payload_size)
+    message._annotations = NO_ANNOTATIONS
+    message.correlation_id = None
+    return message
+
+
 cdef bytes pack_annotations(dict annotations):
     """Lay out annotations; keys are 4 ASCII characters, values bytes-like."""
     cdef list parts = []

@@ -12,9 +12,11 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fastpyro import dispatch
+from fastpyro import dispatch, serializers
+from fastpyro._requests import OrdinaryRequests, Term
+from fastpyro._link import Link
 from fastpyro._wire import pack_message
 from fastpyro.channel import open_channel
 from fastpyro.config import config
@@ -54,6 +56,7 @@ class ConnectionServer(ABC):
         self.poller = make_poller()
         self.timeout = config.COMMTIMEOUT
         self.max_message_size = config.MAX_MESSAGE_SIZE
+        self.requests = OrdinaryRequests(self, daemon, serializers.native.codec, not daemon.has_annotations)
         self._next_look = 0.0
         self._accepting = True
         # Wakes the thread that waits in the poller.
@@ -116,25 +119,24 @@ class ConnectionServer(ABC):
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
-        fd = sock.fileno()
+        fd = connection.fd
         self.connections[fd] = connection
         self.unadmitted[fd] = connection
         if len(self.unadmitted) > MOST_UNADMITTED:
-            oldest = next(iter(self.unadmitted))
-            log.warning(
-                "dropping %r: over %d connections are in their handshake", self.connections[oldest], MOST_UNADMITTED
-            )
+            oldest = next(iter(self.unadmitted.values()))
+            log.warning("dropping %r: over %d connections are in their handshake", oldest, MOST_UNADMITTED)
             self.drop(oldest)
         self.poller.add(fd)
         if self.stopping:
-            self.drop(fd)
+            self.drop(connection)
 
-    def drop(self, fd: int) -> None:
-        """Close a connection and tell the daemon. Called by the thread that serves it, or while nobody does."""
-        connection = self.connections.pop(fd, None)
+    def drop(self, connection: Connection) -> None:
+        """Close a connection and tell the daemon. May be called by any thread, and again."""
+        fd = connection.fd
+        if self.connections.get(fd) is not connection:
+            return  # dropped already; the descriptor may be somebody else's by now
+        del self.connections[fd]
         self.unadmitted.pop(fd, None)
-        if connection is None:
-            return
         self.poller.remove(fd)
         connection.release()
         self.daemon.streams.connection_lost(connection)
@@ -148,56 +150,90 @@ class ConnectionServer(ABC):
         except Exception:
             log.exception("clientDisconnect failed")
 
-    def next_request(self, fd: int, connection: Connection) -> Message | None:
-        """Return a whole request of the connection if its bytes are here; drops a connection that is gone or babbles."""
+    def next_request(self, connection: Connection, term: Term) -> Message | None:
+        """Serve ordinary requests whose bytes are here, then return the first other one, if there is one.
+
+        Drops a connection that is gone or babbles.
+        """
         try:
+            if isinstance(connection.channel, Link):
+                return self.requests.serve(connection, term, self.timeout)
             message = connection.channel.receive_available()
         except CommunicationError as error:
-            self._say_why(connection, error)
-            self.drop(fd)
+            self.give_up(connection, error)
             return None
         if message is not None:
             connection.last_used = time.monotonic()
         return message
 
-    def answer(self, fd: int, connection: Connection, message: Message) -> None:
+    def answer(self, connection: Connection, message: Message) -> None:
         """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
-        interrupted: KeyboardInterrupt | None = None
         try:
             reply = dispatch.handle(self.daemon, connection, message)
         except CommunicationError as error:
-            self._say_why(connection, error)
-            self.drop(fd)
-            return
+            self.give_up(connection, error)
         except KeyboardInterrupt as error:
-            reply = dispatch.error_reply(self.daemon, error)
-            interrupted = error
+            self._interrupted(connection, message, error)
         except Exception:
             # Only a hook of the daemon's subclass can get here, such as annotations(): its bug must not end the server.
             log.exception("dropping %r: the daemon failed to answer it", connection)
-            self.drop(fd)
-            return
-        if reply is not None:
-            self._send_reply(fd, connection, message, reply)
-        if interrupted is not None and threading.current_thread() is threading.main_thread():
-            raise interrupted
+            self.drop(connection)
+        else:
+            if reply is not None:
+                self.send_reply(connection, message, reply)
 
-    def _send_reply(self, fd: int, connection: Connection, message: Message, reply: Reply) -> None:
+    def failed(
+        self,
+        connection: Connection,
+        message: Message,
+        target: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        error: BaseException,
+    ) -> Reply | None:
+        """Report an ordinary request that failed; returns the reply, if one is wanted."""
+        if isinstance(error, KeyboardInterrupt):
+            self._interrupted(connection, message, error)
+            return None
+        return dispatch.failed(self.daemon, connection, message, target, name, args, kwargs, error)
+
+    def finished(self, connection: Connection, message: Message, result: Any) -> Reply:
+        """Return the reply of an ordinary request whose result turned out not to be ordinary."""
+        return dispatch.finished(self.daemon, connection, result)
+
+    def _interrupted(self, connection: Connection, message: Message, error: KeyboardInterrupt) -> None:
+        self.send_reply(connection, message, dispatch.error_reply(self.daemon, error))
+        if threading.current_thread() is threading.main_thread():
+            raise error
+
+    def send_reply(self, connection: Connection, message: Message, reply: Reply) -> None:
+        """Send the reply to a request; drops a connection that does not take it, or was not admitted by it."""
         try:
             try:
                 self._send(connection, message, reply)
             except MessageTooLargeError as error:
                 self._send(connection, message, dispatch.error_reply(self.daemon, error))
         except CommunicationError as error:
-            self._say_why(connection, error)
-            self.drop(fd)
+            self.give_up(connection, error)
             return
-        if fd in self.unadmitted:
+        if connection.fd in self.unadmitted:
             if connection.handshaken:
-                self.unadmitted.pop(fd, None)
+                self.unadmitted.pop(connection.fd, None)
                 connection.channel.set_max_message_size(self.max_message_size)
             else:
-                self.drop(fd)
+                self.drop(connection)
+
+    def give_up(self, connection: Connection, error: CommunicationError) -> None:
+        """Drop a connection for a reason that the log is told, and a stranger."""
+        self._say_why(connection, error)
+        self.drop(connection)
+
+    def step_down(self, term: Term) -> None:
+        """Called before a method runs that is known to be slow. A server of one thread has nobody to hand over to."""
+
+    def wake_monitor(self) -> None:
+        """Called when a request begins and the monitor is parked."""
 
     def _send(self, connection: Connection, message: Message, reply: Reply) -> None:
         connection.channel.send(
@@ -237,15 +273,15 @@ class ConnectionServer(ABC):
         if not self._accepting and not self.stopping:
             self._accepting = True
             self.poller.add(self.listener_fd)
-        for fd, connection in list(self.unadmitted.items()):
+        for connection in list(self.unadmitted.values()):
             if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
                 log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)
-                self.drop(fd)
+                self.drop(connection)
         if self.timeout:
-            for fd, connection in list(self.connections.items()):
+            for connection in list(self.connections.values()):
                 if now - connection.last_used > self.timeout and not connection.in_call:
                     log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
-                    self.drop(fd)
+                    self.drop(connection)
         self.daemon.streams.expire()
         try:
             self.daemon.housekeeping()

@@ -9,10 +9,13 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._link import Link
+from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.servers.connections import LONGEST_WAIT, ConnectionServer
 
 if TYPE_CHECKING:
+    from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 
 __all__ = ["MultiplexServer"]
@@ -24,7 +27,9 @@ class MultiplexServer(ConnectionServer):
     def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
         super().__init__(daemon, listener)
         self.combined: list[Any] = []
-        self._serving: int | None = None
+        self._serving: Connection | None = None
+        self._last: Connection | None = None
+        self._term = Term()
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -36,7 +41,8 @@ class MultiplexServer(ConnectionServer):
         """Serve in this thread until ``condition()`` is false or ``shutdown`` is called."""
         while not self.stopping and condition():
             wait = min(LONGEST_WAIT, config.POLLTIMEOUT)
-            ready = self.poller.wait(wait if not self.combined else 0.0)
+            last = self._last.channel if self._last is not None else None
+            ready = self.poller.wait(wait if not self.combined else 0.0, last if isinstance(last, Link) else None)
             if self.combined and not ready:
                 ready = self._wait_with_others(wait)
             self.serve_ready(ready)
@@ -77,24 +83,25 @@ class MultiplexServer(ConnectionServer):
             elif fd == self.wake_fd:
                 self.drain_wakeups()
             elif fd in self.connections:
-                self._serve(fd)
+                self._serve(self.connections[fd])
 
-    def _serve(self, fd: int) -> None:
-        connection = self.connections[fd]
-        self._serving = fd
+    def _serve(self, connection: Connection) -> None:
+        self._serving = connection
         try:
-            message = self.next_request(fd, connection)
+            message = self.next_request(connection, self._term)
             while message is not None:
-                connection.in_call = True
-                self.answer(fd, connection, message)
-                connection.in_call = False
-                more = fd in self.connections and connection.channel.has_buffered and not self.stopping
-                message = self.next_request(fd, connection) if more else None
+                connection.in_call += 1
+                try:
+                    self.answer(connection, message)
+                finally:
+                    connection.in_call -= 1
+                more = connection.channel.has_buffered and not connection.channel.closed and not self.stopping
+                message = self.next_request(connection, self._term) if more else None
         finally:
             self._serving = None
-            connection.in_call = False
+            self._last = None if connection.channel.closed else connection
             if self.stopping:
-                self.drop(fd)
+                self.drop(connection)
 
     def shutdown(self) -> None:
         """Stop serving; a call that is being served still gets its reply."""
@@ -103,7 +110,7 @@ class MultiplexServer(ConnectionServer):
         self.stopping = True
         self.poller.remove(self.listener_fd)
         self.listener.close()
-        for fd in list(self.connections):
-            if fd != self._serving:
-                self.drop(fd)
+        for connection in list(self.connections.values()):
+            if connection is not self._serving:
+                self.drop(connection)
         self.wakeup()

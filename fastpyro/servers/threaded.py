@@ -1,14 +1,16 @@
 """The server that runs methods in threads, without a thread for each connection.
 
 One thread, the leader, waits for requests, runs the method itself and replies: no hand-over in the fast case. A monitor
-looks about every millisecond; when it sees the leader inside the same call twice, that leader is deposed: its connection
-leaves the wait set, a standby thread becomes the leader, and the deposed one answers its client when it is done.
+looks about every millisecond; when it sees the leader inside the same request twice, that leader is deposed: a standby
+thread becomes the leader, and the deposed one answers its client when it is done. A method that was slow before is not
+waited for: its leader steps down before it runs it.
 
-Rule 1: only the leader of the current term waits in the poller, accepts and drops idle connections.
-Rule 2: a connection is served by one thread at a time; while a deposed leader serves one, it is not in the poller.
-        Exception: the connection of a slow oneway call goes on at once (ONEWAY_THREADED), and the deposed leader does
-        not touch it again.
-Rule 3: `_lock` guards terms and standby threads. Under it nothing runs that can wait, and no user code.
+Rule 1: only the leader of the current term waits in the poller, accepts, reads and drops idle connections.
+Rule 2: requests of one connection may run at once, but for those of session objects: such a connection is held by the
+        deposed thread, out of the poller, until it is done (`ONEWAY_THREADED = False` does the same to oneway requests).
+Rule 3: THREADPOOL_SIZE requests are slow at once, at the most. Beyond it the leader queues requests, and refuses them
+        when the queue is full.
+Rule 4: `_lock` guards terms, threads and the queue. Under it nothing runs that can wait, and no user code.
 """
 
 from __future__ import annotations
@@ -21,8 +23,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from fastpyro import dispatch
+from fastpyro._link import Link
+from fastpyro._requests import Term
 from fastpyro.config import config
-from fastpyro.message_kinds import FLAGS_ONEWAY
+from fastpyro.errors import ServerOverloadedError
+from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import LONGEST_WAIT, ConnectionServer
 
 if TYPE_CHECKING:
@@ -34,31 +40,14 @@ __all__ = ["ThreadedServer"]
 
 log = logging.getLogger("fastpyro.servers.threaded")
 
-TICK = 0.001
-"""Seconds between two looks of the monitor: a call that is seen twice is slow."""
-
-IDLE_TICKS = 50
-"""Looks without a call after which the monitor sleeps until the leader wakes it."""
-
 STANDBY_SECONDS = 10.0
 """How long a standby thread beyond THREADPOOL_SIZE_MIN waits to be needed."""
 
 FAREWELL_SECONDS = 2.0
 """How long the end of the loop waits for the reply to the call that asked for the shutdown."""
 
-
-class Term:
-    """One leader's time in office."""
-
-    __slots__ = ("connection", "deposed", "descriptor", "freed", "oneway", "serial")
-
-    def __init__(self) -> None:
-        self.serial = 0  # counts calls; changes when one begins
-        self.connection: Connection | None = None  # whose call runs now
-        self.descriptor = -1
-        self.oneway = False
-        self.deposed = False
-        self.freed = False  # deposed in a oneway call: the connection is not ours any more
+MOST_QUEUED_BYTES = 64 << 20
+"""Bytes of requests that may wait in the queue."""
 
 
 class ThreadedServer(ConnectionServer):
@@ -71,15 +60,18 @@ class ThreadedServer(ConnectionServer):
         self._vacant = True  # nobody leads
         self._started = False
         self._threads = 0
+        self._slow = 0  # threads inside a slow request
         self._standby: deque[threading.Event] = deque()
-        self._pending: deque[int] = deque()
-        self._monitor_parked = False
+        self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
+        self._queue: deque[tuple[Connection, Message]] = deque()
+        self._queued_bytes = 0
         self._monitor_wake = threading.Event()
         self._stopped = threading.Event()
-        self._farewells: set[int] = set()
+        self._farewells: set[Connection] = set()
         self._farewell_said = threading.Event()
         self._current = threading.local()
-        self.most_threads = max(config.THREADPOOL_SIZE, 1)
+        self.most_slow = max(config.THREADPOOL_SIZE, 1)
+        self.most_queued = config.REQUEST_QUEUE_SIZE
         self.oneway_threaded = config.ONEWAY_THREADED
 
     def loop(self, condition: Callable[[], bool]) -> None:
@@ -114,25 +106,29 @@ class ThreadedServer(ConnectionServer):
             if self.stopping:
                 return
             self.stopping = True
-            own = getattr(self._current, "descriptor", -1)
-            if own in self.connections:
+            own = getattr(self._current, "connection", None)
+            if own is not None:
                 self._farewells.add(own)
             standby, self._standby = self._standby, deque()
+            self._queue.clear()
+        self.requests.stop()
         self.poller.remove(self.listener_fd)
         self.listener.close()
-        for fd, connection in list(self.connections.items()):
-            if fd != own:
+        for connection in list(self.connections.values()):
+            if connection is not own:
                 connection.close()  # a thread that serves it notices; the others are dropped here
                 if not connection.in_call:
-                    self.drop(fd)
+                    self.drop(connection)
         for event in standby:
             event.set()
         self.wakeup()
         self._monitor_wake.set()
         self._stopped.set()
 
+    # ---- who leads
+
     def _elect(self) -> None:
-        """Begin a new term: wake a standby thread, or start one; without either the office stays vacant."""
+        """Begin a new term: wake a standby thread, or start one."""
         with self._lock:
             if self.stopping:
                 return
@@ -140,29 +136,14 @@ class ThreadedServer(ConnectionServer):
             if self._standby:
                 self._standby.pop().set()
                 return
-            if self._threads >= self.most_threads:
-                return  # the first thread that gets free takes the office
             self._threads += 1
             number = self._threads
-        threading.Thread(target=self._work, name=f"fastpyro-worker-{number}", daemon=True).start()
-
-    def tell_disconnect(self, connection: Connection) -> None:
-        """Call the daemon's hook as if it were a call, so that a slow hook costs the leader its office and nothing else."""
-        term = getattr(self._current, "term", None)
-        if term is None or term.connection is not None or term.deposed:
-            super().tell_disconnect(connection)
-            return
-        term.serial += 1
-        term.descriptor = -1
-        term.oneway = False
-        term.connection = connection
-        if self._monitor_parked:
-            self._monitor_wake.set()
         try:
-            super().tell_disconnect(connection)
-        finally:
+            threading.Thread(target=self._work, name=f"fastpyro-worker-{number}", daemon=True).start()
+        except RuntimeError:
+            log.exception("no thread can be started; the first one that gets free takes over")
             with self._lock:
-                term.connection = None
+                self._threads -= 1
 
     def _take_office(self) -> Term | None:
         with self._lock:
@@ -173,7 +154,7 @@ class ThreadedServer(ConnectionServer):
             return self._term
 
     def _work(self) -> None:
-        """The life of a worker thread: lead when the office is vacant, else stand by."""
+        """The life of a worker thread: lead when the office is vacant, serve what is queued, else stand by."""
         while not self.stopping:
             term = self._take_office()
             if term is not None:
@@ -187,8 +168,10 @@ class ThreadedServer(ConnectionServer):
                             self._vacant = self._vacant or self._term is term
                 finally:
                     self._current.term = None
+                    if term.deposed:
+                        self._leave_slow()
                 continue
-            if not self._stand_by():
+            if not self._serve_queued() and not self._stand_by():
                 return
         with self._lock:
             self._threads -= 1
@@ -197,7 +180,7 @@ class ThreadedServer(ConnectionServer):
         """Wait to be needed. False when this thread is one too many and shall end."""
         event = threading.Event()
         with self._lock:
-            if self._vacant or self.stopping:
+            if self._vacant or self._queue or self.stopping:
                 return True
             self._standby.append(event)
         if event.wait(STANDBY_SECONDS):
@@ -205,123 +188,187 @@ class ThreadedServer(ConnectionServer):
         with self._lock:
             if event.is_set() or event not in self._standby:
                 return True
-            if self._threads <= config.THREADPOOL_SIZE_MIN:
-                self._standby.remove(event)
-                return True
             self._standby.remove(event)
+            if self._threads <= config.THREADPOOL_SIZE_MIN:
+                return True
             self._threads -= 1
             return False
 
+    def _watch(self) -> None:
+        """The life of the monitor."""
+        requests = self.requests
+        while not self.stopping:
+            serial = requests.watch()
+            if serial:
+                self._depose(self._term, serial)
+                continue
+            self._monitor_wake.clear()
+            if requests.park() and not self.stopping:
+                self._monitor_wake.wait()
+
+    def wake_monitor(self) -> None:
+        self._monitor_wake.set()
+
+    def step_down(self, term: Term) -> None:
+        """Give up the office before a request whose method is known to be slow."""
+        self._depose(term, 0)
+
+    def _depose(self, term: Term, serial: int) -> None:
+        """Depose the leader of a term that serves the request of that serial number, or any request (0)."""
+        with self._lock:
+            if self.stopping or term is not self._term or not self.requests.depose(term, serial, self.oneway_threaded):
+                return
+            self._slow += 1
+            self.requests.full = self._slow >= self.most_slow
+            connection = term.connection
+            if connection.held:
+                self.poller.remove(connection.fd)  # before the deposed thread can give it back
+            elif connection.channel.has_buffered:
+                self._pending.append(connection)
+        self._elect()
+
+    def _leave_slow(self) -> None:
+        with self._lock:
+            self._slow -= 1
+            self.requests.full = self._slow >= self.most_slow
+
+    # ---- what a leader does
+
     def _lead(self, term: Term) -> None:
+        wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
+        last: Any = None
         while not self.stopping:
             pending = self._take_pending()
-            for fd in (*pending, *self.poller.wait(0.0 if pending else LONGEST_WAIT)):
-                if fd == self.listener_fd:
+            for connection in pending:
+                if self._serve(term, connection):
+                    return
+            for fd in wait(0.0 if pending else LONGEST_WAIT, last):
+                last = None
+                connection = connections.get(fd)
+                if connection is not None:
+                    if not connection.held:
+                        if self._serve(term, connection):
+                            return
+                        last = connection.link
+                elif fd == listener_fd:
                     self.accept_all()
-                elif fd == self.wake_fd:
+                elif fd == wake_fd:
                     self.drain_wakeups()
-                else:
-                    connection = self.connections.get(fd)
-                    if connection is not None and not connection.in_call and self._serve(term, fd, connection):
-                        return
                 if term.deposed:  # in a hook that was told of a disconnected client
                     return
             self.look_at_deadlines()
 
-    def _take_pending(self) -> list[int]:
+    def _take_pending(self) -> list[Connection]:
         # One by one: another thread may be just about to append, to this very deque.
         taken = []
         while self._pending:
             taken.append(self._pending.popleft())
         return taken
 
-    def _serve(self, term: Term, fd: int, connection: Connection) -> bool:
+    def _serve(self, term: Term, connection: Connection) -> bool:
         """Serve what has arrived on one connection. True when this thread was deposed meanwhile."""
-        message = self.next_request(fd, connection)
-        while message is not None:
-            deposed, freed = self._call(term, fd, connection, message)
-            if deposed:
-                if not freed:
-                    self._give_back(fd, connection)
-                return True
-            if not connection.channel.has_buffered or self.connections.get(fd) is not connection:
-                return False
-            message = self.next_request(fd, connection)
+        self._current.connection = connection
+        try:
+            message = self.next_request(connection, term)
+            while message is not None and not term.deposed:
+                if self.requests.full and message.kind == MSG_INVOKE:
+                    self._enqueue(connection, message)
+                else:
+                    self._run(term, connection, message)
+                if term.deposed or not connection.channel.has_buffered or connection.held or connection.channel.closed:
+                    break
+                message = self.next_request(connection, term)
+        finally:
+            self._current.connection = None
+            if self.stopping:
+                self._say_farewell(connection)
+        if term.deposed:
+            if term.alone:
+                self._give_back(connection)
+            return True
         return False
 
-    def _call(self, term: Term, fd: int, connection: Connection, message: Message) -> tuple[bool, bool]:
-        current = self._current
-        current.descriptor = fd
-        connection.in_call = True
-        term.serial += 1
-        term.descriptor = fd
-        term.oneway = bool(message.flags & FLAGS_ONEWAY)
-        term.connection = connection
-        if self._monitor_parked:
-            self._monitor_wake.set()
+    def _run(self, term: Term, connection: Connection, message: Message) -> None:
+        self.requests.begin_request(term, connection, message.flags)
         try:
-            self.answer(fd, connection, message)
+            self.answer(connection, message)
         finally:
-            current.descriptor = -1
-            with self._lock:
-                term.connection = None
-                deposed, freed = term.deposed, term.freed
-            if not freed:
-                connection.in_call = False
-            if self.stopping:
-                self._say_farewell(fd)
-        return deposed, freed
+            self.requests.end_request(term)
 
-    def _say_farewell(self, fd: int) -> None:
-        self.drop(fd)
-        self._farewells.discard(fd)
+    def tell_disconnect(self, connection: Connection) -> None:
+        """Call the daemon's hook as if it were a request, so that a slow hook costs the leader its office and no more."""
+        term = getattr(self._current, "term", None)
+        if term is None or term.connection is not None or term.deposed:
+            super().tell_disconnect(connection)
+            return
+        self.requests.begin_request(term, connection, 0)
+        try:
+            super().tell_disconnect(connection)
+        finally:
+            self.requests.end_request(term)
+
+    def _say_farewell(self, connection: Connection) -> None:
+        self.drop(connection)
+        self._farewells.discard(connection)
         self._farewell_said.set()
 
-    def _give_back(self, fd: int, connection: Connection) -> None:
-        """A slow call is over: its connection may be waited for again."""
-        if self.stopping or self.connections.get(fd) is not connection:
+    def _give_back(self, connection: Connection) -> None:
+        """A request is done that held its connection, which may be waited for again."""
+        with self._lock:  # the monitor has taken it out of the poller when it lets go of the lock
+            connection.held = False
+        if self.stopping or self.connections.get(connection.fd) is not connection:
             return
         try:
-            self.poller.add(fd)
+            self.poller.add(connection.fd)
         except (OSError, ValueError):
             return  # the server is closed
         if connection.channel.has_buffered:
-            self._pending.append(fd)
+            self._pending.append(connection)
             self.wakeup()
 
-    def _watch(self) -> None:
-        idle, seen_term, seen_serial = 0, self._term, -1
-        while not self.stopping:
-            if idle >= IDLE_TICKS:
-                self._monitor_wake.clear()
-                self._monitor_parked = True
-                if self._term.connection is None:
-                    self._monitor_wake.wait()
-                self._monitor_parked = False
-                idle = 0
-            self._stopped.wait(TICK)
-            term = self._term
-            if term.connection is None:
-                idle += 1
-                seen_serial = -1
-                continue
-            idle = 0
-            if term is seen_term and term.serial == seen_serial:
-                self._depose(term, seen_serial)
-            seen_term, seen_serial = term, term.serial
+    # ---- the queue, for when as many requests are slow as may be
 
-    def _depose(self, term: Term, serial: int) -> None:
+    def _enqueue(self, connection: Connection, message: Message) -> None:
+        size = len(message.payload)
         with self._lock:
-            connection = term.connection
-            if term.deposed or connection is None or term.serial != serial or self.stopping:
-                return
-            term.deposed = True
-            fd = term.descriptor
-            term.freed = term.oneway and self.oneway_threaded
-            if term.freed:
-                connection.in_call = False
-                if connection.channel.has_buffered:
-                    self._pending.append(fd)
-            else:
-                self.poller.remove(fd)  # before the deposed thread can give it back
-        self._elect()
+            room = len(self._queue) < self.most_queued and self._queued_bytes + size <= MOST_QUEUED_BYTES
+            if room:
+                self._queue.append((connection, message))
+                self._queued_bytes += size
+                if connection.instances or not isinstance(connection.channel, Link):
+                    connection.held = True
+                    self.poller.remove(connection.fd)
+            if self._standby:
+                self._standby.pop().set()  # a slow request may have ended since `full` was looked at
+        if room:
+            return
+        refusal = ServerOverloadedError(
+            f"the server is busy: {self.most_slow} calls are running (THREADPOOL_SIZE) and {self.most_queued} are waiting "
+            "(REQUEST_QUEUE_SIZE); try again later"
+        )
+        log.warning("%r: %s", connection, refusal)
+        if not message.flags & FLAGS_ONEWAY:
+            self.send_reply(connection, message, dispatch.error_reply(self.daemon, refusal))
+
+    def _serve_queued(self) -> bool:
+        """Serve one request of the queue. False when there is none, or as many are slow as may be."""
+        with self._lock:
+            if not self._queue or self._slow >= self.most_slow or self.stopping:
+                return False
+            connection, message = self._queue.popleft()
+            self._queued_bytes -= len(message.payload)
+            self._slow += 1
+            self.requests.full = self._slow >= self.most_slow
+        connection.in_call += 1
+        self._current.connection = connection
+        try:
+            self.answer(connection, message)
+        finally:
+            self._current.connection = None
+            connection.in_call -= 1
+            self._leave_slow()
+            if self.stopping:
+                self._say_farewell(connection)
+            elif connection.held:
+                self._give_back(connection)
+        return True

@@ -1,0 +1,152 @@
+"""Waits until one of many descriptors is readable. Linux: epoll, level-triggered.
+
+Knows descriptors, and of a link only how to receive bytes into its buffer; knows no requests.
+Rule 1: one thread waits at a time; adding and removing by other threads takes effect at once.
+Rule 2: while it looks instead of sleeping, it looks at the connection that spoke last: its bytes are received without
+        asking epoll first. The others are looked at often enough that none of them waits longer for it.
+"""
+
+cimport cython
+from libc.errno cimport EAGAIN, EEXIST, EINTR, errno
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastpyro._link cimport Link
+from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, recv, sched_yield
+from fastpyro._stream cimport BUFFER_SIZE, Spin, begin_spin, end_spin, monotonic, slept
+
+import os
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
+    int epoll_wait(int epoll, epoll_event *events, int room, int milliseconds)
+    enum:
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_DEL
+        EPOLLIN
+
+cdef enum:
+    MOST_EVENTS = 64  # in one answer
+    MOST_IN_A_ROW = 16  # requests of one connection before the others are looked at
+    MISSES_BETWEEN = 4  # looks at one connection before the others are looked at
+
+
+@cython.final
+cdef class EpollPoller:
+    """Level-triggered epoll. Arguments: ``spin``, microseconds to look for requests before sleeping; 0: none."""
+
+    cdef int epoll
+    cdef int in_a_row
+    cdef Spin spin
+    cdef epoll_event events[MOST_EVENTS]
+
+    def __cinit__(self, int spin=0):
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        self.in_a_row = 0
+        self.spin = Spin(<long long> spin * 1000, 0, 0)
+        if self.epoll < 0:
+            raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        self.close()
+
+    def add(self, int fd):
+        """Watch a descriptor; it must not be watched yet."""
+        cdef epoll_event event
+        event.events = EPOLLIN
+        event.data.u64 = 0
+        event.data.fd = fd
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) != 0:
+            if errno == EEXIST:
+                raise FileExistsError(errno, os.strerror(errno))
+            raise OSError(errno, os.strerror(errno))
+
+    def remove(self, int fd):
+        """Stop watching a descriptor; one that is closed or not watched is no error."""
+        cdef epoll_event unused
+        epoll_ctl(self.epoll, EPOLL_CTL_DEL, fd, &unused)
+
+    def wait(self, double timeout, Link last=None):
+        """Return readable (or broken) descriptors, none after ``timeout`` seconds.
+
+        ``last`` is the connection that spoke last, if it is likely to speak next; its bytes may be in its buffer then.
+        """
+        cdef int count, milliseconds = <int> (timeout * 1000 + 0.999)
+        cdef long long began
+        cdef Py_ssize_t received = -1
+        if last is not None and (last.closing or last.broken or last.reading or last.end > last.start):
+            last = None
+        if self.spin.budget == 0 or timeout <= 0:
+            with nogil:
+                count = epoll_wait(self.epoll, self.events, MOST_EVENTS, milliseconds)
+            return self.ready(count)
+        if begin_spin(&self.spin):
+            if last is not None and self.in_a_row < MOST_IN_A_ROW:
+                self.in_a_row += 1
+                last.take_buffer()
+                last.users += 1  # or a close by another thread would give the descriptor to somebody else
+                with nogil:
+                    count = self.look(last, &received)
+                if received > 0:
+                    last.end = received
+                else:
+                    last.release_buffer()
+                last.leave()
+            else:
+                self.in_a_row = 0
+                with nogil:
+                    count = self.look(None, &received)
+            end_spin(&self.spin, count > 0 or received != -1)
+            if received != -1:
+                return [last.fd]
+            if count > 0:
+                return self.ready(count)
+        began = monotonic()
+        with nogil:
+            count = epoll_wait(self.epoll, self.events, MOST_EVENTS, milliseconds)
+        slept(&self.spin, monotonic() - began)
+        return self.ready(count)
+
+    cdef int look(self, Link last, Py_ssize_t *received) noexcept nogil:
+        """Look until the time is up: the count of epoll's events, or 0; `received` as recv says it, -1 for nothing."""
+        cdef long long limit = monotonic() + self.spin.budget
+        cdef int count, misses = 0, fd = -1
+        if last is not None:
+            fd = last.fd
+        while True:
+            if fd >= 0:
+                received[0] = recv(fd, last.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
+                if received[0] >= 0:
+                    return 0
+                if errno != EAGAIN and errno != EINTR:
+                    received[0] = 0  # broken: who receives will hear why
+                    return 0
+            if fd < 0 or misses % MISSES_BETWEEN == MISSES_BETWEEN - 1:
+                count = epoll_wait(self.epoll, self.events, MOST_EVENTS, 0)
+                if count > 0:
+                    return count
+            misses += 1
+            if monotonic() > limit:
+                return 0
+            sched_yield()
+
+    cdef list ready(self, int count):
+        cdef int index
+        if count < 0:
+            if errno == EINTR:
+                return []
+            raise OSError(errno, os.strerror(errno))
+        return [self.events[index].data.fd for index in range(count)]
+
+    def close(self):
+        """Release the descriptor. May be called again."""
+        if self.epoll >= 0:
+            os.close(self.epoll)
+            self.epoll = -1

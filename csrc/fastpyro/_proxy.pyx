@@ -1,0 +1,234 @@
+"""The native half of `proxy` and `remote_method`: the way of an ordinary call, without leaving native code.
+
+A call is ordinary when the connection is a native one, no annotations and no correlation id travel along, no retries are
+asked for, and `_pyroInvoke` has not been replaced; its reply is ordinary when it is a small plain result. Everything else
+goes the way that `proxy.Proxy` describes, and behaves the same.
+Rule 1: arguments are encoded before the link is entered: encoding runs the user's code, which may use the same proxy.
+Rule 2: a reply is copied before it is decoded, because decoding may run the user's code as well.
+"""
+
+cimport cython
+from cpython.dict cimport PyDict_Contains
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.stdint cimport uint8_t
+
+from fastpyro._callcontext cimport CallState, current_state
+from fastpyro._codec cimport Codec
+from fastpyro._decoder cimport Reader
+from fastpyro._encoder cimport Writer
+from fastpyro._link cimport SMALL_REPLY, Link
+from fastpyro._stream cimport deadline_in
+from fastpyro._wire cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
+
+from fastpyro.errors import ConnectionClosedError, TimeoutError
+from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
+
+cdef int INVOKE = MSG_INVOKE, RESULT = MSG_RESULT, ONEWAY = FLAGS_ONEWAY, NATIVE = NATIVE_SERIALIZER_ID
+
+cdef extern from "Python.h":
+    ctypedef object (*vectorcallfunc)(object callable, PyObject **args, size_t flags, PyObject *names)
+    ctypedef object (*getattrofunc)(object self, object name)
+    ctypedef struct PyTypeObject:
+        Py_ssize_t tp_vectorcall_offset
+        unsigned long tp_flags
+        getattrofunc tp_getattro
+    enum:
+        Py_TPFLAGS_HAVE_VECTORCALL
+    Py_ssize_t PyVectorcall_NARGS(size_t flags) noexcept
+    void PyType_Modified(PyTypeObject *type) noexcept
+    object PyObject_GenericGetAttr(object self, object name)
+
+
+cdef class ProxyCore:
+    """What an ordinary call needs of a proxy. Arguments: ``codec``, the native codec."""
+
+    def __cinit__(self, *arguments, **keywords):
+        self.plain_invoke = False
+        self._pyro_object_id = ""
+        self.methods = set()
+
+    def _pyro_set_codec(self, Codec codec not None, plain_invoke):
+        """Make the proxy usable: ``plain_invoke`` says that its class has not replaced ``_pyroInvoke``."""
+        self.codec = codec
+        self.plain_invoke = plain_invoke
+
+    @property
+    def _pyroConnection(self):
+        """The channel, or None while there is no connection."""
+        return self.connection
+
+    @_pyroConnection.setter
+    def _pyroConnection(self, connection):
+        self.connection = connection
+        self.link = connection if isinstance(connection, Link) else None
+
+    @property
+    def _pyroMethods(self):
+        """The names of the remote methods."""
+        return self.methods
+
+    @_pyroMethods.setter
+    def _pyroMethods(self, set methods not None):
+        self.methods = methods
+        own = set(dir(type(self)))
+        self.callable_names = {name: None for name in methods if name not in own}
+
+    def _pyro_next_seq(self):
+        """Return the number of the next request: one that no request under way has."""
+        return self.next_sequence_number()
+
+    cdef int next_sequence_number(self):
+        self._pyroSeq = (self._pyroSeq + 1) & 0xFFFF
+        if self.link is not None and (self.link.pending or self.link.forgotten):
+            self._pyroSeq = self.link.free_sequence_number((self._pyroSeq - 1) & 0xFFFF)
+        return self._pyroSeq
+
+
+cdef object get_attribute(object self, object name):
+    # The type slot of Proxy, instead of the one that would look for __getattribute__ and __getattr__ each time.
+    cdef ProxyCore core = <ProxyCore> self
+    if core.callable_names is not None and PyDict_Contains(core.callable_names, name):
+        return remote_method_class(core, name)
+    try:
+        return PyObject_GenericGetAttr(self, name)
+    except AttributeError:
+        return type(self).__getattr__(self, name)
+
+
+@cython.no_gc_clear
+cdef class RemoteMethodCore:
+    """A method of a remote object, as a fast callable. Arguments: ``proxy``, ``name``."""
+
+    def __cinit__(self, proxy, str name not None):
+        self.vectorcall = <void *> call
+        self._proxy = proxy
+        self.core = proxy if isinstance(proxy, ProxyCore) else None
+        self.__name__ = name
+
+    def __call__(self, /, *args, **kwargs):
+        return call_with_retries(self._proxy, self.__name__, args, kwargs)
+
+
+cdef object call(object self, PyObject **args, size_t flags, PyObject *names):
+    cdef RemoteMethodCore method = <RemoteMethodCore> self
+    cdef ProxyCore core = method.core
+    cdef Py_ssize_t count = PyVectorcall_NARGS(flags), index
+    cdef CallState state = current_state()
+    if (
+        core is not None and core.plain_invoke and core.link is not None and not core.link.closing and not core.link.broken
+        and core._pyroMaxRetries == 0 and not core._pyroRawWireResponse and state.plain()
+    ):
+        return call_ordinary(core, state, method.__name__, args, count, names)
+    positional = tuple([<object> args[index] for index in range(count)])
+    keywords = {}
+    if names != NULL:
+        for index in range(PyTuple_GET_SIZE(<object> names)):
+            keywords[<object> PyTuple_GET_ITEM(<object> names, index)] = <object> args[count + index]
+    return call_with_retries(method._proxy, method.__name__, positional, keywords)
+
+
+cdef object call_with_retries(object proxy, str name, tuple args, dict kwargs):
+    cdef int attempt
+    for attempt in range(proxy._pyroMaxRetries):
+        try:
+            return proxy._pyroInvoke(name, args, kwargs)
+        except (ConnectionClosedError, TimeoutError):
+            pass  # the next attempt connects anew
+    return proxy._pyroInvoke(name, args, kwargs)
+
+
+cdef object call_ordinary(
+    ProxyCore core, CallState state, str name, PyObject **args, Py_ssize_t count, PyObject *names
+):
+    cdef Link link = core.link
+    cdef Writer out = core.codec.take_writer()
+    cdef Message message = None
+    cdef Header header
+    cdef uint8_t payload[SMALL_REPLY]
+    cdef int seq, flags = ONEWAY if name in core._pyroOneway else 0
+    cdef double deadline
+    encode_call(core.codec, out, core._pyro_object_id, name, args, count, names)
+    seq = core.next_sequence_number()
+    write_plain_header(out.data, INVOKE, flags, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
+    deadline = deadline_in(core._pyro_timeout)
+    link.enter()
+    try:
+        if flags:
+            link.send_bytes(out.data, out.size, deadline)
+        else:
+            message = link.converse_small(out.data, out.size, seq, &header, payload, deadline)
+    except BaseException:
+        if link is core.link and (link.closing or link.broken):
+            core._pyroRelease()
+        raise
+    finally:
+        link.leave()
+    core.codec.give_back(out)
+    if flags:
+        return None
+    if message is None:
+        if header.flags == 0 and header.kind == RESULT and header.serializer_id == NATIVE and header.seq == seq:
+            state.received_plain()
+            return decode_result(core.codec, payload, header.payload_size)
+        message = message_of(&header, payload)
+    return core._pyro_result(link, message, seq)
+
+
+cdef int encode_call(
+    Codec codec, Writer out, str object_id, str name, PyObject **args, Py_ssize_t count, PyObject *names
+) except -1:
+    cdef Py_ssize_t index, named
+    out.reserve(HEADER_SIZE + 1)
+    out.size = HEADER_SIZE
+    out.put(0x94)
+    codec.encoder.write_text(out, object_id)
+    codec.encoder.write_text(out, name)
+    codec.encoder.write_header(out, count, 0x90, 0xdc)
+    for index in range(count):
+        codec.encoder.write(out, <object> args[index], 1)
+    if names == NULL:
+        out.put(0xc0)
+        return 0
+    named = PyTuple_GET_SIZE(<object> names)
+    codec.encoder.write_header(out, named, 0x80, 0xde)
+    for index in range(named):
+        codec.encoder.write_text(out, <str> PyTuple_GET_ITEM(<object> names, index))
+        codec.encoder.write(out, <object> args[count + index], 1)
+    return 0
+
+
+cdef object decode_result(Codec codec, const uint8_t *payload, Py_ssize_t size):
+    cdef Reader reader
+    codec.decoder.begin(&reader, payload, size)
+    value = codec.decoder.read(&reader, 0)
+    codec.decoder.finish(&reader)
+    return value
+
+
+cdef object remote_method_class = None
+
+
+def install(type proxy_class not None, type method_class not None):
+    """Give the two Python classes their fast slots: attribute access of Proxy, and calls of RemoteMethod."""
+    global remote_method_class
+    cdef PyTypeObject *proxy_type = <PyTypeObject *> proxy_class
+    cdef PyTypeObject *method_type = <PyTypeObject *> method_class
+    if not issubclass(proxy_class, ProxyCore) or not issubclass(method_class, RemoteMethodCore):
+        raise TypeError("install expects subclasses of ProxyCore and RemoteMethodCore")
+    proxy_type.tp_getattro = get_attribute
+    PyType_Modified(proxy_type)
+    method_type.tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
+    remote_method_class = method_class
+
+
+cdef int allow_vectorcall() except -1:
+    cdef RemoteMethodCore probe = RemoteMethodCore(ProxyCore(), "")
+    cdef PyTypeObject *kind = <PyTypeObject *> RemoteMethodCore
+    kind.tp_vectorcall_offset = <char *> &probe.vectorcall - <char *> <PyObject *> probe
+    kind.tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
+    PyType_Modified(kind)
+    return 0
+
+
+allow_vectorcall()

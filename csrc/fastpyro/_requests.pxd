@@ -1,0 +1,48 @@
+# The native half of a server: connections, who leads, and the way of an ordinary request.
+
+from libc.stdint cimport uint8_t
+
+from fastpyro._codec cimport Codec
+from fastpyro._link cimport Link
+from fastpyro._wire cimport Header, Message
+
+
+cdef class ConnectionCore:
+    cdef readonly Link link
+    cdef object _channel
+    cdef readonly int fd
+    cdef public object peer_address
+    cdef public bint handshaken
+    cdef public bint held  # a thread serves it alone: nobody else may read from it
+    cdef public int in_call  # how many of its requests are being served
+    cdef public double last_used
+    cdef public dict instances
+
+
+# One leader's time in office.
+cdef class Term:
+    cdef readonly ConnectionCore connection  # whose request is being served
+    cdef readonly bint oneway
+    cdef readonly bint deposed
+    cdef readonly bint alone  # deposed, and nobody else reads from the connection until this request is done
+
+
+cdef class OrdinaryRequests:
+    cdef object server, daemon
+    cdef dict objects, methods, slow
+    cdef Codec codec
+    cdef bint require_expose, plain
+    cdef public bint full  # no request may be run now
+    # What the monitor reads without the GIL.
+    cdef unsigned long serial
+    cdef int running, stopped, parked
+
+    cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1
+    cdef int end(self, Term term) except -1
+    cdef Message receive(self, Link link, Header *header, uint8_t *payload, bint *small)
+    cdef bint is_ordinary(self, const Header *header) noexcept
+    cdef int answer(
+        self, ConnectionCore connection, Term term, const Header *header, const uint8_t *payload, double timeout
+    ) except -1
+    cdef object find_target(self, str object_id, ConnectionCore connection)
+    cdef object call(self, Term term, object target, str name, tuple arguments, dict kwargs)

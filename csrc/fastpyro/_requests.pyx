@@ -1,0 +1,355 @@
+"""The native half of a server: the way of an ordinary request, and what the monitor needs to know about the leader.
+
+A request is ordinary when it is a small call in the native codec with nothing beside its values; its reply is ordinary
+when it is a plain result. Everything else goes the way that `dispatch` describes, and behaves the same.
+
+Rule 1: the object, the method and its arguments are looked up for each call, under `exposure`'s rules; only which names
+        a class exposes is remembered, until `forget_classes`.
+Rule 2: `depose` and the end of a request are atomic under the GIL: a request either ends in office or is deposed.
+Rule 3: the monitor reads three numbers without the GIL and takes it only to depose.
+"""
+
+cimport cython
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport uint8_t
+
+from fastpyro._callcontext cimport CallState, current_state
+from fastpyro._codec cimport Codec
+from fastpyro._decoder cimport Reader, invalid
+from fastpyro._encoder cimport Writer
+from fastpyro._link cimport SMALL_REPLY, Link
+from fastpyro._posix cimport usleep
+from fastpyro._stream cimport deadline_in, monotonic
+from fastpyro._wire cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
+
+import weakref
+
+from fastpyro.exposure import members_of, resolve_method
+from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
+
+cdef int INVOKE = MSG_INVOKE, RESULT = MSG_RESULT, ONEWAY = FLAGS_ONEWAY, NATIVE = NATIVE_SERIALIZER_ID
+
+cdef enum:
+    TICK = 1000  # microseconds between two looks of the monitor: a request that is seen twice is slow
+    IDLE_TICKS = 50  # looks without a request after which the monitor sleeps until one wakes it
+    QUICK = 500000  # nanoseconds; a method known as slow that needs less is not slow any more
+    MOST_SLOW = 10000  # names of methods that are remembered as slow
+
+cdef extern from "Python.h":
+    object PyObject_VectorcallMethod(object name, PyObject **arguments, size_t count, PyObject *names)
+    PyObject **tuple_items "&PyTuple_GET_ITEM" (object items, Py_ssize_t index) noexcept
+    bint PyIter_Check(object value) noexcept
+    object PyObject_Call(object callable, tuple arguments, dict keywords)
+
+
+cdef class ConnectionCore:
+    """What serving an ordinary request needs of a client."""
+
+    def __init__(self, channel, peer_address):
+        self.channel = channel
+        self.peer_address = peer_address
+        self.fd = channel.fileno() if hasattr(channel, "fileno") else -1
+        self.instances = {}
+        self.last_used = monotonic() * 1e-9
+
+    @property
+    def channel(self):
+        return self._channel
+
+    @channel.setter
+    def channel(self, channel):
+        self._channel = channel
+        self.link = channel if isinstance(channel, Link) else None
+
+
+@cython.final
+cdef class Term:
+    def __cinit__(self):
+        self.oneway = self.deposed = self.alone = False
+
+
+@cython.final
+cdef class OrdinaryRequests:
+    """Serves ordinary requests of a server's connections.
+
+    Arguments: ``server`` (asked to wake its monitor and to send other replies), ``daemon``, ``codec``; ``plain``, whether
+    replies have no annotations of the daemon's own.
+    """
+
+    def __cinit__(self, server, daemon, Codec codec not None, bint plain):
+        self.server = server
+        self.daemon = daemon
+        self.codec = codec
+        self.plain = plain
+        self.require_expose = daemon.require_expose
+        self.objects = None
+        self.full = False
+        self.serial = self.running = self.stopped = self.parked = 0
+        self.forget_classes()
+
+    def forget_classes(self):
+        """Look at classes and their methods anew."""
+        self.methods = {}
+        self.slow = {}
+
+    def begin_request(self, Term term not None, ConnectionCore connection not None, int flags):
+        """Note that the leader serves a request now; ``end_request`` must follow."""
+        self.begin(term, connection, flags)
+
+    def end_request(self, Term term not None):
+        """Note that a request has been served."""
+        self.end(term)
+
+    def depose(self, Term term not None, unsigned long serial, bint free_oneway):
+        """Take the office from the leader that serves a request. False when it serves none, or another one already.
+
+        Arguments: ``serial``, which request, 0 for any; ``free_oneway``: a oneway request does not keep its connection.
+        """
+        cdef ConnectionCore connection = term.connection
+        if connection is None or term.deposed or not (serial == 0 or serial == self.serial):
+            return False
+        term.deposed = True
+        self.running = 0
+        # Objects of a session are never called concurrently; a channel that takes one message at a time is not shared.
+        term.alone = connection.link is None or len(connection.instances) > 0
+        if term.oneway:
+            term.alone = not free_oneway
+        if term.alone:
+            connection.held = True
+        return True
+
+    cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1:
+        connection.in_call += 1
+        term.oneway = (flags & ONEWAY) != 0
+        term.connection = connection
+        self.serial += 1
+        self.running = 1
+        if self.parked:
+            self.parked = 0
+            self.server.wake_monitor()
+        return 0
+
+    cdef int end(self, Term term) except -1:
+        if term.connection is not None:
+            term.connection.in_call -= 1
+            term.connection = None
+        if not term.deposed:
+            self.running = 0
+        return 0
+
+    def stop(self):
+        """End `watch`."""
+        self.stopped = 1
+
+    def watch(self):
+        """Watch the leader until a request is slow (returns its serial number), or there is none for a while (0)."""
+        cdef unsigned long seen = 0
+        cdef int idle = 0
+        with nogil:
+            while not self.stopped:
+                usleep(TICK)
+                if not self.running:
+                    idle += 1
+                    seen = 0
+                    if idle >= IDLE_TICKS:
+                        break
+                    continue
+                idle = 0
+                if self.serial == seen:
+                    break
+                seen = self.serial
+            else:
+                seen = 0
+        if self.running and seen == self.serial:
+            return seen
+        return 0
+
+    def park(self):
+        """Ask `begin_request` to wake the monitor. False when a request is being served already."""
+        if self.running:
+            return False
+        self.parked = 1
+        return True
+
+    def serve(self, ConnectionCore connection not None, Term term not None, double timeout):
+        """Serve what has arrived on a connection, as long as it is ordinary and the leader stays in office.
+
+        Arguments: ``timeout``, seconds for sending a reply, 0 for no limit. Returns the first whole message that is not
+        ordinary and None when there is none. Raises CommunicationError when the connection is broken.
+        """
+        cdef Link link = connection.link
+        cdef Header header
+        cdef uint8_t payload[SMALL_REPLY]
+        cdef Message message
+        cdef bint small = False
+        while True:
+            message = self.receive(link, &header, payload, &small)
+            if message is None and not small:
+                return None
+            connection.last_used = monotonic() * 1e-9
+            if message is not None:
+                return message
+            if not connection.handshaken or not self.is_ordinary(&header):
+                return message_of(&header, payload)
+            if self.answer(connection, term, &header, payload, timeout):
+                return message_of(&header, payload)
+            if term.deposed or link.end == link.start or link.closing or link.broken:
+                return None
+
+    cdef Message receive(self, Link link, Header *header, uint8_t *payload, bint *small):
+        """Receive without waiting: a message, or None; `small` when there is one that is in `header` and `payload`."""
+        cdef Message message = None
+        small[0] = False
+        link.enter()
+        try:
+            link.check_unread()
+            try:
+                if link.end == link.start and not link.assembler.complete():
+                    link.receive_some(0, False)
+                small[0] = link.take_small(header, payload)
+                if not small[0]:
+                    message = link.next_buffered()
+            except BaseException:
+                link.broken = True
+                raise
+            if link.start == link.end:
+                link.release_buffer()  # idle connections keep no buffer
+        finally:
+            link.leave()
+        return message
+
+    cdef bint is_ordinary(self, const Header *header) noexcept:
+        return (
+            header.kind == INVOKE and header.serializer_id == NATIVE and (header.flags & ~ONEWAY) == 0
+            and self.plain and not self.full
+        )
+
+    cdef int answer(
+        self, ConnectionCore connection, Term term, const Header *header, const uint8_t *payload, double timeout
+    ) except -1:
+        """Serve one ordinary request. 1 when it turns out not to be one; nothing has been done then."""
+        cdef Writer out
+        cdef Reader reader
+        cdef CallState state = current_state()
+        cdef Link link = connection.link
+        cdef tuple arguments = None
+        cdef dict kwargs = None
+        cdef str name = None
+        target = reply = None
+        if self.objects is None:
+            self.objects = self.daemon.objectsById
+        self.begin(term, connection, header.flags)
+        state.begin(connection, header.seq, header.flags, NATIVE)
+        try:
+            try:
+                self.codec.decoder.begin(&reader, payload, header.payload_size)
+                object_id, name = read_names(self.codec, &reader)
+                if name.startswith("__"):
+                    return 1
+                arguments = read_arguments(self.codec, &reader)
+                kwargs = self.codec.decoder.read_keywords(&reader, 1)
+                self.codec.decoder.finish(&reader)
+                target = self.find_target(object_id, connection)
+                result = self.call(term, target, name, arguments, kwargs)
+            except BaseException as error:
+                arguments = () if arguments is None else arguments[1:]
+                reply = self.server.failed(
+                    connection, message_of(header, payload), target, name or "", arguments, kwargs or {}, error
+                )
+            else:
+                if header.flags & ONEWAY:
+                    return 0
+                if state.response is None and not PyIter_Check(result):
+                    out = self.codec.take_writer()
+                    if encode_result(self.codec, out, header.seq, result, link):
+                        link.enter()
+                        try:
+                            link.send_bytes(out.data, out.size, deadline_in(timeout))
+                        finally:
+                            link.leave()
+                        self.codec.give_back(out)
+                        return 0
+                reply = self.server.finished(connection, message_of(header, payload), result)
+            if reply is not None:
+                self.server.send_reply(connection, message_of(header, payload), reply)
+            return 0
+        finally:
+            state.end()
+            self.end(term)
+
+    cdef object find_target(self, str object_id, ConnectionCore connection):
+        target = self.objects.get(object_id)
+        if target is None or isinstance(target, (type, weakref.ref)):
+            return self.daemon.find_object(object_id, connection)
+        return target
+
+    cdef object call(self, Term term, object target, str name, tuple arguments, dict kwargs):
+        # `arguments` has room for the object in front.
+        cdef bint known_slow
+        cdef long long began = 0
+        kind = type(target)
+        names = self.methods.get(kind)
+        if names is None:
+            names = self.methods[kind] = members_of(kind, self.require_expose).methods
+        if name not in names:
+            method = resolve_method(target, name, self.require_expose)
+            return method(*arguments[1:], **(kwargs or {}))
+        known_slow = len(self.slow) > 0 and (kind, name) in self.slow
+        if known_slow:
+            self.server.step_down(term)
+            began = monotonic()
+        put_target(arguments, target)
+        try:
+            if kwargs is None:
+                return PyObject_VectorcallMethod(name, tuple_items(arguments, 0), PyTuple_GET_SIZE(arguments), NULL)
+            return PyObject_Call(getattr(target, name), arguments[1:], kwargs)
+        finally:
+            if known_slow:
+                if monotonic() - began < QUICK:
+                    self.slow.pop((kind, name), None)
+            elif term.deposed and len(self.slow) < MOST_SLOW:
+                self.slow[(kind, name)] = True
+
+
+cdef int put_target(tuple arguments, object target) except -1:
+    # The first element is empty so far.
+    Py_INCREF(target)
+    PyTuple_SET_ITEM(arguments, 0, target)
+    return 0
+
+
+cdef tuple read_names(Codec codec, Reader *reader):
+    if codec.decoder.read_count(reader, 0x90, 0xdc) != 4:
+        raise invalid("a call is an array of 4 elements")
+    object_id = codec.decoder.read_key(reader, 1)
+    name = codec.decoder.read_key(reader, 1)
+    if type(object_id) is not str or type(name) is not str:
+        raise invalid("object id and method of a call are str")
+    return object_id, name
+
+
+cdef tuple read_arguments(Codec codec, Reader *reader):
+    """Return the positional arguments, behind a first element that is for the object."""
+    cdef Py_ssize_t count = codec.decoder.read_count(reader, 0x90, 0xdc), index
+    cdef tuple arguments
+    codec.decoder.take_elements(reader, count)
+    arguments = PyTuple_New(count + 1)
+    for index in range(count):
+        item = codec.decoder.read(reader, 1)
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(arguments, index + 1, item)
+    return arguments
+
+
+cdef bint encode_result(Codec codec, Writer out, int seq, object result, Link link) except -1:
+    """Lay out the whole reply; False when that fails, and then somebody else shall say why."""
+    out.reserve(HEADER_SIZE)
+    out.size = HEADER_SIZE
+    try:
+        codec.encoder.write(out, result, 0)
+        write_plain_header(out.data, RESULT, 0, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,60 @@
+# The bytes of one connected descriptor.
+
+from cpython.pythread cimport PyThread_type_lock
+from libc.stdint cimport uint8_t
+
+cdef extern from "Python.h" nogil:
+    ctypedef enum PyLockStatus:
+        PY_LOCK_FAILURE
+        PY_LOCK_ACQUIRED
+        PY_LOCK_INTR
+    PyLockStatus PyThread_acquire_lock_timed(void *lock, long long microseconds, int interruptible)
+
+cdef enum:
+    BUFFER_SIZE = 32768  # what one recv can take; larger bodies are received straight into their final memory
+
+
+# Whether looking again and again for bytes, instead of sleeping, has been paying for this waiter.
+cdef struct Spin:
+    long long budget  # nanoseconds to look before sleeping; 0: never look
+    int misses  # in a row
+    int rest  # waits to sleep through before the next try
+
+
+cdef long long monotonic() noexcept nogil
+cdef double deadline_of(object timeout) except? -1
+cdef double deadline_in(double seconds) noexcept
+cdef bint begin_spin(Spin *spin) noexcept
+cdef void end_spin(Spin *spin, bint hit) noexcept
+cdef void slept(Spin *spin, long long nanoseconds) noexcept
+
+
+cdef class Stream:
+    cdef readonly object sock
+    cdef int fd
+    cdef uint8_t *buffer
+    cdef Py_ssize_t start, end  # what has been received and not been taken yet
+    cdef int users
+    cdef bint closing, broken
+    cdef bint sending  # a message is half sent, by the holder of send_lock
+    cdef PyThread_type_lock send_lock
+    cdef Spin spin
+
+    cdef int enter(self) except -1
+    cdef int leave(self) except -1
+    cdef int take_buffer(self) except -1
+    cdef int release_buffer(self) noexcept
+    cdef int give_up(self) noexcept
+    cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
+    cdef int send_parts(
+        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
+        double deadline,
+    ) except -1
+    cdef int take_turn(self, double deadline) except -1
+    cdef int send_rest(
+        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, double deadline,
+    ) except -1
+    cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2
+    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil
+    cdef int wait_ready(self, short events, double deadline) except -1

@@ -1,0 +1,358 @@
+"""The bytes of one connected stream socket: sending, receiving, waiting. Knows no messages.
+
+Rule 1: a system call that cannot wait keeps the GIL, because giving it up and getting it back costs as much as the call;
+        whatever can wait, or moves much, runs without it.
+Rule 2: a timeout is one deadline over the whole operation, not a limit for each system call.
+Rule 3: `close` may come from any thread: it shuts the stream down, and the last user inside closes the descriptor.
+Rule 4: one thread receives at a time. A message that the system does not take at once is sent with `sending` set, which
+        no other sender passes, so that messages of several threads do not mix.
+Rule 5: looking again instead of sleeping (`Spin`) yields the CPU after each miss, is bounded in time and in the number
+        of threads that do it, and is given up for longer and longer while it does not pay.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
+)
+from libc.errno cimport EAGAIN, EINTR, errno  # Linux and macOS have EWOULDBLOCK == EAGAIN
+from libc.stdint cimport uint8_t
+from libc.string cimport strerror
+
+from fastpyro._posix cimport (
+    CLOCK_MONOTONIC, MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, clock_gettime, iovec, msghdr, poll, pollfd, recv,
+    sched_yield, send, sendmsg, timespec,
+)
+
+import os
+import socket as socket_module
+
+from fastpyro.errors import ConnectionClosedError, TimeoutError
+
+cdef enum:
+    AT_ONCE = 65536  # bytes up to which a send keeps the GIL
+    LONGEST_POLL = 3600 * 1000  # milliseconds; a longer wait is cut into several
+    MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
+    LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
+
+cdef int spinners = 0  # threads of this process that spin now; changed under the GIL only
+cdef int most_spinners = max(1, (os.cpu_count() or 1) // 2)
+cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
+
+
+cdef long long monotonic() noexcept nogil:
+    # Nanoseconds.
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return <long long> time.tv_sec * 1000000000 + time.tv_nsec
+
+
+cdef inline double now() noexcept nogil:
+    return <double> monotonic() * 1e-9
+
+
+cdef double deadline_of(object timeout) except? -1:
+    # None and 0 mean "wait for ever", which is the deadline 0.
+    cdef double seconds
+    if timeout is None:
+        return 0
+    seconds = timeout
+    if seconds < 0 or seconds != seconds:
+        raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {timeout!r}")
+    return now() + seconds if seconds > 0 else 0
+
+
+cdef double deadline_in(double seconds) noexcept:
+    return now() + seconds if seconds > 0 else 0
+
+
+cdef bint begin_spin(Spin *spin) noexcept:
+    """Whether to look before sleeping, this time; `end_spin` must follow when it says so."""
+    global spinners
+    if spin.budget == 0 or spinners >= most_spinners:
+        return False
+    if spin.rest > 0:
+        spin.rest -= 1
+        return False
+    spinners += 1
+    return True
+
+
+cdef void end_spin(Spin *spin, bint hit) noexcept:
+    global spinners
+    spinners -= 1
+    if hit:
+        spin.misses = 0
+        return
+    if spin.misses < MOST_MISSES:
+        spin.misses += 1
+    spin.rest = (1 << spin.misses) - 1
+
+
+cdef void slept(Spin *spin, long long nanoseconds) noexcept:
+    """Take note of a wait without spinning: one so short, wake-up included, would have been a hit."""
+    if nanoseconds < 2 * spin.budget:
+        spin.misses = spin.rest = 0
+
+
+cdef class Stream:
+    def __cinit__(self, sock, *arguments):
+        self.buffer = NULL
+        self.send_lock = NULL
+        self.start = self.end = 0
+        self.users = 0
+        self.closing = self.broken = self.sending = False
+        self.sock = sock
+        self.fd = -1
+        self.spin = Spin(0, 0, 0)
+        self.send_lock = PyThread_allocate_lock()
+        if self.send_lock == NULL:
+            raise MemoryError
+
+    def __init__(self, sock, *arguments):
+        sock.setblocking(True)
+        self.fd = sock.fileno()
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.buffer)
+        if self.send_lock != NULL:
+            PyThread_free_lock(self.send_lock)
+
+    @property
+    def closed(self):
+        """Whether the connection can no longer be used."""
+        return self.closing or self.broken
+
+    @property
+    def has_buffered(self):
+        """Whether received bytes wait here, so that the descriptor need not become readable for the next message."""
+        return self.end > self.start
+
+    def fileno(self):
+        """Return the descriptor, or -1 when the connection is closed."""
+        return -1 if self.closing else self.fd
+
+    def set_spin(self, int microseconds):
+        """Say how long to look for bytes before sleeping, 0: not at all."""
+        self.spin = Spin(<long long> microseconds * 1000, 0, 0)
+
+    def close(self):
+        """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
+        if self.closing:
+            return
+        self.closing = True
+        self.give_up()
+        if self.users == 0:
+            self.sock.close()
+
+    def abandon(self):
+        """Give up this process's share of the connection, after a fork, without ending the parent's conversation."""
+        self.closing = True
+        self.sock.close()
+
+    cdef int give_up(self) noexcept:
+        # Wakes every thread that waits in the connection.
+        try:
+            self.sock.shutdown(socket_module.SHUT_RDWR)
+        except OSError:
+            pass  # not connected any more
+        return 0
+
+    cdef int enter(self) except -1:
+        if self.closing or self.broken:
+            raise ConnectionClosedError("the connection is closed")
+        self.users += 1
+        return 0
+
+    cdef int leave(self) except -1:
+        self.users -= 1
+        if self.closing and self.users == 0:
+            self.sock.close()
+        return 0
+
+    cdef int take_buffer(self) except -1:
+        # Precondition: nothing is buffered.
+        global spare_buffer
+        self.start = self.end = 0
+        if self.buffer == NULL:
+            self.buffer, spare_buffer = spare_buffer, NULL
+            if self.buffer == NULL:
+                self.buffer = <uint8_t *> PyMem_RawMalloc(BUFFER_SIZE)
+                if self.buffer == NULL:
+                    raise MemoryError
+        return 0
+
+    cdef int release_buffer(self) noexcept:
+        global spare_buffer
+        if spare_buffer == NULL:
+            spare_buffer = self.buffer
+        else:
+            PyMem_RawFree(self.buffer)
+        self.buffer = NULL
+        self.start = self.end = 0
+        return 0
+
+    cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1:
+        """Send what the system takes without waiting, perhaps nothing. No other thread runs meanwhile."""
+        cdef Py_ssize_t count
+        if self.sending or size > AT_ONCE:
+            return 0
+        count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if count >= 0:
+            return count
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        self.broken = True
+        raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
+
+    cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
+        cdef Py_ssize_t count = self.send_at_once(data, size)
+        return 0 if count == size else self.send_parts(data + count, size - count, NULL, 0, count > 0, deadline)
+
+    cdef int send_parts(
+        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
+        double deadline,
+    ) except -1:
+        """Send head and tail as one stream of bytes, without joining them and without another thread between.
+
+        `begun` says that `send_at_once` has sent a part of the message; no other thread has run since.
+        """
+        if not begun:
+            self.take_turn(deadline)
+        PyThread_acquire_lock(self.send_lock, NOWAIT_LOCK)
+        self.sending = True
+        try:
+            return self.send_rest(head, head_size, tail, tail_size, deadline)
+        except BaseException:
+            self.broken = True
+            self.give_up()  # whoever receives must not wait for an answer to half a message
+            raise
+        finally:
+            self.sending = False
+            PyThread_release_lock(self.send_lock)
+
+    cdef int take_turn(self, double deadline) except -1:
+        # `sending`, which changes under the GIL, says whose turn it is. The lock is there to sleep on: a sender holds it,
+        # or a sleeper does in its stead, who got it a moment ago and leaves it locked when he finds somebody sending.
+        cdef PyLockStatus status
+        while self.sending:
+            with nogil:
+                status = PyThread_acquire_lock_timed(self.send_lock, LOCK_SLICE, 1)
+            if status == PY_LOCK_INTR:
+                PyErr_CheckSignals()
+            if self.closing or self.broken:
+                if status == PY_LOCK_ACQUIRED:
+                    PyThread_release_lock(self.send_lock)  # for the next sleeper
+                raise ConnectionClosedError("sending: the connection is closed")
+            if deadline != 0 and now() >= deadline:
+                raise TimeoutError("sending: timeout")
+        return 0
+
+    cdef int send_rest(
+        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, double deadline,
+    ) except -1:
+        cdef iovec parts[2]
+        cdef msghdr message
+        cdef Py_ssize_t count
+        while head_size + tail_size > 0:
+            message = msghdr(NULL, 0, &parts[0], 2, NULL, 0, 0)
+            parts[0].iov_base = <void *> head
+            parts[0].iov_len = head_size
+            parts[1].iov_base = <void *> tail
+            parts[1].iov_len = tail_size
+            with nogil:
+                count = sendmsg(self.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if count < 0:
+                if errno == EINTR:
+                    PyErr_CheckSignals()
+                elif errno == EAGAIN:
+                    if self.wait_ready(POLLOUT, deadline) == 0:
+                        raise TimeoutError("sending: timeout")
+                else:
+                    raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
+                continue
+            if count >= head_size:
+                count -= head_size
+                head_size = 0
+                tail += count
+                tail_size -= count
+            else:
+                head += count
+                head_size -= count
+        return 0
+
+    cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
+        """Receive at least a byte: their count, or 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
+        cdef Py_ssize_t count
+        cdef long long began
+        cdef int flags = MSG_NOSIGNAL
+        if not wait:
+            count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if count >= 0:
+                return count
+            if errno == EAGAIN or errno == EINTR:
+                return -1
+            raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
+        if begin_spin(&self.spin):
+            with nogil:
+                count = self.look_for_bytes(target, size)
+            end_spin(&self.spin, count >= 0)
+            if count >= 0:
+                return count
+            PyErr_CheckSignals()  # one that came while we were looking would not interrupt the sleep
+        began = monotonic() if self.spin.budget else 0
+        while True:
+            if deadline != 0:
+                flags |= MSG_DONTWAIT
+                if self.wait_ready(POLLIN, deadline) == 0:
+                    raise TimeoutError("receiving: timeout")
+            with nogil:
+                count = recv(self.fd, target, size, flags)
+            if count >= 0:
+                if self.spin.budget:
+                    slept(&self.spin, monotonic() - began)
+                return count
+            if errno == EINTR:
+                PyErr_CheckSignals()
+            elif errno == EAGAIN:
+                if deadline == 0:  # somebody made the socket non-blocking: wait here instead of spinning
+                    self.wait_ready(POLLIN, 0)
+            else:
+                raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
+
+    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil:
+        # What recv says as soon as it says something, or -1 when the time is up. Errors are left to who waits.
+        cdef long long limit = monotonic() + self.spin.budget
+        cdef Py_ssize_t count
+        while True:
+            count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if count >= 0 or (errno != EAGAIN and errno != EINTR):
+                return count
+            if monotonic() > limit:
+                return -1
+            sched_yield()
+
+    cdef int wait_ready(self, short events, double deadline) except -1:
+        """Wait for readiness: 1, or 0 when the deadline has passed."""
+        cdef pollfd ready
+        cdef double left
+        cdef int milliseconds, result
+        while True:
+            milliseconds = LONGEST_POLL
+            if deadline != 0:
+                left = (deadline - now()) * 1000
+                if left <= 0:  # even when bytes are there: a peer that drips them must not stretch the deadline
+                    return 0
+                if left < LONGEST_POLL:
+                    milliseconds = <int> left + (1 if left > <int> left else 0)
+            ready.fd = self.fd
+            ready.events = events
+            ready.revents = 0
+            with nogil:
+                result = poll(&ready, 1, milliseconds)
+            if result > 0:
+                return 1
+            if result < 0:
+                if errno != EINTR:
+                    raise ConnectionClosedError(f"connection lost: {strerror(errno).decode()}")
+                PyErr_CheckSignals()
