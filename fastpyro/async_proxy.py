@@ -1,7 +1,7 @@
 """Asynchronous proxies: method calls that return a `FutureResult` at once and run in parallel in the background.
 
-Each call that is under way has a connection of its own, on a copy of the proxy; copies are kept for a while and used
-again. Knows the proxy by its public members only: nothing of messages or sockets.
+All calls of a proxy are under way at once on its connection (`pipelined_calls`). Where that is not possible each call has a
+connection of its own, on a copy of the proxy; copies are kept for a while and used again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fastpyro.call_threads import DelayedCall, delayed_calls
 from fastpyro.class_registry import register_type_replacement
 from fastpyro.errors import CommunicationError
 from fastpyro.futures import FutureResult, run_in_background
+from fastpyro.pipelined_calls import submit
 from fastpyro.stream_result import StreamResult
 
 if TYPE_CHECKING:
@@ -203,7 +204,10 @@ class AsyncMethod:
         self._method = method
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> FutureResult:
-        return run_in_background(_call_on_copy, self._proxy, self._name, args, kwargs)
+        result = submit(self._proxy, self._name, args, kwargs)
+        if result is None:
+            return run_in_background(_call_on_copy, self._proxy, self._name, args, kwargs)
+        return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._method, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fastpyro._batch import BatchWriter
+from fastpyro._batch import BatchCore, BatchWriter, QueuedMethod, install
 from fastpyro.errors import PyroError
 from fastpyro.proxy import Proxy
 from fastpyro.serializers import native
@@ -16,23 +16,7 @@ from fastpyro.serializers import native
 __all__ = ["BatchProxy", "batch"]
 
 
-class _QueuedMethod:
-    """Queues one call each time it is called; ``a.b`` queues the name "a.b"."""
-
-    __slots__ = ("_name", "_writer")
-
-    def __init__(self, writer: BatchWriter, name: str) -> None:
-        self._writer = writer
-        self._name = name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
-        self._writer.add(self._name, args, kwargs)
-
-    def __getattr__(self, name: str) -> _QueuedMethod:
-        return _QueuedMethod(self._writer, f"{self._name}.{name}")
-
-
-class BatchProxy:
+class BatchProxy(BatchCore):
     """Queues calls on a proxy and performs them together.
 
     Any method name may be queued; the server checks it when the batch runs. Calling the batch sends the queued calls and
@@ -41,12 +25,12 @@ class BatchProxy:
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._writer = BatchWriter(native.codec)
+        self._pyro_use_writer(BatchWriter(native.codec))
 
-    def __getattr__(self, name: str) -> _QueuedMethod:
+    def __getattr__(self, name: str) -> QueuedMethod:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        return _QueuedMethod(self._writer, name)
+        return self._pyro_queued(name)
 
     def __enter__(self) -> BatchProxy:
         return self
@@ -56,7 +40,7 @@ class BatchProxy:
 
     def __copy__(self) -> BatchProxy:
         copied = BatchProxy(self._proxy)
-        copied._writer = self._writer.copy()
+        copied._pyro_use_writer(self._writer.copy())
         return copied
 
     def __len__(self) -> int:
@@ -81,7 +65,7 @@ class BatchProxy:
             raise TypeError(f"batch() got an unexpected keyword argument '{next(iter(keywords))}'")
         if oneway and asynchronous:
             raise PyroError("async oneway calls make no sense")
-        writer, self._writer = self._writer, BatchWriter(native.codec)
+        writer = self._writer.detach()
         if asynchronous:
             from fastpyro.futures import run_in_background
 
@@ -94,15 +78,17 @@ class BatchProxy:
 
 def _perform(proxy: Proxy, writer: BatchWriter) -> Iterator[Any]:
     values, error = proxy._pyroInvokeBatch(writer)
-    return _results(values, error)
+    return iter(values) if error is None else _results(values, error)
 
 
-def _results(values: list[Any], error: BaseException | None) -> Iterator[Any]:
+def _results(values: list[Any], error: BaseException) -> Iterator[Any]:
     yield from values
-    if error is not None:
-        raise error
+    raise error
 
 
 def batch(proxy: Proxy) -> BatchProxy:
     """Return a batch for the proxy; see BatchProxy."""
     return BatchProxy(proxy)
+
+
+install(BatchProxy)

@@ -7,13 +7,13 @@ raises leaves `handle` as an exception, but for KeyboardInterrupt, of which only
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastpyro import handshake, serializers
 from fastpyro._batch import ResultWriter, decode_batch
+from fastpyro._requests import perform_batch
 from fastpyro.callcontext import current_context
 from fastpyro.config import config
 from fastpyro.errors import ProtocolError, SerializeError
@@ -137,12 +137,15 @@ def failed(
     error: BaseException,
 ) -> Reply | None:
     """Report a call that failed to whom it concerns. Returns the reply, None for a oneway call."""
-    method: Any = name
-    if target is not None:
-        with contextlib.suppress(Exception):
-            method = resolve_method(target, name, daemon.require_expose)
-    _report(daemon, connection, method, args, kwargs, error)
+    _report(daemon, connection, _method_or_name(daemon, target, name), args, kwargs, error)
     return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, error)
+
+
+def _method_or_name(daemon: Daemon, target: Any, name: str) -> Any:
+    try:
+        return resolve_method(target, name, daemon.require_expose)
+    except Exception:
+        return name
 
 
 def finished(daemon: Daemon, connection: Connection, result: Any) -> Reply:
@@ -165,21 +168,13 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message) -> R
     except Exception as error:
         _report(daemon, connection, "<batch>", (), {}, error)
         return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, error)
-    method: Any = None
-    name: str = ""
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] | None = None
-    methods: dict[str, Callable[..., Any]] = {}
     try:
-        for name, args, kwargs in calls:
-            method = methods.get(name)
-            if method is None:
-                method = methods[name] = resolve_method(target, name, daemon.require_expose)
-            results.add(method(*args, **kwargs) if kwargs else method(*args))
+        perform_batch(target, calls, daemon.require_expose, results)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        _report(daemon, connection, method or name, args, kwargs or {}, error)
+        name, args, kwargs = calls[len(results)]
+        _report(daemon, connection, _method_or_name(daemon, target, name), args, kwargs or {}, error)
         if not message.flags & FLAGS_ONEWAY:
             _add_error(results, error)
     if message.flags & FLAGS_ONEWAY:

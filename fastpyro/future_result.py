@@ -233,6 +233,20 @@ class FutureResult:
                 runner = runner or self._take_role()
         self._apply_chain(runner)
 
+    def _set_at_once(self, value: Any) -> bool:
+        """As ``set_value`` for a thread that others wait for. False, and nothing done, when functions are to be called."""
+        with self.valueLock:
+            if self._steps or self.exceptionhandler is not None or self._runner is not None or self._ready:
+                return False
+            self._value = value
+            self._ready = True
+            on_ready, self._on_ready = self._on_ready, []
+            if self._changed is not None:
+                self._changed.notify_all()
+        for function in on_ready:
+            _guarded(function)
+        return True
+
     value = property(
         get_value, set_value, doc="The result: reading it is `get_value()`, assigning to it is `set_value(value)`."
     )

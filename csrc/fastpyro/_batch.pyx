@@ -10,14 +10,20 @@ Rule 2: an array's head has 32 bits here, so that it can be filled in when the c
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from fastpyro._byteorder cimport load32, store32
 from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader, ValueDecoder, invalid, need
-from fastpyro._encoder cimport Writer
+from fastpyro._encoder cimport ValueEncoder, Writer
 from fastpyro._extensions cimport EXT_FAILED
+from fastpyro._slots cimport (
+    PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, set_attribute_getter,
+)
 
 from fastpyro.errors import LocalProtocolError, SerializeError
 
@@ -78,6 +84,43 @@ cdef class BatchWriter:
             raise LocalProtocolError("this batch is being added to, by another thread or by the object that is added")
         return 0
 
+    cdef int add_vector(self, str method, PyObject **args, Py_ssize_t count, PyObject *names) except -1:
+        # As `add`, for arguments that are in no tuple.
+        cdef Writer out = self.calls
+        cdef ValueEncoder encoder = self.codec.encoder
+        cdef Py_ssize_t before = out.size, index, named
+        self.check_free()
+        self.adding = True
+        try:
+            out.put(0x93)
+            encoder.write_text(out, method)
+            encoder.write_header(out, count, 0x90, 0xdc)
+            for index in range(count):
+                encoder.write(out, <object> args[index], 2)
+            if names == NULL:
+                out.put(0xc0)
+            else:
+                named = PyTuple_GET_SIZE(<object> names)
+                encoder.write_header(out, named, 0x80, 0xde)
+                for index in range(named):
+                    encoder.write_text(out, <str> PyTuple_GET_ITEM(<object> names, index))
+                    encoder.write(out, <object> args[count + index], 2)
+        except BaseException:
+            out.size = before
+            raise
+        finally:
+            self.adding = False
+        self.count += 1
+        return 0
+
+    def detach(self):
+        """Return a batch with the queued calls, and forget them here."""
+        cdef BatchWriter detached = BatchWriter(self.codec)
+        self.check_free()
+        detached.calls, self.calls = self.calls, detached.calls
+        detached.count, self.count = self.count, 0
+        return detached
+
     def payload(self, str object_id not None):
         """Return the payload of a request that performs the queued calls on an object."""
         cdef Writer out = Writer.__new__(Writer)
@@ -111,12 +154,70 @@ cdef class BatchWriter:
 
 
 @cython.final
+cdef class QueuedMethod:
+    """A method of a batch: calling it queues the call. Arguments: ``writer``, ``name``."""
+
+    cdef void *vectorcall
+    cdef BatchWriter writer
+    cdef str name
+
+    def __cinit__(self, BatchWriter writer not None, str name not None):
+        self.vectorcall = <void *> queue_call
+        self.writer = writer
+        self.name = name
+
+    def __call__(self, /, *args, **kwargs):
+        self.writer.add(self.name, args, kwargs)
+
+    def __getattr__(self, str name):
+        return QueuedMethod(self.writer, f"{self.name}.{name}")
+
+
+cdef object queue_call(object callable, PyObject **args, size_t flags, PyObject *names):
+    cdef QueuedMethod method = <QueuedMethod> callable
+    method.writer.add_vector(method.name, args, PyVectorcall_NARGS(flags), names)
+
+
+cdef class BatchCore:
+    """The queue of a batch, and the methods of it that were asked for before."""
+
+    cdef readonly BatchWriter _writer
+    cdef dict queued
+
+    def _pyro_use_writer(self, BatchWriter writer not None):
+        """Queue calls there from now on."""
+        self._writer = writer
+        self.queued = {}
+
+    def _pyro_queued(self, str name not None):
+        """Return the method of that name."""
+        method = self.queued[name] = QueuedMethod(self._writer, name)
+        return method
+
+
+cdef object get_attribute(object self, object name):
+    cdef BatchCore core = <BatchCore> self
+    cdef PyObject *found
+    if core.queued is not None:
+        found = PyDict_GetItem(core.queued, name)
+        if found != NULL:
+            return <object> found
+    try:
+        return PyObject_GenericGetAttr(self, name)
+    except AttributeError:
+        return type(self).__getattr__(self, name)
+
+
+def install(type batch_class not None):
+    """Give a subclass of BatchCore its fast attribute access."""
+    if not issubclass(batch_class, BatchCore):
+        raise TypeError("install expects a subclass of BatchCore")
+    set_attribute_getter(batch_class, get_attribute)
+
+
+@cython.final
 cdef class ResultWriter:
     """The results of a batch, in the making. Arguments: ``codec``, a ``Codec``."""
-
-    cdef Codec codec
-    cdef Writer results
-    cdef Py_ssize_t count
 
     def __cinit__(self, Codec codec not None):
         self.codec = codec
@@ -127,7 +228,7 @@ cdef class ResultWriter:
     def __len__(self):
         return self.count
 
-    def add(self, value):
+    cpdef add(self, value):
         """Append a result. Raises SerializeError when it cannot be encoded; the results are unchanged then."""
         cdef Py_ssize_t before = self.results.size
         try:
@@ -237,3 +338,7 @@ cdef object read_failure(ValueDecoder decoder, Reader *reader):
     if not isinstance(error, BaseException):
         raise invalid(f"a batch ended with a {type(error).__name__}, not with an exception")
     return error
+
+
+cdef QueuedMethod probe = QueuedMethod(BatchWriter(Codec(None, None)), "")
+allow_vectorcall(QueuedMethod, <char *> &probe.vectorcall - <char *> <PyObject *> probe)

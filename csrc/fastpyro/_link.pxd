@@ -41,6 +41,7 @@ cdef class Link(Stream):
     cdef Message converse_small(
         self, const uint8_t *request, Py_ssize_t size, int seq, Header *header, uint8_t *payload, double deadline,
     )
+    cdef int send_rest_of(self, const uint8_t *request, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1
     cdef Message reply_for(self, int seq, Waiter waiter, double deadline, Header *header, uint8_t *payload)
     cdef int wait_turn(self, Waiter waiter, double deadline) except -1
     cdef Message read_for(self, int seq, double deadline, Header *header, uint8_t *payload, bint appointed)

@@ -187,6 +187,14 @@ cdef class Link(Stream):
         finally:
             self.leave()
 
+    def withdraw(self, int seq):
+        """Give up a submitted exchange: its callback will not be called. False when it has been, or is about to be."""
+        if self.pending is None or self.pending.pop(seq, None) is None:
+            return False
+        self.callbacks -= 1
+        self.forget(seq)
+        return True
+
     def receive_available(self):
         """Return the next message if its bytes are here, without waiting, else None.
 
@@ -284,18 +292,31 @@ cdef class Link(Stream):
         Preconditions: between `enter` and `leave`; `payload` has room for SMALL_REPLY bytes.
         """
         cdef Waiter waiter
-        cdef Py_ssize_t count = self.send_at_once(request, size)
-        if count == size and not self.reading:  # no other thread has run since, so nobody took the reply
-            self.reading = True
-            return self.read_for(seq, deadline, header, payload, True)
+        cdef Py_ssize_t count = 0
+        cdef bint alone = not self.reading
+        if alone:
+            self.reading = True  # before anybody else can: the reply must not come to somebody who does not expect it
+            try:
+                count = self.send_at_once(request, size)
+            except BaseException:
+                self.stop_reading()
+                raise
+            if count == size:
+                return self.read_for(seq, deadline, header, payload, True)
         waiter = self.expect(seq, None)
+        if alone:
+            self.stop_reading()
         try:
-            if count < size:
-                self.send_parts(request + count, size - count, NULL, 0, count > 0, deadline)
+            self.send_rest_of(request, size, count, deadline)
         except BaseException:
             self.pending.pop(seq, None)
             raise
         return self.reply_for(seq, waiter, deadline, header, payload)
+
+    cdef int send_rest_of(self, const uint8_t *request, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1:
+        if sent == 0:
+            return self.send_bytes(request, size, deadline)
+        return self.send_parts(request + sent, size - sent, NULL, 0, True, deadline)
 
     cdef Message reply_for(self, int seq, Waiter waiter, double deadline, Header *header, uint8_t *payload):
         # As reader, or from the reader's hands.

@@ -35,6 +35,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef enum:
     MOST_EVENTS = 64  # in one answer
     MOST_IN_A_ROW = 16  # requests of one connection before the others are looked at
+    CROWD = 16  # answers without looking first, after one with several events: there is enough to do
     MISSES_BETWEEN = 4  # looks at one connection before the others are looked at
 
 
@@ -44,12 +45,13 @@ cdef class EpollPoller:
 
     cdef int epoll
     cdef int in_a_row
+    cdef int crowd  # answers with one event until it pays again to wait for a single connection
     cdef Spin spin
     cdef epoll_event events[MOST_EVENTS]
 
     def __cinit__(self, int spin=0):
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
-        self.in_a_row = 0
+        self.in_a_row = self.crowd = 0
         self.spin = Spin(<long long> spin * 1000, 0, 0)
         if self.epoll < 0:
             raise OSError(errno, os.strerror(errno))
@@ -83,7 +85,7 @@ cdef class EpollPoller:
         cdef Py_ssize_t received = -1
         if last is not None and (last.closing or last.broken or last.reading or last.end > last.start):
             last = None
-        if self.spin.budget == 0 or timeout <= 0:
+        if self.spin.budget == 0 or timeout <= 0 or self.crowd > 0:
             with nogil:
                 count = epoll_wait(self.epoll, self.events, MOST_EVENTS, milliseconds)
             return self.ready(count)
@@ -139,6 +141,10 @@ cdef class EpollPoller:
 
     cdef list ready(self, int count):
         cdef int index
+        if count > 1:
+            self.crowd = CROWD
+        elif self.crowd > 0:
+            self.crowd -= 1
         if count < 0:
             if errno == EINTR:
                 return []

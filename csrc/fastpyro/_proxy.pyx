@@ -18,6 +18,9 @@ from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader
 from fastpyro._encoder cimport Writer
 from fastpyro._link cimport SMALL_REPLY, Link
+from fastpyro._slots cimport (
+    PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, inherit_vectorcall, set_attribute_getter,
+)
 from fastpyro._stream cimport deadline_in
 from fastpyro._wire cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
 
@@ -25,19 +28,6 @@ from fastpyro.errors import ConnectionClosedError, TimeoutError
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
 
 cdef int INVOKE = MSG_INVOKE, RESULT = MSG_RESULT, ONEWAY = FLAGS_ONEWAY, NATIVE = NATIVE_SERIALIZER_ID
-
-cdef extern from "Python.h":
-    ctypedef object (*vectorcallfunc)(object callable, PyObject **args, size_t flags, PyObject *names)
-    ctypedef object (*getattrofunc)(object self, object name)
-    ctypedef struct PyTypeObject:
-        Py_ssize_t tp_vectorcall_offset
-        unsigned long tp_flags
-        getattrofunc tp_getattro
-    enum:
-        Py_TPFLAGS_HAVE_VECTORCALL
-    Py_ssize_t PyVectorcall_NARGS(size_t flags) noexcept
-    void PyType_Modified(PyTypeObject *type) noexcept
-    object PyObject_GenericGetAttr(object self, object name)
 
 
 cdef class ProxyCore:
@@ -155,7 +145,7 @@ cdef object call_ordinary(
     link.enter()
     try:
         if flags:
-            link.send_bytes(out.data, out.size, deadline)
+            link.send_unawaited(out.data, out.size, deadline)
         else:
             message = link.converse_small(out.data, out.size, seq, &header, payload, deadline)
     except BaseException:
@@ -212,23 +202,12 @@ cdef object remote_method_class = None
 def install(type proxy_class not None, type method_class not None):
     """Give the two Python classes their fast slots: attribute access of Proxy, and calls of RemoteMethod."""
     global remote_method_class
-    cdef PyTypeObject *proxy_type = <PyTypeObject *> proxy_class
-    cdef PyTypeObject *method_type = <PyTypeObject *> method_class
     if not issubclass(proxy_class, ProxyCore) or not issubclass(method_class, RemoteMethodCore):
         raise TypeError("install expects subclasses of ProxyCore and RemoteMethodCore")
-    proxy_type.tp_getattro = get_attribute
-    PyType_Modified(proxy_type)
-    method_type.tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
+    set_attribute_getter(proxy_class, get_attribute)
+    inherit_vectorcall(method_class)
     remote_method_class = method_class
 
 
-cdef int allow_vectorcall() except -1:
-    cdef RemoteMethodCore probe = RemoteMethodCore(ProxyCore(), "")
-    cdef PyTypeObject *kind = <PyTypeObject *> RemoteMethodCore
-    kind.tp_vectorcall_offset = <char *> &probe.vectorcall - <char *> <PyObject *> probe
-    kind.tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
-    PyType_Modified(kind)
-    return 0
-
-
-allow_vectorcall()
+cdef RemoteMethodCore probe = RemoteMethodCore(None, "")
+allow_vectorcall(RemoteMethodCore, <char *> &probe.vectorcall - <char *> <PyObject *> probe)

@@ -15,6 +15,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport uint8_t
 
+from fastpyro._batch cimport ResultWriter
 from fastpyro._callcontext cimport CallState, current_state
 from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader, invalid
@@ -42,6 +43,7 @@ cdef extern from "Python.h":
     PyObject **tuple_items "&PyTuple_GET_ITEM" (object items, Py_ssize_t index) noexcept
     bint PyIter_Check(object value) noexcept
     object PyObject_Call(object callable, tuple arguments, dict keywords)
+    object PyObject_CallObject(object callable, tuple arguments)
 
 
 cdef class ConnectionCore:
@@ -266,7 +268,10 @@ cdef class OrdinaryRequests:
                     if encode_result(self.codec, out, header.seq, result, link):
                         link.enter()
                         try:
-                            link.send_bytes(out.data, out.size, deadline_in(timeout))
+                            if link.end > link.start:  # another request is here: the replies may leave together
+                                link.send_collected(out.data, out.size, deadline_in(timeout))
+                            else:
+                                link.send_bytes(out.data, out.size, deadline_in(timeout))
                         finally:
                             link.leave()
                         self.codec.give_back(out)
@@ -311,6 +316,21 @@ cdef class OrdinaryRequests:
                     self.slow.pop((kind, name), None)
             elif term.deposed and len(self.slow) < MOST_SLOW:
                 self.slow[(kind, name)] = True
+
+
+def perform_batch(target, list calls not None, bint require_expose, results):
+    """Perform the calls of a batch in order; results are added as they come.
+
+    Arguments: ``calls``, a list of (method, args, kwargs or None); ``results``, a ResultWriter. What a call, or adding
+    its result, raises ends the batch: ``len(results)`` is the index of that call.
+    """
+    cdef dict methods = {}
+    cdef ResultWriter out = results
+    for name, args, kwargs in calls:
+        method = methods.get(name)
+        if method is None:
+            method = methods[name] = resolve_method(target, name, require_expose)
+        out.add(PyObject_Call(method, args, kwargs) if kwargs else PyObject_CallObject(method, args))
 
 
 cdef int put_target(tuple arguments, object target) except -1:

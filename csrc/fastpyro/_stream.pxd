@@ -39,7 +39,13 @@ cdef class Stream:
     cdef bint sending  # a message is half sent, by the holder of send_lock
     cdef PyThread_type_lock send_lock
     cdef Spin spin
+    cdef bint collects  # the system can collect small messages
+    cdef long long last_unawaited  # when the last message was sent that nobody waits for, nanoseconds
+    cdef unsigned long promise  # of the last push, 0: none
 
+    cdef int close_socket(self) except -1
+    cdef int send_unawaited(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
+    cdef int send_collected(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
     cdef int enter(self) except -1
     cdef int leave(self) except -1
     cdef int take_buffer(self) except -1
@@ -51,10 +57,13 @@ cdef class Stream:
         self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
         double deadline,
     ) except -1
+    cdef int begin_sending(self) noexcept
+    cdef int end_sending(self) noexcept
     cdef int take_turn(self, double deadline) except -1
     cdef int send_rest(
         self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, double deadline,
     ) except -1
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2
+    cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2
     cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil
     cdef int wait_ready(self, short events, double deadline) except -1

@@ -24,6 +24,8 @@ from fastpyro._posix cimport (
     sched_yield, send, sendmsg, timespec,
 )
 
+from fastpyro._pusher cimport MORE, forget_push, push_soon
+
 import os
 import socket as socket_module
 
@@ -32,9 +34,12 @@ from fastpyro.errors import ConnectionClosedError, TimeoutError
 cdef enum:
     AT_ONCE = 65536  # bytes up to which a send keeps the GIL
     LONGEST_POLL = 3600 * 1000  # milliseconds; a longer wait is cut into several
+    MOST_COLLECTED = 8192  # bytes of a message that may wait for company
+    BURST = 50000  # nanoseconds; messages that follow each other faster are a burst
     MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
     LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
 
+cdef int waiting_threads = 0  # that wait for bytes now; changed under the GIL only
 cdef int spinners = 0  # threads of this process that spin now; changed under the GIL only
 cdef int most_spinners = max(1, (os.cpu_count() or 1) // 2)
 cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
@@ -69,7 +74,7 @@ cdef double deadline_in(double seconds) noexcept:
 cdef bint begin_spin(Spin *spin) noexcept:
     """Whether to look before sleeping, this time; `end_spin` must follow when it says so."""
     global spinners
-    if spin.budget == 0 or spinners >= most_spinners:
+    if spin.budget == 0 or spinners >= most_spinners or waiting_threads > 0:
         return False
     if spin.rest > 0:
         spin.rest -= 1
@@ -105,6 +110,8 @@ cdef class Stream:
         self.sock = sock
         self.fd = -1
         self.spin = Spin(0, 0, 0)
+        self.last_unawaited = self.promise = 0
+        self.collects = False
         self.send_lock = PyThread_allocate_lock()
         if self.send_lock == NULL:
             raise MemoryError
@@ -112,9 +119,12 @@ cdef class Stream:
     def __init__(self, sock, *arguments):
         sock.setblocking(True)
         self.fd = sock.fileno()
+        self.collects = MORE != 0 and sock.family != getattr(socket_module, "AF_UNIX", None)
 
     def __dealloc__(self):
         PyMem_RawFree(self.buffer)
+        if self.promise:
+            forget_push(self.fd)
         if self.send_lock != NULL:
             PyThread_free_lock(self.send_lock)
 
@@ -143,12 +153,18 @@ cdef class Stream:
         self.closing = True
         self.give_up()
         if self.users == 0:
-            self.sock.close()
+            self.close_socket()
 
     def abandon(self):
         """Give up this process's share of the connection, after a fork, without ending the parent's conversation."""
         self.closing = True
+        self.close_socket()
+
+    cdef int close_socket(self) except -1:
+        if self.promise:
+            forget_push(self.fd)
         self.sock.close()
+        return 0
 
     cdef int give_up(self) noexcept:
         # Wakes every thread that waits in the connection.
@@ -167,7 +183,7 @@ cdef class Stream:
     cdef int leave(self) except -1:
         self.users -= 1
         if self.closing and self.users == 0:
-            self.sock.close()
+            self.close_socket()
         return 0
 
     cdef int take_buffer(self) except -1:
@@ -192,13 +208,43 @@ cdef class Stream:
         self.start = self.end = 0
         return 0
 
+    cdef int send_unawaited(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
+        """Send what nobody waits for: in quick succession such messages leave together."""
+        cdef long long time = monotonic()
+        cdef bint burst = time - self.last_unawaited < BURST
+        self.last_unawaited = time
+        if burst:
+            return self.send_collected(data, size, deadline)
+        return self.send_bytes(data, size, deadline)
+
+    cdef int send_collected(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
+        """Send what may wait a moment for company; over TCP only."""
+        cdef Py_ssize_t count
+        if not self.collects or self.sending or size > MOST_COLLECTED:
+            return self.send_bytes(data, size, deadline)
+        count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL | MORE)
+        if count == size:
+            return push_soon(self.fd, &self.promise)
+        if count > 0:
+            self.begin_sending()
+            return self.send_parts(data + count, size - count, NULL, 0, True, deadline)
+        return self.send_bytes(data, size, deadline)  # which waits, or says what is wrong
+
     cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1:
-        """Send what the system takes without waiting, perhaps nothing. No other thread runs meanwhile."""
+        """Send what the system takes without waiting, perhaps nothing. After a part `sending` is set: go on at once."""
         cdef Py_ssize_t count
         if self.sending or size > AT_ONCE:
             return 0
-        count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if waiting_threads == 0:
+            count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        else:  # others may be waiting for the GIL, and the system delivers small messages in the sender's time
+            self.begin_sending()
+            with nogil:
+                count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.end_sending()
         if count >= 0:
+            if 0 < count < size:
+                self.begin_sending()
             return count
         if errno == EAGAIN or errno == EINTR:
             return 0
@@ -215,12 +261,11 @@ cdef class Stream:
     ) except -1:
         """Send head and tail as one stream of bytes, without joining them and without another thread between.
 
-        `begun` says that `send_at_once` has sent a part of the message; no other thread has run since.
+        `begun` says that `send_at_once` has sent a part of the message.
         """
         if not begun:
             self.take_turn(deadline)
-        PyThread_acquire_lock(self.send_lock, NOWAIT_LOCK)
-        self.sending = True
+        self.begin_sending()
         try:
             return self.send_rest(head, head_size, tail, tail_size, deadline)
         except BaseException:
@@ -228,8 +273,17 @@ cdef class Stream:
             self.give_up()  # whoever receives must not wait for an answer to half a message
             raise
         finally:
-            self.sending = False
-            PyThread_release_lock(self.send_lock)
+            self.end_sending()
+
+    cdef int begin_sending(self) noexcept:
+        PyThread_acquire_lock(self.send_lock, NOWAIT_LOCK)
+        self.sending = True
+        return 0
+
+    cdef int end_sending(self) noexcept:
+        self.sending = False
+        PyThread_release_lock(self.send_lock)
+        return 0
 
     cdef int take_turn(self, double deadline) except -1:
         # `sending`, which changes under the GIL, says whose turn it is. The lock is there to sleep on: a sender holds it,
@@ -283,9 +337,9 @@ cdef class Stream:
 
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
         """Receive at least a byte: their count, or 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
+        global waiting_threads
         cdef Py_ssize_t count
         cdef long long began
-        cdef int flags = MSG_NOSIGNAL
         if not wait:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0:
@@ -301,16 +355,23 @@ cdef class Stream:
                 return count
             PyErr_CheckSignals()  # one that came while we were looking would not interrupt the sleep
         began = monotonic() if self.spin.budget else 0
+        waiting_threads += 1
+        try:
+            count = self.sleep_for_bytes(target, size, deadline)
+        finally:
+            waiting_threads -= 1
+        if self.spin.budget:
+            slept(&self.spin, monotonic() - began)
+        return count
+
+    cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2:
+        cdef Py_ssize_t count
         while True:
-            if deadline != 0:
-                flags |= MSG_DONTWAIT
-                if self.wait_ready(POLLIN, deadline) == 0:
-                    raise TimeoutError("receiving: timeout")
+            if deadline != 0 and self.wait_ready(POLLIN, deadline) == 0:
+                raise TimeoutError("receiving: timeout")
             with nogil:
-                count = recv(self.fd, target, size, flags)
+                count = recv(self.fd, target, size, MSG_NOSIGNAL if deadline == 0 else MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0:
-                if self.spin.budget:
-                    slept(&self.spin, monotonic() - began)
                 return count
             if errno == EINTR:
                 PyErr_CheckSignals()

@@ -1,0 +1,12 @@
+# The results of a batch, for native code that performs it.
+
+from fastpyro._codec cimport Codec
+from fastpyro._encoder cimport Writer
+
+
+cdef class ResultWriter:
+    cdef Codec codec
+    cdef Writer results
+    cdef Py_ssize_t count
+
+    cpdef add(self, value)
