@@ -1,6 +1,8 @@
+from collections.abc import Callable
 from typing import Any
 
 from fastpyro._codec import Codec
+from fastpyro._wire import Message
 from fastpyro.channel import Channel
 
 class ProxyCore:
@@ -21,6 +23,14 @@ class ProxyCore:
     def _pyroMethods(self, methods: set[str]) -> None: ...
     def _pyro_set_codec(self, codec: Codec, plain_invoke: bool) -> None: ...
     def _pyro_next_seq(self) -> int: ...
+    def _pyro_submit(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        callback: Callable[[Message | None, BaseException | None], object],
+    ) -> int | None: ...
+    def _pyro_ordinary_result(self, message: Message) -> Any: ...
 
 class RemoteMethodCore:
     @property

@@ -37,7 +37,10 @@ def submit(proxy: Proxy, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     result = FutureResult()
     arrival = _Arrival(result, proxy, channel)
     try:
-        arrival.send(name, args, kwargs)
+        channel.set_background(call_threads.submit)
+        seq = proxy._pyro_submit(name, args, kwargs, arrival)
+        if seq is None:
+            arrival.send(name, args, kwargs)
     except Exception as error:
         arrival(None, error)
     return result
@@ -69,7 +72,6 @@ class _Arrival:
             return
         if timeout:
             self.expiry = delayed_calls.schedule(timeout, self.expire)
-        channel.set_background(call_threads.submit)
         channel.submit(
             MSG_INVOKE, 0, seq, serializer.serializer_id, payload, annotations, correlation_id, timeout, self
         )
@@ -87,7 +89,10 @@ class _Arrival:
         try:
             if message is None:
                 raise error or ConnectionClosedError("the connection is closed")
-            value = self.proxy._pyro_result(self.channel, message, self.seq)
+            try:
+                value = self.proxy._pyro_ordinary_result(message)
+            except LookupError:
+                value = self.proxy._pyro_result(self.channel, message, message.seq)
         except BaseException as failure:  # whoever waits must not wait for ever, whatever it is
             value = _ExceptionWrapper(failure)
         self.complete(value)

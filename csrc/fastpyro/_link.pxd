@@ -33,7 +33,7 @@ cdef class Link(Stream):
     cdef int check_unread(self) except -1
     cdef int send_message(
         self, int kind, int flags, int seq, int serializer_id, object payload, object annotations,
-        object correlation_id, double deadline,
+        object correlation_id, bint collect, double deadline,
     ) except -1
 
     # Exchanges of many threads.
@@ -42,6 +42,7 @@ cdef class Link(Stream):
         self, const uint8_t *request, Py_ssize_t size, int seq, Header *header, uint8_t *payload, double deadline,
     )
     cdef int send_rest_of(self, const uint8_t *request, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1
+    cdef int submit_small(self, const uint8_t *request, Py_ssize_t size, int seq, object callback) except -1
     cdef Message reply_for(self, int seq, Waiter waiter, double deadline, Header *header, uint8_t *payload)
     cdef int wait_turn(self, Waiter waiter, double deadline) except -1
     cdef Message read_for(self, int seq, double deadline, Header *header, uint8_t *payload, bint appointed)

@@ -38,6 +38,7 @@ from fastpyro.errors import (
 cdef enum:
     SMALL_MESSAGE = 4096  # up to here a message is joined on the stack and leaves in one send
     DIRECT_ROOM = 16384  # a body that still misses this much is received without the buffer
+    CROWD = 16  # submitted exchanges under way, from which on the next one may wait a moment for company
     LONGEST_WAIT = 1000000000  # microseconds; a longer wait for one's turn is cut into several
 
 
@@ -111,7 +112,7 @@ cdef class Link(Stream):
         cdef double deadline = deadline_of(timeout)
         self.enter()
         try:
-            self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, deadline)
+            self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline)
         finally:
             self.leave()
 
@@ -154,7 +155,7 @@ cdef class Link(Stream):
         try:
             waiter = self.expect(seq, None)
             try:
-                self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, deadline)
+                self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline)
             except BaseException:
                 self.pending.pop(seq, None)
                 raise
@@ -177,7 +178,9 @@ cdef class Link(Stream):
                 raise LocalProtocolError("call set_background before submit")
             self.expect(seq, callback)
             try:
-                self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, deadline)
+                self.send_message(
+                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, self.callbacks > CROWD, deadline
+                )
             except BaseException:
                 if self.pending.pop(seq, None) is not None:
                     self.callbacks -= 1
@@ -186,6 +189,28 @@ cdef class Link(Stream):
                 self.appoint_reader()
         finally:
             self.leave()
+
+    cdef int submit_small(self, const uint8_t *request, Py_ssize_t size, int seq, object callback) except -1:
+        """As `submit`, for a whole message and without a time limit."""
+        self.enter()
+        try:
+            if self.background is None:
+                raise LocalProtocolError("call set_background before submit")
+            self.expect(seq, callback)
+            try:
+                if self.callbacks > CROWD:
+                    self.send_collected(request, size, 0)
+                else:
+                    self.send_bytes(request, size, 0)
+            except BaseException:
+                if self.pending.pop(seq, None) is not None:
+                    self.callbacks -= 1
+                raise
+            if not self.reading:
+                self.appoint_reader()
+        finally:
+            self.leave()
+        return 0
 
     def withdraw(self, int seq):
         """Give up a submitted exchange: its callback will not be called. False when it has been, or is about to be."""
@@ -244,7 +269,7 @@ cdef class Link(Stream):
 
     cdef int send_message(
         self, int kind, int flags, int seq, int serializer_id, object payload, object annotations,
-        object correlation_id, double deadline,
+        object correlation_id, bint collect, double deadline,
     ) except -1:
         cdef Header header
         cdef Py_buffer view
@@ -262,6 +287,8 @@ cdef class Link(Stream):
                 if extra_size:
                     memcpy(small + HEADER_SIZE, PyBytes_AS_STRING(extra), extra_size)
                 memcpy(small + head_size, view.buf, view.len)
+                if collect:
+                    return self.send_collected(small, head_size + view.len, deadline)
                 return self.send_bytes(small, head_size + view.len, deadline)
             if extra_size == 0:
                 return self.send_parts(small, HEADER_SIZE, <const uint8_t *> view.buf, view.len, False, deadline)

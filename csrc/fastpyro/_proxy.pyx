@@ -75,6 +75,41 @@ cdef class ProxyCore:
         return self._pyroSeq
 
 
+    def _pyro_submit(self, str name not None, tuple args not None, dict kwargs not None, callback):
+        """Send an ordinary call and have ``callback(message, error)`` called when its reply is here.
+
+        Returns its sequence number, or None for a call that is not ordinary: nothing has been done then.
+        """
+        cdef Link link = self.link
+        cdef Writer out
+        cdef int seq
+        if (
+            link is None or link.closing or link.broken or not self.plain_invoke or self._pyroMaxRetries
+            or self._pyroRawWireResponse or self._pyro_timeout or name in self._pyroOneway
+            or not current_state().plain()
+        ):
+            return None
+        out = self.codec.take_writer()
+        out.reserve(HEADER_SIZE + 1)
+        out.size = HEADER_SIZE
+        out.put(0x94)
+        self.codec.encoder.write_text(out, self._pyro_object_id)
+        self.codec.encoder.write_text(out, name)
+        self.codec.encoder.write_items(out, args, 0, 1)
+        self.codec.encoder.write_keywords(out, kwargs, 1)
+        seq = self.next_sequence_number()
+        write_plain_header(out.data, INVOKE, 0, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
+        link.submit_small(out.data, out.size, seq, callback)
+        self.codec.give_back(out)
+        return seq
+
+    def _pyro_ordinary_result(self, Message message not None):
+        """Return the value of an ordinary reply. Raises LookupError when it is not one."""
+        if message.flags != 0 or message.kind != RESULT or message.serializer_id != NATIVE or message.has_annotations:
+            raise LookupError
+        return self.codec.decode(message.payload)
+
+
 cdef object get_attribute(object self, object name):
     # The type slot of Proxy, instead of the one that would look for __getattribute__ and __getattr__ each time.
     cdef ProxyCore core = <ProxyCore> self
