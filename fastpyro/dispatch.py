@@ -20,6 +20,7 @@ from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.exposure import get_exposed_property, resolve_method, set_exposed_property
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
+    FLAGS_BUFFERS,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
     FLAGS_ONEWAY,
@@ -47,12 +48,12 @@ NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple
 
 
 class Reply(NamedTuple):
-    """What to answer: message kind, flags, payload, annotations or None."""
+    """What to answer: message kind, flags, payload (bytes or a list of buffers), annotations or None."""
 
     kind: int
     flags: int
     serializer_id: int
-    payload: bytes
+    payload: Any
     annotations: dict[str, Any] | None = None
 
 
@@ -112,7 +113,7 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
     try:
-        object_id, name, args, kwargs = serializer.loads_call(message.payload)
+        object_id, name, args, kwargs = serializer.loads_call(message.payload, message.buffers)
         target = daemon.find_object(object_id, connection)
         pseudo_method = PSEUDO_METHODS.get(name)
         if pseudo_method is not None:
@@ -154,7 +155,9 @@ def finished(daemon: Daemon, connection: Connection, result: Any) -> Reply:
         return _stream_reply(daemon, connection, result)
     serializer = serializers.native
     try:
-        return Reply(MSG_RESULT, 0, serializer.serializer_id, serializer.dumps(result), _annotations(daemon))
+        payload = serializer.dumps_parts(result)
+        flags = FLAGS_BUFFERS if type(payload) is list else 0
+        return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, _annotations(daemon))
     except Exception as error:
         return error_reply(daemon, error)
 

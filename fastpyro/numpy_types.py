@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fastpyro._encoder import Bulk
 from fastpyro.class_registry import register_decoder, register_later
 from fastpyro.errors import SerializeError
 from fastpyro.standard_types import refused
@@ -41,7 +42,7 @@ def _array_state(array: Any) -> tuple[str, tuple[int, ...], str, Any]:
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     laid_out = array if array.flags.forc else array.copy(order="C")
     # A view of the bytes, which the codec copies where they belong.
-    return text, array.shape, order, memoryview(laid_out.reshape(-1, order=order).view("u1"))
+    return text, array.shape, order, Bulk(memoryview(laid_out.reshape(-1, order=order).view("u1")))
 
 
 def _scalar_state(scalar: Any) -> tuple[str, Any]:
@@ -69,8 +70,8 @@ def _dtype(name: str, text: Any) -> Any:
     raise refused(name, f"dtype {str(text)[:50]!r}")
 
 
-def _contents(name: str, dtype: Any, data: bytes) -> Any:
-    """Return a flat array of the data, which is not writable yet."""
+def _contents(name: str, dtype: Any, data: bytes | memoryview) -> Any:
+    """Return a flat array of the data: a view, which is writable when the data is."""
     numpy = _numpy()
     flat = numpy.frombuffer(data, dtype)
     if dtype.kind == "b" and numpy.frombuffer(data, "u1").max() > 1:
@@ -87,7 +88,7 @@ def _array(name: str, state: Any) -> Any:
     dtype = _dtype(name, text)
     if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
         raise refused(name, "the shape is a tuple of counts")
-    if type(data) is not bytes or type(order) is not str or order not in ("C", "F"):
+    if type(data) not in (bytes, memoryview) or type(order) is not str or order not in ("C", "F"):
         raise refused(name, "expected bytes, in order C or F")
     size = dtype.itemsize
     for count in shape:
@@ -100,7 +101,8 @@ def _array(name: str, state: Any) -> Any:
             if any(count >= 1 << 31 for count in shape) or (not dtype.itemsize and 0 not in shape):
                 raise refused(name, f"a shape of {shape[:5]} for no bytes")
             return numpy.empty(shape, dtype, order=order)
-        return _contents(name, dtype, data).reshape(shape, order=order).copy(order=order)
+        array = _contents(name, dtype, data).reshape(shape, order=order)
+        return array if array.flags.writeable else array.copy(order=order)
     except ValueError as error:
         if isinstance(error, SerializeError):
             raise

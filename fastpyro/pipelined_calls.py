@@ -13,7 +13,7 @@ from fastpyro.call_threads import DelayedCall, call_threads, delayed_calls
 from fastpyro.callcontext import current_context
 from fastpyro.errors import CommunicationError, ConnectionClosedError, TimeoutError
 from fastpyro.future_result import FutureResult, _ExceptionWrapper
-from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
+from fastpyro.message_kinds import FLAGS_BUFFERS, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -62,18 +62,20 @@ class _Arrival:
         proxy, channel, serializer = self.proxy, self.channel, serializers.native
         timeout = proxy._pyro_timeout
         payload = serializer.dumps_call(proxy._pyro_object_id, name, args, kwargs)
+        flags = FLAGS_BUFFERS if type(payload) is list else 0
         annotations, correlation_id = current_context.request_annotations()
         self.seq = seq = proxy._pyro_next_seq()
         if name in proxy._pyroOneway:
+            flags |= FLAGS_ONEWAY
             channel.send(
-                MSG_INVOKE, FLAGS_ONEWAY, seq, serializer.serializer_id, payload, annotations, correlation_id, timeout
+                MSG_INVOKE, flags, seq, serializer.serializer_id, payload, annotations, correlation_id, timeout
             )
             self.result.set_value(None)
             return
         if timeout:
             self.expiry = delayed_calls.schedule(timeout, self.expire)
         channel.submit(
-            MSG_INVOKE, 0, seq, serializer.serializer_id, payload, annotations, correlation_id, timeout, self
+            MSG_INVOKE, flags, seq, serializer.serializer_id, payload, annotations, correlation_id, timeout, self
         )
 
     def expire(self) -> None:

@@ -27,6 +27,7 @@ from fastpyro.errors import CommunicationError, ConnectionClosedError, ProtocolE
 from fastpyro.message_kinds import (
     DAEMON_NAME,
     FLAGS_BATCH,
+    FLAGS_BUFFERS,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
     FLAGS_ONEWAY,
@@ -267,6 +268,8 @@ class Proxy(ProxyCore):
         connection = self._pyro_connection()
         serializer = serializers.native
         payload = serializer.dumps_call(objectId or self._pyro_object_id, methodname, tuple(vargs), kwargs)
+        if type(payload) is list:
+            flags |= FLAGS_BUFFERS
         seq = self._pyro_next_seq()
         message = self._pyro_exchange(connection, flags, seq, serializer.serializer_id, payload)
         return None if message is None else self._pyro_result(connection, message, seq)
@@ -299,7 +302,7 @@ class Proxy(ProxyCore):
         return connection
 
     def _pyro_exchange(
-        self, connection: Channel, flags: int, seq: int, serializer_id: int, payload: bytes
+        self, connection: Channel, flags: int, seq: int, serializer_id: int, payload: Any
     ) -> Message | None:
         # A failure inside the exchange has closed the channel, as a rule; then we let it go.
         annotations, correlation_id = current_context.request_annotations()
@@ -333,7 +336,7 @@ class Proxy(ProxyCore):
         if self._pyroRawWireResponse:
             return message
         if not message.flags & _INVOKE_FLAG_MASK:
-            return serializers.native.loads(message.payload)
+            return serializers.native.loads(message.payload, message.buffers)
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             stream_id = message.annotations.get("STRM")
             if not stream_id:

@@ -22,8 +22,9 @@ __all__ = ["NativeSerializer", "get_serializer", "get_serializer_by_id", "native
 class NativeSerializer:
     """Every type that both sides know, exactly; see ``docs/protocol.md``.
 
-    ``dumps(value)`` and ``loads(bytes)`` for values, ``dumps_call(object id, method, args, kwargs)`` and
-    ``loads_call(bytes)`` for calls; all raise SerializeError for what cannot travel.
+    ``dumps(value)`` and ``loads(bytes, buffers)`` for values, ``dumps_call(object id, method, args, kwargs)`` and
+    ``loads_call(bytes, buffers)`` for calls; all raise SerializeError for what cannot travel. ``dumps_parts`` and
+    ``dumps_call`` return a list of buffers, to be sent one after the other, when there are big ones among the values.
     """
 
     name = "native"
@@ -33,9 +34,10 @@ class NativeSerializer:
         self.codec = Codec(to_state, from_state)
         # The codec's own methods: no frame between.
         self.dumps: Callable[[Any], bytes] = self.codec.encode
-        self.loads: Callable[[Any], Any] = self.codec.decode
-        self.dumps_call: Callable[..., bytes] = self.codec.encode_call
-        self.loads_call: Callable[[Any], tuple[str, str, tuple[Any, ...], dict[str, Any]]] = self.codec.decode_call
+        self.loads: Callable[..., Any] = self.codec.decode
+        self.dumps_parts: Callable[[Any], Any] = self.codec.encode_parts
+        self.dumps_call: Callable[..., Any] = self.codec.encode_call_parts
+        self.loads_call: Callable[..., tuple[str, str, tuple[Any, ...], dict[str, Any]]] = self.codec.decode_call
 
 
 native = NativeSerializer()

@@ -11,3 +11,4 @@ cdef class Codec:
 
     cdef Writer take_writer(self)
     cdef int give_back(self, Writer out) except -1
+    cdef object finish(self, Writer out)

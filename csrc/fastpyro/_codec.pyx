@@ -17,6 +17,7 @@ What msgpack lacks travels as an extension:
     11    timedelta   days 4 (signed), seconds 4, microseconds 4 bytes
     12    object      an array of class name and state, for the class registry
     13    error       in the results of a batch: the exception that ended it
+    14    buffer      4 bytes: which of the buffers that stand behind the values in the message
 
 A zone is nothing (naive), an integer (a fixed offset in microseconds), an array of that integer and a name, or a str
 (the key of a zoneinfo.ZoneInfo).
@@ -26,10 +27,11 @@ A zone is nothing (naive), an integer (a fixed offset in microseconds), an array
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 
 from fastpyro._decoder cimport Reader, ValueDecoder, invalid
-from fastpyro._encoder cimport ValueEncoder, Writer
+from fastpyro._encoder cimport ValueEncoder, Writer, parts_of
 
 cdef extern from "Python.h":
     int PyGC_Disable() noexcept
@@ -87,14 +89,45 @@ cdef class Codec:
         self.spare = out
         return data
 
-    def decode(self, data):
-        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else."""
+    def encode_parts(self, value):
+        """Return the value as bytes or, when it has big buffers, as a list of buffers: one part of a payload each."""
+        cdef Writer out = self.take_writer()
+        out.collects = True
+        self.encoder.write(out, value, 0)
+        return self.finish(out)
+
+    def encode_call_parts(self, str object_id not None, str method not None, tuple args not None, dict kwargs):
+        """Return a call as ``encode_call`` does or, when it has big buffers, as a list of buffers, as ``encode_parts``."""
+        cdef Writer out = self.take_writer()
+        out.collects = True
+        out.put(0x94)
+        self.encoder.write_text(out, object_id)
+        self.encoder.write_text(out, method)
+        self.encoder.write_items(out, args, 0, 1)
+        self.encoder.write_keywords(out, kwargs, 1)
+        return self.finish(out)
+
+    cdef object finish(self, Writer out):
+        if out.buffers is None:
+            data = out.take()
+        else:
+            data = parts_of(out)
+            out.clear()
+        self.spare = out
+        return data
+
+    def decode(self, data, list buffers=None):
+        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else.
+
+        Arguments: ``buffers``, what stood behind it in the message.
+        """
         cdef Py_buffer view
         cdef Reader reader
         cdef int collecting = 0
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             self.decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+            reader.buffers = NULL if buffers is None else <PyObject *> buffers
             # The collector would walk again and again what is being made here.
             collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
             value = self.decoder.read(&reader, 0)
@@ -105,14 +138,18 @@ cdef class Codec:
                 PyGC_Enable()
             PyBuffer_Release(&view)
 
-    def decode_call(self, data):
-        """Return ``(object id, method, args tuple, kwargs dict)`` of an encoded call. Raises SerializeError."""
+    def decode_call(self, data, list buffers=None):
+        """Return ``(object id, method, args tuple, kwargs dict)`` of an encoded call. Raises SerializeError.
+
+        Arguments: ``buffers``, what stood behind it in the message.
+        """
         cdef Py_buffer view
         cdef Reader reader
         cdef int collecting = 0
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             self.decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+            reader.buffers = NULL if buffers is None else <PyObject *> buffers
             collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
             if self.decoder.read_count(&reader, 0x90, 0xdc) != 4:
                 raise invalid("a call is an array of 4 elements")

@@ -1,11 +1,13 @@
 # The native codec's inner face for reading: values out of a range of bytes.
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 
 
 cdef struct Reader:
     const uint8_t *at
     const uint8_t *end
+    PyObject *buffers  # a list that somebody else holds, of what stood behind the values; or NULL
     Py_ssize_t elements  # how many more container elements the message can hold
 
 

@@ -19,9 +19,10 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
+from fastpyro._blocks cimport Block
 from fastpyro._byteorder cimport load16, load32, load64, load_double
 from fastpyro._extensions cimport (
-    EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET, EXT_TEXT,
+    EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET, EXT_TEXT,
     EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
 )
 
@@ -73,6 +74,7 @@ cdef class ValueDecoder:
     cdef int begin(self, Reader *reader, const uint8_t *data, Py_ssize_t size) except -1:
         reader.at = data
         reader.end = data + size
+        reader.buffers = NULL
         reader.elements = size  # an element has a byte at least
         return 0
 
@@ -311,6 +313,7 @@ cdef class ValueDecoder:
         body.at = reader.at + 1
         body.end = body.at + size
         body.elements = reader.elements
+        body.buffers = reader.buffers
         value = self.read_extension_body(&body, code, depth + 1)
         if body.at != body.end:
             raise invalid(f"{body.end - body.at:,} bytes too many in an extension of code {code}")
@@ -331,6 +334,8 @@ cdef class ValueDecoder:
         if code == EXT_DATETIME or code == EXT_TIME:
             return self.read_time(reader, code, depth)
         reader.at = reader.end
+        if code == EXT_BUFFER and size == 4:
+            return buffer_at(reader, load32(at))
         if code == EXT_BYTEARRAY:
             return PyByteArray_FromStringAndSize(<const char *> at, size)
         if code == EXT_INTEGER:
@@ -398,6 +403,13 @@ cdef class ValueDecoder:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {error}") from error
+
+
+cdef object buffer_at(const Reader *reader, uint32_t index):
+    if reader.buffers == NULL or index >= len(<list> reader.buffers):
+        raise invalid(f"there is no buffer {index:,} in this message")
+    buffer = (<list> reader.buffers)[index]
+    return memoryview(buffer) if isinstance(buffer, Block) else buffer
 
 
 cdef object read_day(int code, const uint8_t *at):

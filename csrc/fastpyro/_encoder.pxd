@@ -10,6 +10,8 @@ cdef class Writer:
     cdef uint8_t *data
     cdef Py_ssize_t size, capacity
     cdef PyObject *heap  # bytes that nobody else has; NULL while `data` is `small`
+    cdef bint collects  # big buffers are not copied but collected
+    cdef list buffers  # (kind, memoryview) of them, or None
     cdef uint8_t small[1024]
 
     cdef int reserve(self, Py_ssize_t more) except -1
@@ -17,6 +19,15 @@ cdef class Writer:
     cdef bytes to_bytes(self)  # a copy of what was written
     cdef int clear(self) except -1
     cdef bytes take(self)  # what was written; the writer is empty after it
+
+
+# A buffer that shall arrive as a block of memory, of which an array can be a view.
+cdef class Bulk:
+    cdef object view
+
+
+# The first part of a payload with buffers: their table and what was written. The other parts are the buffers.
+cdef list parts_of(Writer out)
 
 
 # Knows how to write; has no state of its own, so that it may be used again while it is being used.
@@ -34,6 +45,7 @@ cdef class ValueEncoder:
     cdef int write_items(self, Writer out, object items, int code, int depth) except -1
     cdef int write_other(self, Writer out, object value, int depth) except -1
     cdef int write_buffer(self, Writer out, object value) except -1
+    cdef int write_apart(self, Writer out, int kind, object value) except -1
     cdef int write_moment(self, Writer out, object value, int depth) except -1
     cdef int write_zone(self, Writer out, object zone, int depth) except -1
     cdef int write_state(self, Writer out, object value, int depth) except -1

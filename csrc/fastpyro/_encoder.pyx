@@ -20,8 +20,8 @@ from libc.string cimport memcpy, memmove
 
 from fastpyro._byteorder cimport store16, store32, store64, store_double
 from fastpyro._extensions cimport (
-    EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET, EXT_TEXT,
-    EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
+    EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET, EXT_TEXT,
+    EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES, OUT_OF_BAND,
 )
 
 from fastpyro.errors import PyroError, SerializeError
@@ -44,6 +44,7 @@ cdef extern from "Python.h":
     void Py_XDECREF(PyObject *value) noexcept
 
 cdef enum:
+    MOST_BUFFERS = 65535  # of a message
     MOST_KEPT = 65536  # bytes that a cleared writer keeps
 
 
@@ -61,6 +62,8 @@ cdef class Writer:
         self.data = self.small
         self.size = 0
         self.capacity = sizeof(self.small)
+        self.collects = False
+        self.buffers = None
 
     def __dealloc__(self):
         Py_XDECREF(self.heap)
@@ -89,6 +92,8 @@ cdef class Writer:
 
     cdef int clear(self) except -1:
         self.size = 0
+        self.collects = False
+        self.buffers = None
         if self.capacity > MOST_KEPT:
             Py_XDECREF(self.heap)
             self.heap = NULL
@@ -103,6 +108,8 @@ cdef class Writer:
         cdef Py_ssize_t size = self.size
         cdef PyObject *heap = self.heap
         self.size = 0
+        self.collects = False
+        self.buffers = None
         if heap == NULL:
             return PyBytes_FromStringAndSize(<char *> self.small, size)
         self.heap = NULL
@@ -112,6 +119,26 @@ cdef class Writer:
         result = <bytes> heap
         Py_XDECREF(heap)
         return result
+
+
+@cython.final
+cdef class Bulk:
+    """A contiguous buffer that shall arrive as writable memory instead of bytes. Arguments: ``view``, a memoryview."""
+
+    def __init__(self, view):
+        self.view = view
+
+
+cdef list parts_of(Writer out):
+    cdef bytes table = (<uint32_t> len(out.buffers)).to_bytes(4, "big")
+    cdef list parts = [None]
+    for kind, view in out.buffers:
+        if view.nbytes > 0xFFFFFFFF:
+            raise SerializeError(f"a buffer of {view.nbytes:,} bytes exceeds the format's 4,294,967,295")
+        table += (<int> kind).to_bytes(1, "big") + (<object> view.nbytes).to_bytes(4, "big")
+        parts.append(view)
+    parts[0] = table + out.to_bytes()
+    return parts
 
 
 @cython.final
@@ -140,6 +167,8 @@ cdef class ValueEncoder:
         if kind is tuple:
             return self.write_items(out, value, EXT_TUPLE, depth + 1)
         if kind is bytes:
+            if out.collects and PyBytes_GET_SIZE(value) >= OUT_OF_BAND:
+                return self.write_apart(out, 0, value)
             return self.write_bytes(out, <const uint8_t *> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
         return self.write_other(out, value, depth)
 
@@ -322,7 +351,7 @@ cdef class ValueEncoder:
         cdef uint8_t body[16]
         if kind is set or kind is frozenset:
             return self.write_items(out, value, EXT_SET if kind is set else EXT_FROZENSET, depth + 1)
-        if kind is bytearray or kind is memoryview:
+        if kind is bytearray or kind is memoryview or kind is Bulk:
             return self.write_buffer(out, value)
         if kind is complex:
             store_double(body, value.real)
@@ -344,6 +373,12 @@ cdef class ValueEncoder:
 
     cdef int write_buffer(self, Writer out, object value) except -1:
         cdef Py_buffer view
+        cdef int kind = 0
+        if type(value) is Bulk:
+            value = (<Bulk> value).view
+            kind = 2
+        elif type(value) is bytearray:
+            kind = 1
         try:
             if type(value) is memoryview and not value.c_contiguous:
                 value = value.tobytes()
@@ -351,11 +386,24 @@ cdef class ValueEncoder:
         except ValueError as error:
             raise SerializeError(f"cannot serialize a memoryview: {error}") from None
         try:
-            if type(value) is bytearray:
+            if out.collects and view.len >= OUT_OF_BAND:
+                return self.write_apart(out, kind, value)
+            if kind == 1:
                 return self.write_extension(out, EXT_BYTEARRAY, <const uint8_t *> view.buf, view.len)
             return self.write_bytes(out, <const uint8_t *> view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
+
+    cdef int write_apart(self, Writer out, int kind, object value) except -1:
+        # Behind the values: here stands only which buffer it is.
+        cdef uint8_t index[4]
+        if out.buffers is None:
+            out.buffers = []
+        if len(out.buffers) == MOST_BUFFERS:
+            raise SerializeError(f"a message has more than {MOST_BUFFERS:,} buffers of {OUT_OF_BAND:,} bytes or more")
+        store32(index, <uint32_t> len(out.buffers))
+        out.buffers.append((kind, memoryview(value)))
+        return self.write_extension(out, EXT_BUFFER, index, 4)
 
     cdef int write_moment(self, Writer out, object value, int depth) except -1:
         cdef bint dated = PyDateTime_CheckExact(value)

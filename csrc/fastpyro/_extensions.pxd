@@ -5,6 +5,9 @@ cdef enum:
     MAX_INTEGER_BYTES = 1793  # 4,300 decimal digits and their sign, Python's own limit for int <-> str
 
 cdef enum:
+    OUT_OF_BAND = 32768  # bytes from which on a buffer stands behind the values, where the message allows it
+
+cdef enum:
     EXT_TUPLE = 1
     EXT_SET = 2
     EXT_FROZENSET = 3
@@ -17,4 +20,5 @@ cdef enum:
     EXT_TIME = 10
     EXT_TIMEDELTA = 11
     EXT_OBJECT = 12
+    EXT_BUFFER = 14  # which buffer of the message
     EXT_FAILED = 13  # in a batch's results: the error that ended it

@@ -36,6 +36,11 @@ cdef class Link(Stream):
         object correlation_id, bint collect, double deadline,
     ) except -1
 
+    cdef int send_bulk(
+        self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
+        double deadline,
+    ) except -1
+
     # Exchanges of many threads.
     cdef Waiter expect(self, int seq, object callback)
     cdef Message converse_small(

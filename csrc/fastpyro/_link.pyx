@@ -14,6 +14,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
     PyThread_release_lock,
@@ -21,11 +22,12 @@ from cpython.pythread cimport (
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
+from fastpyro._posix cimport iovec
 from fastpyro._stream cimport (
     BUFFER_SIZE, PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, Stream, deadline_of, monotonic,
 )
 from fastpyro._wire cimport (
-    HEADER_SIZE, PREFIX_SIZE, Assembler, Header, Message, check_prefix, fill_header, message_of, pack_annotations,
+    FLAG_BUFFERS, HEADER_SIZE, PREFIX_SIZE, Assembler, Header, Message, check_prefix, fill_header, message_of, pack_annotations,
     read_header, write_header,
 )
 
@@ -142,7 +144,8 @@ cdef class Link(Stream):
     ):
         """Send one message and wait for the one in answer: the one that has its sequence number.
 
-        Arguments: the header's fields (numbers); ``payload`` bytes-like; ``annotations`` a dict of 4-character str to
+        Arguments: the header's fields (numbers); ``payload`` bytes-like or a list of such, which are sent one after the
+        other; ``annotations`` a dict of 4-character str to
         bytes-like, or None; ``correlation_id`` 16 bytes or None; ``timeout`` seconds for the whole exchange, None or 0
         for no limit. Returns the Message that came back. Several threads may exchange at once, with different numbers.
         Raises LocalProtocolError or MessageTooLargeError before anything is sent (the link stays usable), otherwise
@@ -277,6 +280,8 @@ cdef class Link(Stream):
         cdef bytes extra = pack_annotations(dict(annotations)) if annotations else None
         cdef Py_ssize_t extra_size = 0 if extra is None else PyBytes_GET_SIZE(extra)
         cdef Py_ssize_t head_size = HEADER_SIZE + extra_size
+        if type(payload) is list:
+            return self.send_bulk(kind, flags, seq, serializer_id, payload, extra, correlation_id, deadline)
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
             fill_header(
@@ -298,6 +303,41 @@ cdef class Link(Stream):
             )
         finally:
             PyBuffer_Release(&view)
+
+    cdef int send_bulk(
+        self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
+        double deadline,
+    ) except -1:
+        # Each part of the payload leaves from where it is.
+        cdef Header header
+        cdef uint8_t head[HEADER_SIZE]
+        cdef Py_ssize_t count = len(payload), index, taken = 0, size = 0
+        cdef Py_buffer *views = <Py_buffer *> PyMem_Malloc(count * sizeof(Py_buffer))
+        cdef iovec *parts = <iovec *> PyMem_Malloc((count + 2) * sizeof(iovec))
+        try:
+            if views == NULL or parts == NULL:
+                raise MemoryError
+            for index in range(count):
+                PyObject_GetBuffer(payload[index], &views[index], PyBUF_SIMPLE)
+                taken += 1
+                parts[index + 2].iov_base = views[index].buf
+                parts[index + 2].iov_len = views[index].len
+                size += views[index].len
+            extra = extra or b""
+            fill_header(
+                &header, kind, flags, seq, serializer_id, size, len(extra), correlation_id, self.max_message_size
+            )
+            write_header(head, &header)
+            parts[0].iov_base = head
+            parts[0].iov_len = HEADER_SIZE
+            parts[1].iov_base = PyBytes_AS_STRING(extra)
+            parts[1].iov_len = len(extra)
+            return self.send_vector(parts, count + 2, False, deadline)
+        finally:
+            for index in range(taken):
+                PyBuffer_Release(&views[index])
+            PyMem_Free(views)
+            PyMem_Free(parts)
 
     cdef Waiter expect(self, int seq, object callback):
         cdef Waiter waiter = Waiter()
@@ -504,7 +544,7 @@ cdef class Link(Stream):
         read_header(data, header, self.max_message_size)
         size -= HEADER_SIZE
         if (
-            header.annotations_size != 0 or header.has_correlation
+            header.annotations_size != 0 or header.has_correlation or header.flags & FLAG_BUFFERS
             or header.payload_size > size or header.payload_size > SMALL_REPLY
         ):
             return False

@@ -46,3 +46,4 @@ cdef extern from "<sched.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int microseconds)
+    unsigned int sleep(unsigned int seconds)

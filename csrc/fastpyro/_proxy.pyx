@@ -90,6 +90,7 @@ cdef class ProxyCore:
         ):
             return None
         out = self.codec.take_writer()
+        out.collects = True
         out.reserve(HEADER_SIZE + 1)
         out.size = HEADER_SIZE
         out.put(0x94)
@@ -97,6 +98,8 @@ cdef class ProxyCore:
         self.codec.encoder.write_text(out, name)
         self.codec.encoder.write_items(out, args, 0, 1)
         self.codec.encoder.write_keywords(out, kwargs, 1)
+        if out.buffers is not None:
+            return None
         seq = self.next_sequence_number()
         write_plain_header(out.data, INVOKE, 0, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
         link.submit_small(out.data, out.size, seq, callback)
@@ -138,19 +141,24 @@ cdef class RemoteMethodCore:
 cdef object call(object self, PyObject **args, size_t flags, PyObject *names):
     cdef RemoteMethodCore method = <RemoteMethodCore> self
     cdef ProxyCore core = method.core
-    cdef Py_ssize_t count = PyVectorcall_NARGS(flags), index
+    cdef Py_ssize_t count = PyVectorcall_NARGS(flags)
     cdef CallState state = current_state()
     if (
         core is not None and core.plain_invoke and core.link is not None and not core.link.closing and not core.link.broken
         and core._pyroMaxRetries == 0 and not core._pyroRawWireResponse and state.plain()
     ):
         return call_ordinary(core, state, method.__name__, args, count, names)
-    positional = tuple([<object> args[index] for index in range(count)])
-    keywords = {}
+    positional, keywords = arguments_of(args, count, names)
+    return call_with_retries(method._proxy, method.__name__, positional, keywords)
+
+
+cdef tuple arguments_of(PyObject **args, Py_ssize_t count, PyObject *names):
+    cdef Py_ssize_t index
+    cdef dict keywords = {}
     if names != NULL:
         for index in range(PyTuple_GET_SIZE(<object> names)):
             keywords[<object> PyTuple_GET_ITEM(<object> names, index)] = <object> args[count + index]
-    return call_with_retries(method._proxy, method.__name__, positional, keywords)
+    return tuple([<object> args[index] for index in range(count)]), keywords
 
 
 cdef object call_with_retries(object proxy, str name, tuple args, dict kwargs):
@@ -173,7 +181,11 @@ cdef object call_ordinary(
     cdef uint8_t payload[SMALL_REPLY]
     cdef int seq, flags = ONEWAY if name in core._pyroOneway else 0
     cdef double deadline
+    out.collects = True
     encode_call(core.codec, out, core._pyro_object_id, name, args, count, names)
+    if out.buffers is not None:  # big ones, which must not be copied: the long way sends them from where they are
+        positional, keywords = arguments_of(args, count, names)
+        return core._pyroInvoke(name, positional, keywords)
     seq = core.next_sequence_number()
     write_plain_header(out.data, INVOKE, flags, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
     deadline = deadline_in(core._pyro_timeout)

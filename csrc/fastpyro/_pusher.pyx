@@ -9,37 +9,10 @@ Rule 2: a descriptor is forgotten before it is closed: a push must not reach som
 """
 
 from fastpyro._posix cimport usleep
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    ctypedef struct pthread_cond_t:
-        pass
-    ctypedef struct pthread_t:
-        pass
-    ctypedef struct pthread_attr_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t *mutex, void *attributes)
-    int pthread_mutex_lock(pthread_mutex_t *mutex)
-    int pthread_mutex_unlock(pthread_mutex_t *mutex)
-    int pthread_cond_init(pthread_cond_t *condition, void *attributes)
-    int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
-    int pthread_cond_signal(pthread_cond_t *condition)
-    int pthread_attr_init(pthread_attr_t *attributes)
-    int pthread_attr_setdetachstate(pthread_attr_t *attributes, int state)
-    int pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size)
-    int pthread_create(pthread_t *thread, pthread_attr_t *attributes, void *(*work)(void *) noexcept nogil, void *argument)
-    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil)
-    enum:
-        PTHREAD_CREATE_DETACHED
-
-cdef extern from "<signal.h>" nogil:
-    ctypedef struct sigset_t:
-        pass
-    int sigfillset(sigset_t *set)
-    int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
-    enum:
-        SIG_SETMASK
+from fastpyro._threads cimport (
+    pthread_atfork, pthread_cond_init, pthread_cond_signal, pthread_cond_t, pthread_cond_wait, pthread_mutex_init,
+    pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock, start_thread,
+)
 
 cdef extern from *:
     """
@@ -62,7 +35,6 @@ cdef extern from *:
 cdef enum:
     DELAY = 100  # microseconds
     MOST_PROMISED = 64  # connections; beyond it a push comes at once
-    STACK = 65536  # bytes
 
 cdef int MORE = FASTPYRO_MORE
 cdef pthread_mutex_t mutex
@@ -92,10 +64,12 @@ cdef void *push_promised(void *unused) noexcept nogil:
 
 cdef int push_soon(int fd, unsigned long *last_promise) noexcept:
     """Have collected bytes pushed soon; called after sending them. `last_promise` is the sender's, 0 at first."""
-    global count
+    global count, running
     pthread_mutex_lock(&mutex)
     if last_promise[0] != round_number:
-        if (not running and not start()) or count == MOST_PROMISED:
+        if not running:
+            running = start_thread(push_promised)
+        if not running or count == MOST_PROMISED:
             fastpyro_push(fd)
         else:
             promised[count] = fd
@@ -115,23 +89,6 @@ cdef void forget_push(int fd) noexcept:
         if promised[index] == fd:
             promised[index] = -1
     pthread_mutex_unlock(&mutex)
-
-
-cdef bint start() noexcept:
-    # Signals are for the threads of the program.
-    global running
-    cdef pthread_t thread
-    cdef pthread_attr_t attributes
-    cdef sigset_t none
-    cdef sigset_t before
-    pthread_attr_init(&attributes)
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED)
-    pthread_attr_setstacksize(&attributes, STACK)
-    sigfillset(&none)
-    pthread_sigmask(SIG_SETMASK, &none, &before)
-    running = pthread_create(&thread, &attributes, push_promised, NULL) == 0
-    pthread_sigmask(SIG_SETMASK, &before, NULL)
-    return running
 
 
 cdef void begin_fork() noexcept nogil:

@@ -367,8 +367,11 @@ cdef bint encode_result(Codec codec, Writer out, int seq, object result, Link li
     """Lay out the whole reply; False when that fails, and then somebody else shall say why."""
     out.reserve(HEADER_SIZE)
     out.size = HEADER_SIZE
+    out.collects = True
     try:
         codec.encoder.write(out, result, 0)
+        if out.buffers is not None:
+            return False
         write_plain_header(out.data, RESULT, 0, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
     except Exception:
         return False

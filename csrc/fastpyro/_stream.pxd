@@ -3,6 +3,8 @@
 from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport uint8_t
 
+from fastpyro._posix cimport iovec
+
 cdef extern from "Python.h" nogil:
     ctypedef enum PyLockStatus:
         PY_LOCK_FAILURE
@@ -57,12 +59,11 @@ cdef class Stream:
         self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
         double deadline,
     ) except -1
+    cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1
     cdef int begin_sending(self) noexcept
     cdef int end_sending(self) noexcept
     cdef int take_turn(self, double deadline) except -1
-    cdef int send_rest(
-        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, double deadline,
-    ) except -1
+    cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2
     cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2
     cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil

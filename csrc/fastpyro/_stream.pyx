@@ -34,6 +34,7 @@ from fastpyro.errors import ConnectionClosedError, TimeoutError
 cdef enum:
     AT_ONCE = 65536  # bytes up to which a send keeps the GIL
     LONGEST_POLL = 3600 * 1000  # milliseconds; a longer wait is cut into several
+    MOST_PARTS = 64  # of a message in one system call
     MOST_COLLECTED = 8192  # bytes of a message that may wait for company
     BURST = 50000  # nanoseconds; messages that follow each other faster are a burst
     MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
@@ -259,15 +260,24 @@ cdef class Stream:
         self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
         double deadline,
     ) except -1:
-        """Send head and tail as one stream of bytes, without joining them and without another thread between.
+        """Send head and tail as one message; as `send_vector`."""
+        cdef iovec parts[2]
+        parts[0].iov_base = <void *> head
+        parts[0].iov_len = head_size
+        parts[1].iov_base = <void *> tail
+        parts[1].iov_len = tail_size
+        return self.send_vector(&parts[0], 2, begun, deadline)
 
-        `begun` says that `send_at_once` has sent a part of the message.
+    cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1:
+        """Send parts as one stream of bytes, without joining them and without another thread between.
+
+        `begun` says that `send_at_once` has sent a part of the message. The parts are used up.
         """
         if not begun:
             self.take_turn(deadline)
         self.begin_sending()
         try:
-            return self.send_rest(head, head_size, tail, tail_size, deadline)
+            return self.send_rest(parts, count, deadline)
         except BaseException:
             self.broken = True
             self.give_up()  # whoever receives must not wait for an answer to half a message
@@ -302,20 +312,19 @@ cdef class Stream:
                 raise TimeoutError("sending: timeout")
         return 0
 
-    cdef int send_rest(
-        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, double deadline,
-    ) except -1:
-        cdef iovec parts[2]
+    cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1:
         cdef msghdr message
         cdef Py_ssize_t count
-        while head_size + tail_size > 0:
-            message = msghdr(NULL, 0, &parts[0], 2, NULL, 0, 0)
-            parts[0].iov_base = <void *> head
-            parts[0].iov_len = head_size
-            parts[1].iov_base = <void *> tail
-            parts[1].iov_len = tail_size
+        cdef int flags = MSG_NOSIGNAL if deadline == 0 else MSG_NOSIGNAL | MSG_DONTWAIT
+        while True:
+            while left > 0 and parts[0].iov_len == 0:
+                parts += 1
+                left -= 1
+            if left == 0:
+                return 0
+            message = msghdr(NULL, 0, parts, left if left < MOST_PARTS else MOST_PARTS, NULL, 0, 0)
             with nogil:
-                count = sendmsg(self.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+                count = sendmsg(self.fd, &message, flags)
             if count < 0:
                 if errno == EINTR:
                     PyErr_CheckSignals()
@@ -325,15 +334,17 @@ cdef class Stream:
                 else:
                     raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
                 continue
-            if count >= head_size:
-                count -= head_size
-                head_size = 0
-                tail += count
-                tail_size -= count
-            else:
-                head += count
-                head_size -= count
-        return 0
+            if deadline == 0 and count > 0:
+                PyErr_CheckSignals()  # a signal that came meanwhile cut the sending short
+            while count > 0:
+                if <size_t> count < parts[0].iov_len:
+                    parts[0].iov_base = <uint8_t *> parts[0].iov_base + count
+                    parts[0].iov_len -= count
+                    break
+                count -= parts[0].iov_len
+                parts[0].iov_len = 0
+                parts += 1
+                left -= 1
 
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
         """Receive at least a byte: their count, or 0 at the peer's end of the stream; without `wait` perhaps none: -1."""

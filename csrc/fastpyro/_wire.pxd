@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     HEADER_SIZE = 40
+    FLAG_BUFFERS = 0x8000  # big buffers stand behind the payload proper
     PREFIX_SIZE = 6  # tag and version: enough to tell a wrong peer
 
 
@@ -25,6 +26,7 @@ cdef class Message:
     cdef readonly int seq
     cdef readonly int serializer_id
     cdef readonly bytes payload
+    cdef readonly list buffers  # that stood behind the payload, or None
     cdef readonly object correlation_id
     cdef dict _annotations
 
@@ -58,12 +60,22 @@ cdef class Assembler:
     cdef Header header
     cdef PyObject *body  # an owned bytes object, or NULL between messages
     cdef dict annotations
+    # With FLAG_BUFFERS: what is known of the buffers, the payload proper, and the buffer that is being received.
+    cdef bytes table
+    cdef bytes payload
+    cdef list buffers
+    cdef object target
+    cdef uint8_t *target_data
     cdef Py_ssize_t body_capacity, body_filled, body_size
     cdef int stage
 
     cdef int room(self, uint8_t **target, Py_ssize_t *size) except -1
     cdef int filled(self, Py_ssize_t count) except -1
     cdef int start_body(self, int stage, Py_ssize_t size) except -1
+    cdef int start_payload(self) except -1
+    cdef int read_table(self) except -1
+    cdef int start_next_buffer(self) except -1
+    cdef object take_body(self)
     cdef Message take(self)
     cdef bint idle(self) noexcept
     cdef bint complete(self) noexcept

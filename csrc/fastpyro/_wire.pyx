@@ -16,6 +16,10 @@ The header, all integers big endian (protocol 502, the one of Pyro5):
     38     2    magic 0x4DC5
     40          annotations: 4 ASCII characters, 4 bytes length, value; then the payload
 
+With flag 0x8000 (native dialect) the payload is a table, the payload proper, and big buffers, one after the other. The
+table is 4 bytes count, and for each buffer 1 byte kind (0 bytes, 1 bytearray, 2 block) and 4 bytes size. Each buffer is
+received straight into the memory that the user gets.
+
 Rule 1: a size in a header is compared with the limit before memory is taken for it.
 Rule 2: memory grows with the bytes that arrived, never with the bytes that were promised.
 Rule 3: received bytes give a Message, a RemoteProtocolError or a MessageTooLargeError, and nothing else.
@@ -24,11 +28,14 @@ Rule 3: received bytes give a Message, a RemoteProtocolError or a MessageTooLarg
 from collections import deque
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Contains
 from cpython.object cimport PyObject
 
 from libc.string cimport memcmp, memcpy, memset
+
+from fastpyro._blocks cimport Block, take_block
 
 from fastpyro.errors import LocalProtocolError, MessageTooLargeError, RemoteProtocolError
 
@@ -44,8 +51,16 @@ cdef enum:
 cdef enum:
     STAGE_HEADER = 0
     STAGE_ANNOTATIONS = 1
-    STAGE_PAYLOAD = 2
-    STAGE_COMPLETE = 3
+    STAGE_COUNT = 2
+    STAGE_TABLE = 3
+    STAGE_PAYLOAD = 4
+    STAGE_BUFFER = 5
+    STAGE_COMPLETE = 6
+
+cdef enum:
+    MOST_BUFFERS = 65535
+    SMALLEST_BLOCK = 16384  # bytes; whatever is smaller travels with the values
+    ENTRY = 5  # bytes of the table for one buffer
 
 cdef uint64_t FORMAT_LIMIT = 0xFFFFFFFF  # what the header's size fields can say
 
@@ -54,7 +69,6 @@ cdef dict NO_ANNOTATIONS = {}
 
 cdef extern from "Python.h":
     # Owned references, kept as pointers, because resizing demands that there is exactly one.
-    void Py_DECREF(PyObject *object)
     void Py_XDECREF(PyObject *object)
     PyObject *PyBytes_FromStringAndSize_owned "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     int _PyBytes_Resize(PyObject **bytes_, Py_ssize_t size) except -1
@@ -235,7 +249,8 @@ cdef class Message:
     """One message, as received. Read-only.
 
     Attributes: ``kind`` and ``flags`` (numbers of ``fastpyro.message_kinds``), ``seq`` (0-65535), ``serializer_id``,
-    ``payload`` (bytes), ``annotations`` (dict of 4-character str to bytes), ``correlation_id`` (16 bytes or None).
+    ``payload`` (bytes), ``buffers`` (a list of bytes, bytearray or Block, or None), ``annotations`` (dict of 4-character
+    str to bytes), ``correlation_id`` (16 bytes or None).
     """
 
     def __init__(self):
@@ -261,8 +276,8 @@ def pack_message(
 ):
     """Lay out one whole message.
 
-    Arguments: the header's fields; ``payload`` bytes-like; ``annotations`` a dict of 4-character str to bytes-like, or
-    None; ``correlation_id`` 16 bytes or None. Returns the message as bytes.
+    Arguments: the header's fields; ``payload`` bytes-like, or a list of such; ``annotations`` a dict of 4-character str
+    to bytes-like, or None; ``correlation_id`` 16 bytes or None. Returns the message as bytes.
     Raises LocalProtocolError for fields out of range, MessageTooLargeError beyond 4 GiB.
     """
     cdef Header header
@@ -270,6 +285,8 @@ def pack_message(
     cdef bytes extra = pack_annotations(dict(annotations)) if annotations else b""
     cdef bytes result
     cdef uint8_t *out
+    if type(payload) is list:
+        payload = b"".join(payload)
     PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
     try:
         fill_header(&header, kind, flags, seq, serializer_id, view.len, len(extra), correlation_id, FORMAT_LIMIT)
@@ -291,6 +308,7 @@ cdef class Assembler:
     def __cinit__(self, max_message_size):
         self.max_message_size = max_message_size if 0 < max_message_size < FORMAT_LIMIT else FORMAT_LIMIT
         self.body = NULL
+        self.target_data = NULL
         self.head_filled = 0
         self.stage = STAGE_HEADER
         self.annotations = NO_ANNOTATIONS
@@ -312,6 +330,10 @@ cdef class Assembler:
             return 0
         if self.stage == STAGE_COMPLETE:
             raise RuntimeError("take() the complete message first")
+        if self.target_data != NULL:
+            target[0] = self.target_data + self.body_filled
+            size[0] = self.body_size - self.body_filled
+            return 0
         if self.body_filled == self.body_capacity:
             capacity = self.body_capacity * 4
             if capacity > self.body_size:
@@ -334,15 +356,94 @@ cdef class Assembler:
             read_header(self.head, &self.header, self.max_message_size)
             if self.header.annotations_size:
                 return self.start_body(STAGE_ANNOTATIONS, self.header.annotations_size)
-            return self.start_body(STAGE_PAYLOAD, self.header.payload_size)
+            return self.start_payload()
         self.body_filled += count
         if self.body_filled < self.body_size:
             return 0
         if self.stage == STAGE_ANNOTATIONS:
             self.annotations = unpack_annotations(<bytes> self.body)
-            return self.start_body(STAGE_PAYLOAD, self.header.payload_size)
+            return self.start_payload()
+        if self.stage == STAGE_COUNT:
+            count = load32(<const uint8_t *> PyBytes_AS_STRING(<object> self.body))
+            if not 0 < count <= MOST_BUFFERS or 4 + ENTRY * count > self.header.payload_size:
+                raise RemoteProtocolError(
+                    f"a message claims {count:,} buffers in {self.header.payload_size:,} bytes; the limit is {MOST_BUFFERS:,}"
+                )
+            return self.start_body(STAGE_TABLE, ENTRY * count)
+        if self.stage == STAGE_TABLE:
+            return self.read_table()
+        if self.stage == STAGE_BUFFER:
+            self.buffers.append(self.take_body())
+            return self.start_next_buffer()
+        if self.table is not None:
+            self.payload = self.take_body()
+            return self.start_next_buffer()
         self.stage = STAGE_COMPLETE
         return 1
+
+    cdef int start_payload(self) except -1:
+        if not self.header.flags & FLAG_BUFFERS:
+            return self.start_body(STAGE_PAYLOAD, self.header.payload_size)
+        if self.header.payload_size < 4:
+            raise RemoteProtocolError("a message with buffers has 4 bytes or more")
+        return self.start_body(STAGE_COUNT, 4)
+
+    cdef int read_table(self) except -1:
+        cdef bytes table = self.take_body()
+        cdef const uint8_t *entry = <const uint8_t *> PyBytes_AS_STRING(table)
+        cdef uint64_t total = 4 + PyBytes_GET_SIZE(table), size
+        cdef Py_ssize_t index
+        for index in range(PyBytes_GET_SIZE(table) // ENTRY):
+            size = load32(entry + 1)
+            total += size
+            if entry[0] > 2 or (entry[0] == 2 and size < SMALLEST_BLOCK):
+                raise RemoteProtocolError(f"a message has a buffer of kind {entry[0]} and {size:,} bytes")
+            entry += ENTRY
+        if total >= self.header.payload_size:  # there are values before them
+            raise RemoteProtocolError(
+                f"the buffers of a message claim {total:,} bytes; it has {self.header.payload_size:,}"
+            )
+        self.table = table
+        self.buffers = []
+        return self.start_body(STAGE_PAYLOAD, self.header.payload_size - total)
+
+    cdef int start_next_buffer(self) except -1:
+        cdef Py_ssize_t index, size
+        cdef const uint8_t *entry
+        cdef Block block
+        while True:
+            index = len(self.buffers)
+            if ENTRY * index == PyBytes_GET_SIZE(self.table):
+                self.stage = STAGE_COMPLETE
+                return 1
+            entry = <const uint8_t *> PyBytes_AS_STRING(self.table) + ENTRY * index
+            size = load32(entry + 1)
+            if size > 0:
+                break
+            self.buffers.append(b"" if entry[0] == 0 else bytearray())
+        if entry[0] == 0:
+            return self.start_body(STAGE_BUFFER, size)
+        if entry[0] == 1:
+            self.target = PyByteArray_FromStringAndSize(NULL, size)
+            self.target_data = <uint8_t *> PyByteArray_AS_STRING(self.target)
+        else:
+            self.target = block = take_block(size)
+            self.target_data = block.data
+        self.stage = STAGE_BUFFER
+        self.body_size = self.body_capacity = size
+        self.body_filled = 0
+        return 0
+
+    cdef object take_body(self):
+        # What has been received whole: a target, or bytes.
+        cdef object body = self.target
+        if body is None:
+            body = <object> self.body
+            Py_XDECREF(self.body)
+            self.body = NULL
+        self.target = None
+        self.target_data = NULL
+        return body
 
     cdef int start_body(self, int stage, Py_ssize_t size) except -1:
         self.stage = stage
@@ -366,13 +467,16 @@ cdef class Assembler:
         message.flags = self.header.flags
         message.seq = self.header.seq
         message.serializer_id = self.header.serializer_id
-        message.payload = <bytes> self.body
         message._annotations = self.annotations
+        message.buffers = self.buffers
+        if self.table is None:
+            message.payload = self.take_body()
+        else:
+            message.payload = self.payload
+            self.table = self.payload = self.buffers = None
         message.correlation_id = (
             PyBytes_FromStringAndSize(<char *> self.header.correlation_id, 16) if self.header.has_correlation else None
         )
-        Py_DECREF(self.body)
-        self.body = NULL
         self.annotations = NO_ANNOTATIONS
         self.head_filled = 0
         self.stage = STAGE_HEADER
