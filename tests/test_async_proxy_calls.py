@@ -158,14 +158,11 @@ def test_a_oneway_method_gives_none(server: str) -> None:
         assert proxy.heard() == ["news"]
 
 
-def test_a_stream_keeps_its_own_connection(server: str) -> None:
-    proxy = Proxy(server)
-    twin = asyncproxy(proxy)
-    streams = [twin.count(5).value for _ in range(3)]
-    assert twin.add(1, 1).value == 2
-    twin._pyroRelease()
-    assert [list(stream) for stream in streams] == [[0, 1, 2, 3, 4]] * 3
-    proxy._pyroRelease()
+def test_streams_and_calls_share_the_connection(server: str) -> None:
+    with asyncproxy(Proxy(server)) as twin:
+        streams = [twin.count(5).value for _ in range(3)]
+        assert twin.add(1, 1).value == 2
+        assert [list(stream) for stream in streams] == [[0, 1, 2, 3, 4]] * 3
 
 
 def test_an_attribute_of_a_remote_object(server: str) -> None:

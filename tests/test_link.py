@@ -34,7 +34,7 @@ from conversations import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_wire import ReferenceMessage, encode, facts
+from reference_wire import ReferenceMessage, encode, facts, payload_parts
 from socket_pairs import DEADLINE, Peer, receive_exactly, tcp_pair, unix_pair
 from wire_strategies import LIMIT, any_bytes, messages
 
@@ -76,7 +76,7 @@ def test_what_one_link_sends_the_other_receives(some: list[ReferenceMessage]) ->
     try:
         for one in some:
             sender.send(
-                one.kind, one.flags, one.seq, one.serializer_id, one.payload, one.annotations, one.correlation_id
+                one.kind, one.flags, one.seq, one.serializer_id, payload_parts(one), one.annotations, one.correlation_id
             )
         assert [facts(receiver.receive(DEADLINE)) for _ in some] == some
     finally:

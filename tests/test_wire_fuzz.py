@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from reference_wire import ReferenceMessage, decode_stream, encode, facts
+from reference_wire import ReferenceMessage, decode_stream, encode, facts, payload_parts
 from wire_strategies import LIMIT, any_bytes, cut, messages, mutated_streams
 
 from fastpyro._wire import Decoder, pack_message
@@ -105,7 +105,7 @@ def test_memory_is_bounded(data: bytes) -> None:
 @given(messages)
 def test_packing_gives_the_bytes_of_the_reference_and_decoding_gives_the_message_back(one: ReferenceMessage) -> None:
     data = pack_message(
-        one.kind, one.flags, one.seq, one.serializer_id, one.payload, one.annotations or None, one.correlation_id
+        one.kind, one.flags, one.seq, one.serializer_id, payload_parts(one), one.annotations or None, one.correlation_id
     )
     assert data == encode(one)
     assert decoder_answer([data], 0) == ([one], "idle")
@@ -172,7 +172,7 @@ class TwoPeers(RuleBasedStateMachine):
     def send(self, to: int, one: ReferenceMessage) -> None:
         if not self.ends[to].closed:
             self.ends[to].pipe += pack_message(
-                one.kind, one.flags, one.seq, one.serializer_id, one.payload, one.annotations, one.correlation_id
+                one.kind, one.flags, one.seq, one.serializer_id, payload_parts(one), one.annotations, one.correlation_id
             )
 
     @rule(to=sides, size=st.integers(1, 200))

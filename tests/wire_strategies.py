@@ -11,6 +11,7 @@ from reference_wire import HEADER, ReferenceMessage, encode, encode_annotations
 
 LIMIT = 4096
 FLAG_CORRELATION = 64
+FLAG_BUFFERS = 0x8000
 
 bytes_ = st.one_of(st.binary(max_size=64), st.binary(max_size=600))
 keys = st.text(st.characters(max_codepoint=127), min_size=4, max_size=4)
@@ -18,14 +19,17 @@ annotation_dicts = st.dictionaries(keys, st.binary(max_size=80), max_size=5)
 
 
 def _message(*fields: Any) -> ReferenceMessage:
-    kind, flags, seq, serializer_id, payload, chunks, correlation_id = fields
+    kind, flags, seq, serializer_id, payload, chunks, correlation_id, buffers = fields
     flags = flags & ~FLAG_CORRELATION if correlation_id is None else flags | FLAG_CORRELATION
-    return ReferenceMessage(kind, flags, seq, serializer_id, payload, chunks, correlation_id)
+    flags = flags & ~FLAG_BUFFERS if buffers is None else flags | FLAG_BUFFERS
+    payload = payload or b"x" if buffers is not None else payload
+    return ReferenceMessage(kind, flags, seq, serializer_id, payload, chunks, correlation_id, buffers)
 
 
 octet, short = st.integers(0, 255), st.integers(0, 0xFFFF)
 correlation_ids = st.none() | st.binary(min_size=16, max_size=16)
-messages = st.builds(_message, octet, short, short, octet, bytes_, annotation_dicts, correlation_ids)
+buffer_lists = st.none() | st.lists(st.tuples(st.integers(0, 1), bytes_), min_size=1, max_size=4).map(tuple)
+messages = st.builds(_message, octet, short, short, octet, bytes_, annotation_dicts, correlation_ids, buffer_lists)
 streams = st.lists(messages, max_size=4).map(lambda some: b"".join(map(encode, some)))
 
 
