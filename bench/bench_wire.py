@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro._message import Message, pack_message
+from fastpyro._wire import Decoder
 from fastpyro.message_kinds import MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
 
 ECHO_PAYLOAD = b"\x94\xa3obj\xa4echo\x92\xa5hello*\x81\xa3key\x93\x01\x02\x03"

@@ -1,7 +1,7 @@
 import uuid
 from typing import Any
 
-from fastpyro._wire import Message
+from fastpyro._message import Message
 from fastpyro.connection import Connection
 
 class CallContext:

@@ -4,28 +4,13 @@ from typing import Any
 
 from typing_extensions import Buffer
 
-from fastpyro._stream import Stream
-from fastpyro._wire import Message
+from fastpyro._message import Message
+from fastpyro._message_stream import MessageStream
 
-class Link(Stream):
+class Link(MessageStream):
     def __init__(self, sock: socket.socket, max_message_size: int = 0) -> None: ...
-    @property
-    def receiving(self) -> bool: ...
     def set_background(self, run: Callable[[Callable[[], object]], object]) -> None: ...
     def free_sequence_number(self, seq: int) -> int: ...
-    def set_max_message_size(self, max_message_size: int) -> None: ...
-    def send(
-        self,
-        kind: int,
-        flags: int,
-        seq: int,
-        serializer_id: int,
-        payload: Buffer,
-        annotations: Mapping[str, Any] | None = None,
-        correlation_id: bytes | None = None,
-        timeout: float | None = None,
-    ) -> None: ...
-    def receive(self, timeout: float | None = None) -> Message: ...
     def exchange(
         self,
         kind: int,
@@ -51,4 +36,3 @@ class Link(Stream):
     ) -> None: ...
     def withdraw(self, seq: int) -> bool: ...
     def read_for_others(self) -> None: ...
-    def receive_available(self) -> Message | None: ...

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastpyro._codec import Codec
-from fastpyro._wire import Message
+from fastpyro._message import Message
 from fastpyro.channel import Channel
 
 class ProxyCore:

@@ -3,7 +3,7 @@ from typing import Any, Self, final
 from fastpyro._batch import ResultWriter
 from fastpyro._codec import Codec
 from fastpyro._link import Link
-from fastpyro._wire import Message
+from fastpyro._message import Message
 
 class ConnectionCore:
     channel: Any

@@ -1,29 +1,8 @@
-from collections.abc import Mapping
-from typing import Any, Never, Self, final
+from typing import Self, final
 
 from typing_extensions import Buffer
 
-@final
-class Message:
-    def __init__(self, /, *args: Never, **kwargs: Never) -> None: ...
-    @property
-    def kind(self) -> int: ...
-    @property
-    def flags(self) -> int: ...
-    @property
-    def seq(self) -> int: ...
-    @property
-    def serializer_id(self) -> int: ...
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def buffers(self) -> list[Any] | None: ...
-    @property
-    def correlation_id(self) -> bytes | None: ...
-    @property
-    def annotations(self) -> dict[str, bytes]: ...
-    @property
-    def has_annotations(self) -> bool: ...
+from fastpyro._message import Message
 
 @final
 class Assembler:
@@ -41,13 +20,3 @@ class Decoder:
     def receiving(self) -> bool: ...
     @property
     def idle(self) -> bool: ...
-
-def pack_message(
-    kind: int,
-    flags: int,
-    seq: int,
-    serializer_id: int,
-    payload: Buffer,
-    annotations: Mapping[str, Any] | None = None,
-    correlation_id: bytes | None = None,
-) -> bytes: ...

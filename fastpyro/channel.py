@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, Protocol
 
 from fastpyro._link import Link
-from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro._message import Message, pack_message
+from fastpyro._wire import Decoder
 from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
 

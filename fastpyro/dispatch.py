@@ -35,7 +35,7 @@ from fastpyro.remote_exceptions import exception_reply, with_traceback
 from fastpyro.tracebacks import format_traceback
 
 if TYPE_CHECKING:
-    from fastpyro._wire import Message
+    from fastpyro._message import Message
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 

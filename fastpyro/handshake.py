@@ -18,7 +18,7 @@ from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK
 from fastpyro.serializers import native
 
 if TYPE_CHECKING:
-    from fastpyro._wire import Message
+    from fastpyro._message import Message
     from fastpyro.uri import URI
 
 __all__ = ["HANDSHAKE_LIMIT", "NATIVE_ANNOTATION", "connect", "failure_payload", "read_request"]

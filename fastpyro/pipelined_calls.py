@@ -17,7 +17,7 @@ from fastpyro.message_kinds import FLAGS_BUFFERS, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.proxy import Proxy
 
 if TYPE_CHECKING:
-    from fastpyro._wire import Message
+    from fastpyro._message import Message
     from fastpyro.channel import PlainChannel
 
 __all__ = ["submit"]

@@ -42,7 +42,7 @@ from fastpyro.uri import URI
 
 if TYPE_CHECKING:
     from fastpyro._batch import BatchWriter
-    from fastpyro._wire import Message
+    from fastpyro._message import Message
     from fastpyro.batch_proxy import BatchProxy
 
 __all__ = ["Proxy"]

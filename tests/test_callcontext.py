@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro._message import Message, pack_message
+from fastpyro._wire import Decoder
 from fastpyro.callcontext import CallContext, current_context
 from fastpyro.connection import Connection
 from fastpyro.errors import PyroError

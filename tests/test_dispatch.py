@@ -13,7 +13,8 @@ import pytest
 import fastpyro
 from fastpyro import dispatch
 from fastpyro._batch import BatchWriter, decode_results
-from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro._message import Message, pack_message
+from fastpyro._wire import Decoder
 from fastpyro.callcontext import current_context
 from fastpyro.connection import Connection
 from fastpyro.errors import ProtocolError, SerializeError

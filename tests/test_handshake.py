@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from fastpyro import handshake
-from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro._message import Message, pack_message
+from fastpyro._wire import Decoder
 from fastpyro.errors import CommunicationError, ProtocolError, PyroError, SerializeError, TimeoutError
 from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
 from fastpyro.serializers import native

@@ -13,7 +13,8 @@ import pytest
 from server_process import SubjectServer
 
 import fastpyro
-from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro._message import Message, pack_message
+from fastpyro._wire import Decoder
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
     FLAGS_EXCEPTION,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from server_process import SubjectServer
 
 import fastpyro
-from fastpyro._wire import Decoder, pack_message
+from fastpyro._message import pack_message
+from fastpyro._wire import Decoder
 from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE, MSG_PING, MSG_RESULT
 from fastpyro.serializers import native
 

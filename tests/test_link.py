@@ -337,7 +337,7 @@ def test_buffers_go_with_their_links() -> None:
 MANY_PROMISES = """
 import resource, socket, struct
 from fastpyro._link import Link
-from fastpyro._wire import pack_message
+from fastpyro._message import pack_message
 ping = pack_message(6, 0, 0, 42, b"ping")
 header = ping[:12] + struct.pack("!II", 0x7FFFFFFF, 0x7FFFFFFF) + ping[20:40]
 pairs = [socket.socketpair() for _ in range(300)]

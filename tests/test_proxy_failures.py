@@ -16,7 +16,7 @@ from server_process import SubjectServer
 
 import fastpyro
 from fastpyro import errors
-from fastpyro._wire import pack_message
+from fastpyro._message import pack_message
 from fastpyro.message_kinds import MSG_RESULT
 from fastpyro.serializers import native
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from reference_wire import HEADER, MOST_ANNOTATIONS, ReferenceMessage, encode, facts
 
-from fastpyro._wire import Decoder, Message, pack_message
+from fastpyro._message import Message, pack_message
+from fastpyro._wire import Decoder
 from fastpyro.errors import LocalProtocolError, MessageTooLargeError, ProtocolError, RemoteProtocolError
 from fastpyro.message_kinds import (
     FLAGS_CORR_ID,
@@ -243,7 +244,8 @@ def test_memory_grows_with_what_arrived() -> None:
 
 OUT_OF_MEMORY = """
 import resource, struct
-from fastpyro._wire import Decoder, pack_message
+from fastpyro._message import pack_message
+from fastpyro._wire import Decoder
 header = pack_message(1, 0, 0, 0, b"")[:12] + struct.pack("!II", 1 << 31, 0) + pack_message(1, 0, 0, 0, b"")[20:]
 decoder, piece = Decoder(), bytes(1 << 20)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

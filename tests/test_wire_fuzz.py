@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from reference_wire import ReferenceMessage, decode_stream, encode, facts, payload_parts
 from wire_strategies import LIMIT, any_bytes, cut, messages, mutated_streams
 
-from fastpyro._wire import Decoder, pack_message
+from fastpyro._message import pack_message
+from fastpyro._wire import Decoder
 from fastpyro.errors import MessageTooLargeError, RemoteProtocolError
 
 

@@ -1,6 +1,6 @@
 # The state of a thread's current call, for native code that serves and makes calls.
 
-from fastpyro._wire cimport Message
+from fastpyro._message cimport Message
 
 
 cdef class CallState:

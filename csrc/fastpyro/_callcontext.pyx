@@ -12,7 +12,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
-from fastpyro._wire cimport Message
+from fastpyro._message cimport Message
 
 from fastpyro.errors import PyroError
 

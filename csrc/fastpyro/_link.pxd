@@ -1,13 +1,10 @@
-# One connected descriptor that carries messages.
-
-from libc.stdint cimport uint8_t, uint64_t
+# One connection and the exchanges over it.
 
 from cpython.pythread cimport PyThread_type_lock
-from fastpyro._stream cimport Stream
-from fastpyro._wire cimport Assembler, Header, Message
+from libc.stdint cimport uint8_t
 
-cdef enum:
-    SMALL_REPLY = 4096  # bytes of a payload that `receive_small` copies, for callers that keep it on the stack
+from fastpyro._message cimport Header, Message
+from fastpyro._message_stream cimport MessageStream
 
 
 # Somebody whose reply somebody else may receive.
@@ -20,28 +17,13 @@ cdef class Waiter:
     cdef int wake(self) noexcept
 
 
-cdef class Link(Stream):
-    cdef Assembler assembler
-    cdef uint64_t max_message_size
-    cdef bint reading  # some thread receives, or has been appointed to
-    cdef unsigned long reader  # its identity, while it receives for callbacks only
+cdef class Link(MessageStream):
+    cdef unsigned long reader  # who reads, while it is for callbacks only
     cdef dict pending  # sequence number -> Waiter, or None
     cdef Py_ssize_t callbacks  # how many of them have a callback
     cdef set forgotten  # sequence numbers of replies that nobody wants any more, or None
     cdef object background
 
-    cdef int check_unread(self) except -1
-    cdef int send_message(
-        self, int kind, int flags, int seq, int serializer_id, object payload, object annotations,
-        object correlation_id, bint collect, double deadline,
-    ) except -1
-
-    cdef int send_bulk(
-        self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
-        double deadline,
-    ) except -1
-
-    # Exchanges of many threads.
     cdef Waiter expect(self, int seq, object callback)
     cdef Message converse_small(
         self, const uint8_t *request, Py_ssize_t size, int seq, Header *header, uint8_t *payload, double deadline,
@@ -56,9 +38,3 @@ cdef class Link(Stream):
     cdef bint deliver(self, Message message) except -1
     cdef int forget(self, int seq) except -1
     cdef int break_for_all(self, object error) except -1
-
-    # Bytes to messages.
-    cdef Message receive_message(self, double deadline)
-    cdef bint take_small(self, Header *header, uint8_t *payload) except -1
-    cdef Message next_buffered(self)
-    cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -2

@@ -1,4 +1,4 @@
-"""One connection that carries messages: send, receive and exchange them, many exchanges at a time.
+"""One connection and the exchanges over it, many at a time: who sends, who reads, who waits for which reply.
 
 Knows messages and their sequence numbers; knows no objects, methods or serializers.
 
@@ -11,25 +11,16 @@ Rule 4: `reading`, `pending` and `forgotten` change under the GIL only, never ac
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
     PyThread_release_lock,
 )
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy
 
-from fastpyro._posix cimport iovec
-from fastpyro._stream cimport (
-    BUFFER_SIZE, PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, Stream, deadline_of, monotonic,
-)
-from fastpyro._wire cimport (
-    FLAG_BUFFERS, HEADER_SIZE, PREFIX_SIZE, Assembler, Header, Message, check_prefix, fill_header, message_of, pack_annotations,
-    read_header, write_header,
-)
+from fastpyro._message cimport Header, Message, message_of
+from fastpyro._message_stream cimport MessageStream
+from fastpyro._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of, monotonic
 
 from functools import partial
 
@@ -38,8 +29,6 @@ from fastpyro.errors import (
 )
 
 cdef enum:
-    SMALL_MESSAGE = 4096  # up to here a message is joined on the stack and leaves in one send
-    DIRECT_ROOM = 16384  # a body that still misses this much is received without the buffer
     CROWD = 16  # submitted exchanges under way, from which on the next one may wait a moment for company
     LONGEST_WAIT = 1000000000  # microseconds; a longer wait for one's turn is cut into several
 
@@ -69,30 +58,16 @@ cdef class Waiter:
         return 0
 
 
-cdef class Link(Stream):
-    """A connected stream socket that carries messages.
+cdef class Link(MessageStream):
+    """A connected stream socket over which many exchanges of messages are under way at a time.
 
     Arguments: ``sock``, a connected Python socket, which the link switches to blocking mode and from then on owns;
     ``max_message_size``, the limit for annotations and payload in bytes (0: the format's 4 GiB).
     """
 
     def __cinit__(self, sock, max_message_size=0):
-        self.reading = False
         self.reader = 0
         self.callbacks = 0
-        self.assembler = Assembler(max_message_size)
-        self.max_message_size = self.assembler.max_message_size
-
-    @property
-    def receiving(self):
-        """Whether a message has begun to arrive but is not complete."""
-        return not self.assembler.idle()
-
-    def set_max_message_size(self, max_message_size):
-        """Change the limit in both directions; it holds from the next message on."""
-        limit = Assembler(max_message_size).max_message_size
-        self.assembler.max_message_size = limit
-        self.max_message_size = limit
 
     def set_background(self, run):
         """Say how to run a function without arguments in another thread: ``run(function)``. Needed for ``submit``."""
@@ -105,38 +80,6 @@ cdef class Link(Stream):
             while (self.pending and seq in self.pending) or (self.forgotten and seq in self.forgotten):
                 seq = (seq + 1) & 0xFFFF
         return seq
-
-    def send(
-        self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
-        timeout=None,
-    ):
-        """Send one message; arguments as for ``exchange``. Returns None when the system has taken all bytes."""
-        cdef double deadline = deadline_of(timeout)
-        self.enter()
-        try:
-            self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline)
-        finally:
-            self.leave()
-
-    def receive(self, timeout=None):
-        """Wait for the next message and return it. For one thread, and not during exchanges.
-
-        Raises TimeoutError, ConnectionClosedError, RemoteProtocolError, MessageTooLargeError; the link is closed then.
-        """
-        cdef double deadline = deadline_of(timeout)
-        self.enter()
-        try:
-            self.check_unread()
-            self.reading = True
-            try:
-                return self.receive_message(deadline)
-            except BaseException:
-                self.broken = True
-                raise
-            finally:
-                self.stop_reading()
-        finally:
-            self.leave()
 
     def exchange(
         self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
@@ -223,28 +166,6 @@ cdef class Link(Stream):
         self.forget(seq)
         return True
 
-    def receive_available(self):
-        """Return the next message if its bytes are here, without waiting, else None.
-
-        One system call at most. Raises like ``receive``. For one thread, and not during exchanges.
-        """
-        cdef Message message
-        self.enter()
-        try:
-            self.check_unread()
-            try:
-                message = self.next_buffered()
-                if message is None and self.receive_some(0, False) > 0:
-                    message = self.next_buffered()
-            except BaseException:
-                self.broken = True
-                raise
-            if self.start == self.end:
-                self.release_buffer()  # idle connections keep no buffer
-            return message
-        finally:
-            self.leave()
-
     def read_for_others(self):
         """Receive replies and call the callbacks of ``submit`` until none is left. Never raises.
 
@@ -266,78 +187,9 @@ cdef class Link(Stream):
             self.leave()
 
     cdef int check_unread(self) except -1:
-        if self.reading or self.pending:
+        if self.pending:
             raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
-        return 0
-
-    cdef int send_message(
-        self, int kind, int flags, int seq, int serializer_id, object payload, object annotations,
-        object correlation_id, bint collect, double deadline,
-    ) except -1:
-        cdef Header header
-        cdef Py_buffer view
-        cdef uint8_t small[SMALL_MESSAGE]
-        cdef bytes extra = pack_annotations(dict(annotations)) if annotations else None
-        cdef Py_ssize_t extra_size = 0 if extra is None else PyBytes_GET_SIZE(extra)
-        cdef Py_ssize_t head_size = HEADER_SIZE + extra_size
-        if type(payload) is list:
-            return self.send_bulk(kind, flags, seq, serializer_id, payload, extra, correlation_id, deadline)
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        try:
-            fill_header(
-                &header, kind, flags, seq, serializer_id, view.len, extra_size, correlation_id, self.max_message_size
-            )
-            write_header(small, &header)
-            if head_size + view.len <= SMALL_MESSAGE:
-                if extra_size:
-                    memcpy(small + HEADER_SIZE, PyBytes_AS_STRING(extra), extra_size)
-                memcpy(small + head_size, view.buf, view.len)
-                if collect:
-                    return self.send_collected(small, head_size + view.len, deadline)
-                return self.send_bytes(small, head_size + view.len, deadline)
-            if extra_size == 0:
-                return self.send_parts(small, HEADER_SIZE, <const uint8_t *> view.buf, view.len, False, deadline)
-            extra = small[:HEADER_SIZE] + extra
-            return self.send_parts(
-                <uint8_t *> PyBytes_AS_STRING(extra), head_size, <const uint8_t *> view.buf, view.len, False, deadline
-            )
-        finally:
-            PyBuffer_Release(&view)
-
-    cdef int send_bulk(
-        self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
-        double deadline,
-    ) except -1:
-        # Each part of the payload leaves from where it is.
-        cdef Header header
-        cdef uint8_t head[HEADER_SIZE]
-        cdef Py_ssize_t count = len(payload), index, taken = 0, size = 0
-        cdef Py_buffer *views = <Py_buffer *> PyMem_Malloc(count * sizeof(Py_buffer))
-        cdef iovec *parts = <iovec *> PyMem_Malloc((count + 2) * sizeof(iovec))
-        try:
-            if views == NULL or parts == NULL:
-                raise MemoryError
-            for index in range(count):
-                PyObject_GetBuffer(payload[index], &views[index], PyBUF_SIMPLE)
-                taken += 1
-                parts[index + 2].iov_base = views[index].buf
-                parts[index + 2].iov_len = views[index].len
-                size += views[index].len
-            extra = extra or b""
-            fill_header(
-                &header, kind, flags, seq, serializer_id, size, len(extra), correlation_id, self.max_message_size
-            )
-            write_header(head, &header)
-            parts[0].iov_base = head
-            parts[0].iov_len = HEADER_SIZE
-            parts[1].iov_base = PyBytes_AS_STRING(extra)
-            parts[1].iov_len = len(extra)
-            return self.send_vector(parts, count + 2, False, deadline)
-        finally:
-            for index in range(taken):
-                PyBuffer_Release(&views[index])
-            PyMem_Free(views)
-            PyMem_Free(parts)
+        return MessageStream.check_unread(self)
 
     cdef Waiter expect(self, int seq, object callback):
         cdef Waiter waiter = Waiter()
@@ -525,73 +377,6 @@ cdef class Link(Stream):
             self.callbacks -= 1
             waiter.callback(None, failure)
         return 0
-
-    cdef Message receive_message(self, double deadline):
-        cdef Message message
-        while True:
-            message = self.next_buffered()
-            if message is not None:
-                return message
-            self.receive_some(deadline, True)
-
-    cdef bint take_small(self, Header *header, uint8_t *payload) except -1:
-        """Take a message from the buffer if it is whole, small, and has nothing beside its payload."""
-        cdef const uint8_t *data = self.buffer + self.start
-        cdef Py_ssize_t size = self.end - self.start
-        if size < HEADER_SIZE or not self.assembler.idle():
-            return False
-        check_prefix(data, PREFIX_SIZE)
-        read_header(data, header, self.max_message_size)
-        size -= HEADER_SIZE
-        if (
-            header.annotations_size != 0 or header.has_correlation or header.flags & FLAG_BUFFERS
-            or header.payload_size > size or header.payload_size > SMALL_REPLY
-        ):
-            return False
-        memcpy(payload, data + HEADER_SIZE, header.payload_size)
-        self.start += HEADER_SIZE + header.payload_size
-        return True
-
-    cdef Message next_buffered(self):
-        # Moves buffered bytes into the assembler until a message is whole or the buffer is empty.
-        cdef uint8_t *target = NULL
-        cdef Py_ssize_t count = 0
-        if self.assembler.complete():  # its last bytes were received directly
-            return self.assembler.take()
-        while self.start < self.end:
-            self.assembler.room(&target, &count)
-            if count > self.end - self.start:
-                count = self.end - self.start
-            memcpy(target, self.buffer + self.start, count)
-            self.start += count
-            if self.assembler.filled(count):
-                return self.assembler.take()
-        return None
-
-    cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -2:
-        """Receive at least a byte or, without `wait`, perhaps none: -1. Precondition: the buffer is empty."""
-        cdef uint8_t *target = NULL
-        cdef Py_ssize_t size = 0, count
-        if not self.assembler.idle():
-            self.assembler.room(&target, &size)
-        if size < DIRECT_ROOM:
-            self.take_buffer()
-            count = self.receive_into(self.buffer, BUFFER_SIZE, deadline, wait)
-            if count > 0:
-                self.end = count
-                return count
-        else:
-            count = self.receive_into(target, size, deadline, wait)
-            if count > 0:
-                self.assembler.filled(count)
-                return count
-        if count == 0:
-            raise ConnectionClosedError(
-                "receiving: the peer closed the connection" if self.assembler.idle()
-                else "receiving: the peer closed the connection in the middle of a message"
-            )
-        return count
-
 
 cdef object unexpected(Message message):
     return RemoteProtocolError(f"a reply came with sequence number {message.seq}, which nobody waits for")

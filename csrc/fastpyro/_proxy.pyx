@@ -17,12 +17,13 @@ from fastpyro._callcontext cimport CallState, current_state
 from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader
 from fastpyro._encoder cimport Writer
-from fastpyro._link cimport SMALL_REPLY, Link
+from fastpyro._link cimport Link
 from fastpyro._slots cimport (
     PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, inherit_vectorcall, set_attribute_getter,
 )
 from fastpyro._stream cimport deadline_in
-from fastpyro._wire cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
+from fastpyro._message cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
+from fastpyro._message_stream cimport SMALL_REPLY
 
 from fastpyro.errors import ConnectionClosedError, TimeoutError
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID

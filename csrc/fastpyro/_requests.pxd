@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t
 
 from fastpyro._codec cimport Codec
 from fastpyro._link cimport Link
-from fastpyro._wire cimport Header, Message
+from fastpyro._message cimport Header, Message
 
 
 cdef class ConnectionCore:

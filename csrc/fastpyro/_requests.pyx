@@ -20,10 +20,11 @@ from fastpyro._callcontext cimport CallState, current_state
 from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader, invalid
 from fastpyro._encoder cimport Writer
-from fastpyro._link cimport SMALL_REPLY, Link
+from fastpyro._link cimport Link
 from fastpyro._posix cimport usleep
 from fastpyro._stream cimport deadline_in, monotonic
-from fastpyro._wire cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
+from fastpyro._message cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
+from fastpyro._message_stream cimport SMALL_REPLY
 
 import weakref
 

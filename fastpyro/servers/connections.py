@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch, serializers
-from fastpyro._requests import OrdinaryRequests, Term
 from fastpyro._link import Link
-from fastpyro._wire import pack_message
+from fastpyro._message import pack_message
+from fastpyro._requests import OrdinaryRequests, Term
 from fastpyro.channel import open_channel
 from fastpyro.config import config
 from fastpyro.connection import Connection
@@ -26,7 +26,7 @@ from fastpyro.handshake import HANDSHAKE_LIMIT
 from fastpyro.poller import make_poller
 
 if TYPE_CHECKING:
-    from fastpyro._wire import Message
+    from fastpyro._message import Message
     from fastpyro.daemon import Daemon
     from fastpyro.dispatch import Reply
 
@@ -229,10 +229,10 @@ class ConnectionServer(ABC):
         self._say_why(connection, error)
         self.drop(connection)
 
-    def step_down(self, term: Term) -> None:
+    def step_down(self, term: Term) -> None:  # noqa: B027 - a hook that not every server needs
         """Called before a method runs that is known to be slow. A server of one thread has nobody to hand over to."""
 
-    def wake_monitor(self) -> None:
+    def wake_monitor(self) -> None:  # noqa: B027 - as above
         """Called when a request begins and the monitor is parked."""
 
     def _send(self, connection: Connection, message: Message, reply: Reply) -> None:

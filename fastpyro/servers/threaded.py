@@ -32,7 +32,7 @@ from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import LONGEST_WAIT, ConnectionServer
 
 if TYPE_CHECKING:
-    from fastpyro._wire import Message
+    from fastpyro._message import Message
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 

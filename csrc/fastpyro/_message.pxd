@@ -1,0 +1,55 @@
+# The message format, for the modules that put messages together and move them.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    HEADER_SIZE = 40
+    FLAG_BUFFERS = 0x8000  # big buffers stand behind the payload proper
+    PREFIX_SIZE = 6  # tag and version: enough to tell a wrong peer
+
+
+cdef struct Header:
+    uint8_t kind
+    uint8_t serializer_id
+    uint16_t flags
+    uint16_t seq
+    uint32_t payload_size
+    uint32_t annotations_size
+    bint has_correlation
+    uint8_t correlation_id[16]
+
+
+cdef class Message:
+    cdef readonly int kind
+    cdef readonly int flags
+    cdef readonly int seq
+    cdef readonly int serializer_id
+    cdef readonly bytes payload
+    cdef readonly list buffers  # that stood behind the payload, or None
+    cdef readonly object correlation_id
+    cdef dict _annotations
+
+
+cdef void write_header(uint8_t *out, const Header *header) noexcept nogil
+
+cdef int check_prefix(const uint8_t *data, Py_ssize_t size) except -1
+
+cdef int read_header(const uint8_t *data, Header *header, uint64_t limit) except -1
+
+cdef Message message_of(const Header *header, const uint8_t *payload)
+
+cdef int write_plain_header(
+    uint8_t *out, int kind, int flags, int seq, int serializer_id, Py_ssize_t payload_size, uint64_t limit,
+) except -1
+
+cdef bytes pack_annotations(dict annotations)
+
+cdef int fill_header(
+    Header *header, int kind, int flags, int seq, int serializer_id,
+    Py_ssize_t payload_size, Py_ssize_t annotations_size, object correlation_id, uint64_t limit,
+) except -1
+
+cdef dict unpack_annotations(bytes data)
+
+cdef uint64_t FORMAT_LIMIT
+cdef dict NO_ANNOTATIONS
