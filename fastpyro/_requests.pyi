@@ -10,6 +10,7 @@ class ConnectionCore:
     peer_address: Any
     handshaken: bool
     held: bool
+    ordered: bool
     in_call: int
     last_used: float
     instances: dict[type, Any]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn, Protocol
 
+from fastpyro import _blocks
 from fastpyro._link import Link
 from fastpyro._message import Message, pack_message
 from fastpyro._wire import Decoder
@@ -282,6 +283,7 @@ def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:
     """Return the channel that fits a connected socket: native where possible, portable for TLS or when configured."""
     if config.PORTABLE or hasattr(sock, "getpeercert"):
         return PortableChannel(sock, max_message_size)
+    _blocks.set_limit(config.BLOCK_POOL_SIZE)
     channel = PlainChannel(sock, max_message_size)
     channel.set_spin(config.SPIN)
     return channel

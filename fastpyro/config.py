@@ -136,6 +136,12 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "SPIN", _integer(0, 100000), 50, "microseconds to look for the next message before sleeping; 0: sleep at once"
     ),
+    Item(
+        "BLOCK_POOL_SIZE",
+        _integer(0, 1 << 40),
+        268435456,
+        "bytes of memory kept for arrays to come; idle memory is given back after seconds",
+    ),
     Item("PORTABLE", _truth, False, "use the portable channel and poller instead of the native ones"),
 )
 

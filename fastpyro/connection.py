@@ -21,7 +21,7 @@ class Connection(ConnectionCore):
     Attributes: ``channel``; ``peer_address``, as the socket gives it; ``handshaken``, whether it was admitted;
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
     seconds; ``in_call``, how many of its requests are being served now; ``held``, whether the thread that serves it is the
-    only one that may.
+    only one that may; ``ordered``, whether it has used an object of its session, so that its requests are served one by one.
     """
 
     __slots__ = ("__weakref__", "_tracked_resources")

@@ -33,7 +33,7 @@ class InstanceTable:
         if mode == "percall":
             return _make(cls, creator)
         if mode == "session":
-            # A connection is served by one thread at a time, so no lock; a slow oneway call is the exception to it.
+            connection.ordered = True  # from here on its requests are served one by one, so no lock
             if cls in connection.instances:
                 return connection.instances[cls]
             return connection.instances.setdefault(cls, _make(cls, creator))

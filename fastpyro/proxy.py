@@ -49,9 +49,6 @@ __all__ = ["Proxy"]
 
 log = logging.getLogger("fastpyro.proxy")
 
-RECONNECT_PAUSE = 2.0
-"""Seconds between the attempts of ``_pyroReconnect``."""
-
 _INVOKE_FLAG_MASK = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
 _connected: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
 
@@ -101,10 +98,8 @@ class Proxy(ProxyCore):
             object.__setattr__(self, name, value)
 
     _pyroUri: URI
-    _pyroLocalSocket: Any
     _pyroAttrs: set[str]
     _pyroSerializer: str | None
-    _pyroHandshake: Any
     _pyro_lock: threading.RLock
     _pyro_resolved: URI
     _pyro_details: dict[str, Any] | None
@@ -123,9 +118,8 @@ class Proxy(ProxyCore):
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # the interpreter may be half gone
-            connection = self._pyroConnection
-            if connection is not None:
-                connection.close()
+            if self._pyroConnection is not None:
+                self._pyroConnection.close()
 
     def __enter__(self) -> Proxy:
         return self
@@ -320,10 +314,15 @@ class Proxy(ProxyCore):
     def _pyro_check(self, connection: Channel, message: Message, seq: int) -> None:
         """Take in what came beside a reply, or raise when it is none to our request."""
         serializer_id = serializers.native.serializer_id
-        if message.seq != seq or message.kind != MSG_RESULT or message.serializer_id != serializer_id:
-            self._pyro_drop(connection)
-            raise _out_of_turn(message, seq, serializer_id)
-        current_context.received(message)
+        if message.seq == seq and message.kind == MSG_RESULT and message.serializer_id == serializer_id:
+            current_context.received(message)
+            return
+        self._pyro_drop(connection)
+        if message.seq != seq:
+            raise ProtocolError(f"invoke: reply sequence out of sync, got {message.seq} expected {seq}")
+        if message.kind != MSG_RESULT:
+            raise ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
+        raise SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
 
     def _pyro_drop(self, connection: Channel) -> None:
         connection.close()
@@ -375,7 +374,7 @@ class Proxy(ProxyCore):
             self._pyro_update(_pyroConnection=None)
             connection.close()
 
-    def _pyroReconnect(self, tries: int = 100000000, pause: float = RECONNECT_PAUSE) -> None:
+    def _pyroReconnect(self, tries: int = 100000000, pause: float = 2.0) -> None:
         """Close the connection and make a new one, trying again while the daemon (or the name server) is away.
 
         Arguments: ``tries``, the most attempts; ``pause``, seconds between two of them.
@@ -477,14 +476,6 @@ class Proxy(ProxyCore):
         from fastpyro.async_proxy import asyncproxy
 
         return asyncproxy(self, asynchronous, **keywords)
-
-
-def _out_of_turn(message: Message, seq: int, serializer_id: int) -> Exception:
-    if message.seq != seq:
-        return ProtocolError(f"invoke: reply sequence out of sync, got {message.seq} expected {seq}")
-    if message.kind != MSG_RESULT:
-        return ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
-    return SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
 
 
 def _build_proxy(_class_name: str, state: Any) -> Proxy:

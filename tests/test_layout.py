@@ -22,17 +22,18 @@ CSRC = ROOT / "csrc" / "fastpyro"
 
 # From the bottom up. A module imports from its own layer and from those below; packages stand under their first name.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks"}),
-    frozenset({"_wire", "_encoder", "_decoder"}),
+    frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks"})
+    | frozenset({"_blocks", "_pusher"}),
+    frozenset({"_message", "_wire", "_encoder", "_decoder"}),
     frozenset({"_codec"}),
-    frozenset({"_stream", "_link", "_poller", "_batch", "_callcontext"}),
+    frozenset({"_stream", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}),
     frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
     | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"}),
     frozenset({"handshake", "connection"}),
     frozenset({"proxy", "locate", "stream_result", "remote_method"}) | frozenset({"dispatch", "instances", "streams"}),
     frozenset({"batch_proxy"}) | frozenset({"daemon", "daemon_object", "servers"}),
-    frozenset({"futures", "future_result", "async_proxy"}),
+    frozenset({"futures", "future_result", "pipelined_calls", "async_proxy"}),
     frozenset({"naming"}),
     frozenset({"echo"}),
     frozenset({"cli"}),
@@ -52,6 +53,7 @@ CLIENT_SIDE = frozenset(
         "batch_proxy",
         "futures",
         "future_result",
+        "pipelined_calls",
         "async_proxy",
     }
 )
@@ -68,7 +70,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 }
 
 # Native modules that turn bytes into values and back, and must not know where the bytes come from.
-SANS_IO = frozenset({"_wire", "_encoder", "_decoder", "_codec", "_batch"})
+SANS_IO = frozenset({"_message", "_wire", "_encoder", "_decoder", "_codec", "_batch"})
 INPUT_OUTPUT = re.compile(r"^\s*(?:from|cimport|import)\s+(?:posix\b|socket\b|select\b|os\b|\S*_posix\b)", re.MULTILINE)
 
 # Modules without a test file of their own, each with its reason.

@@ -19,6 +19,7 @@ cdef class Waiter:
 
 cdef class Link(MessageStream):
     cdef unsigned long reader  # who reads, while it is for callbacks only
+    cdef int awaited  # the sequence number that the reader reads for, -1 for none
     cdef dict pending  # sequence number -> Waiter, or None
     cdef Py_ssize_t callbacks  # how many of them have a callback
     cdef set forgotten  # sequence numbers of replies that nobody wants any more, or None

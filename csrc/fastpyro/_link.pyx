@@ -67,6 +67,7 @@ cdef class Link(MessageStream):
 
     def __cinit__(self, sock, max_message_size=0):
         self.reader = 0
+        self.awaited = -1
         self.callbacks = 0
 
     def set_background(self, run):
@@ -76,9 +77,11 @@ cdef class Link(MessageStream):
     def free_sequence_number(self, int seq):
         """Return the next sequence number after ``seq`` that no exchange under way has."""
         seq = (seq + 1) & 0xFFFF
-        if self.pending or self.forgotten:
-            while (self.pending and seq in self.pending) or (self.forgotten and seq in self.forgotten):
-                seq = (seq + 1) & 0xFFFF
+        while (
+            (self.reading and seq == self.awaited) or (self.pending and seq in self.pending)
+            or (self.forgotten and seq in self.forgotten)
+        ):
+            seq = (seq + 1) & 0xFFFF
         return seq
 
     def exchange(
@@ -196,7 +199,7 @@ cdef class Link(MessageStream):
         waiter.callback = callback
         if self.pending is None:
             self.pending = {}
-        if seq in self.pending:
+        if seq in self.pending or (self.reading and seq == self.awaited):
             raise LocalProtocolError(f"sequence number {seq} is waited for already, by another thread")
         self.pending[seq] = waiter
         if callback is not None:
@@ -281,6 +284,8 @@ cdef class Link(MessageStream):
     cdef Message read_for(self, int seq, double deadline, Header *header, uint8_t *payload, bint appointed):
         """Receive until the reply with that number is here; hand others over. Precondition: `reading` is set for us."""
         cdef Message message
+        cdef int before = self.awaited  # by an exchange that this one is inside of, in a callback
+        self.awaited = seq
         try:
             while True:
                 if header != NULL and self.take_small(header, payload):
@@ -305,6 +310,7 @@ cdef class Link(MessageStream):
                 self.break_for_all(error)
             raise
         finally:
+            self.awaited = before
             if appointed:
                 self.stop_reading()
 

@@ -71,7 +71,7 @@ cdef class ProxyCore:
 
     cdef int next_sequence_number(self):
         self._pyroSeq = (self._pyroSeq + 1) & 0xFFFF
-        if self.link is not None and (self.link.pending or self.link.forgotten):
+        if self.link is not None and (self.link.reading or self.link.pending or self.link.forgotten):
             self._pyroSeq = self.link.free_sequence_number((self._pyroSeq - 1) & 0xFFFF)
         return self._pyroSeq
 

@@ -116,9 +116,7 @@ cdef class OrdinaryRequests:
         term.deposed = True
         self.running = 0
         # Objects of a session are never called concurrently; a channel that takes one message at a time is not shared.
-        term.alone = connection.link is None or len(connection.instances) > 0
-        if term.oneway:
-            term.alone = not free_oneway
+        term.alone = connection.link is None or connection.ordered or (term.oneway and not free_oneway)
         if term.alone:
             connection.held = True
         return True

@@ -240,7 +240,7 @@ class ThreadedServer(ConnectionServer):
         while not self.stopping:
             pending = self._take_pending()
             for connection in pending:
-                if self._serve(term, connection):
+                if not connection.held and self._serve(term, connection):
                     return
             for fd in wait(0.0 if pending else LONGEST_WAIT, last):
                 last = None
@@ -335,7 +335,7 @@ class ThreadedServer(ConnectionServer):
             if room:
                 self._queue.append((connection, message))
                 self._queued_bytes += size
-                if connection.instances or not isinstance(connection.channel, Link):
+                if connection.ordered or not isinstance(connection.channel, Link):
                     connection.held = True
                     self.poller.remove(connection.fd)
             if self._standby:
