@@ -158,7 +158,7 @@ def finished(daemon: Daemon, connection: Connection, result: Any) -> Reply:
         payload = serializer.dumps_parts(result)
         flags = FLAGS_BUFFERS if type(payload) is list else 0
         return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, _annotations(daemon))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return error_reply(daemon, error)
 
 

@@ -372,6 +372,6 @@ cdef bint encode_result(Codec codec, Writer out, int seq, object result, Link li
         if out.buffers is not None:
             return False
         write_plain_header(out.data, RESULT, 0, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
-    except Exception:
+    except (Exception, SystemExit):
         return False
     return True

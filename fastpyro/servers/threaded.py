@@ -161,7 +161,7 @@ class ThreadedServer(ConnectionServer):
                 self._current.term = term
                 try:
                     self._lead(term)
-                except Exception:
+                except BaseException:
                     if not self.stopping:
                         log.exception("a leader failed; another one takes over")
                         with self._lock:
@@ -237,9 +237,10 @@ class ThreadedServer(ConnectionServer):
     def _lead(self, term: Term) -> None:
         wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
         last: Any = None
-        while not self.stopping:
-            pending = self._take_pending()
-            for connection in pending:
+        while not self.stopping and not term.deposed:  # it may have been, in a hook that `look_at_deadlines` called
+            pending = len(self._pending)
+            for _ in range(pending):  # one by one: what is left when this leader is deposed is for the next one
+                connection = self._pending.popleft()
                 if not connection.held and self._serve(term, connection):
                     return
             for fd in wait(0.0 if pending else LONGEST_WAIT, last):
@@ -257,13 +258,6 @@ class ThreadedServer(ConnectionServer):
                 if term.deposed:  # in a hook that was told of a disconnected client
                     return
             self.look_at_deadlines()
-
-    def _take_pending(self) -> list[Connection]:
-        # One by one: another thread may be just about to append, to this very deque.
-        taken = []
-        while self._pending:
-            taken.append(self._pending.popleft())
-        return taken
 
     def _serve(self, term: Term, connection: Connection) -> bool:
         """Serve what has arrived on one connection. True when this thread was deposed meanwhile."""
