@@ -77,6 +77,8 @@ cdef class Link(MessageStream):
     def free_sequence_number(self, int seq):
         """Return the next sequence number after ``seq`` that no exchange under way has."""
         seq = (seq + 1) & 0xFFFF
+        if len(self.pending or ()) + len(self.forgotten or ()) >= 0xFFFF:
+            raise LocalProtocolError("65,535 calls are under way on this connection; wait for some, or use another proxy")
         while (
             (self.reading and seq == self.awaited) or (self.pending and seq in self.pending)
             or (self.forgotten and seq in self.forgotten)
@@ -175,6 +177,10 @@ cdef class Link(MessageStream):
         Precondition: this thread has been appointed: `reading` is set for it.
         """
         cdef Message message
+        if self.closing:  # before this thread came to run: the descriptor may be somebody else's by now
+            self.reading = False
+            self.break_for_all(ConnectionClosedError("the connection is closed"))
+            return
         self.users += 1
         self.reader = this_thread()
         try:
@@ -358,7 +364,12 @@ cdef class Link(MessageStream):
         if self.reader == this_thread():
             waiter.callback(message, None)
         else:
-            self.background(partial(waiter.callback, message, None))
+            try:
+                self.background(partial(waiter.callback, message, None))
+            except RuntimeError:  # no thread can be started: then it has to be this one
+                self.reader = this_thread()  # the callback may exchange messages
+                waiter.callback(message, None)
+                self.reader = 0
         return True
 
     cdef int forget(self, int seq) except -1:

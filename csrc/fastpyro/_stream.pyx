@@ -46,6 +46,15 @@ cdef int most_spinners = max(1, (os.cpu_count() or 1) // 2)
 cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
 
 
+def _forget_threads():
+    # In a forked child: the threads that waited or looked are the parent's.
+    global waiting_threads, spinners
+    waiting_threads = spinners = 0
+
+
+os.register_at_fork(after_in_child=_forget_threads)
+
+
 cdef long long monotonic() noexcept nogil:
     # Nanoseconds.
     cdef timespec time
