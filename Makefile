@@ -1,4 +1,4 @@
-# One word for each task: build test fuzz bench lint types stubs coverage sanitize wheel docs demo clean
+# One word for each task: build test fuzz bench bench-units lint types stubs coverage sanitize wheel docs demo clean
 #
 # All of them work in a private environment, $(VENV), made on first use from $(PYTHON). Files in it named
 # .has-* remember what has been done, so a second `make` is fast.
@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 # Quoted where it is used: the path of the tree may have spaces in it.
 BIN := $(abspath $(VENV))/bin
@@ -21,7 +22,7 @@ NATIVE_TESTS = $(wildcard $(NATIVE:csrc/fastpyro/_%.pyx=tests/test_%.py)) $(shel
 HAS_BUILD := $(VENV)/.has-build
 HAS_TESTS := $(VENV)/.has-group-test $(VENV)/.has-group-bench
 
-.PHONY: build test fuzz bench lint types stubs coverage sanitize wheel docs demo clean copy
+.PHONY: build test fuzz bench bench-units lint types stubs coverage sanitize wheel docs demo clean copy
 
 build: $(HAS_BUILD)
 
@@ -31,7 +32,11 @@ test: $(HAS_BUILD) $(HAS_TESTS)
 fuzz: $(HAS_BUILD) $(HAS_TESTS)
 	HYPOTHESIS_PROFILE=fuzz $(RUN) -m pytest tests -m hypothesis --timeout=3600 $(PYTEST_ARGS)
 
-bench: $(HAS_BUILD) $(HAS_TESTS)
+# Everything beside the C yardsticks and other libraries, into docs/pages/performance.md; ten minutes on a still machine.
+bench: $(HAS_BUILD) $(VENV)/.has-extra-bench
+	$(RUN) bench/run.py $(BENCH_ARGS)
+
+bench-units: $(HAS_BUILD) $(HAS_TESTS)
 	$(RUN) -m pytest bench --benchmark $(PYTEST_ARGS)
 
 demo: $(HAS_BUILD)
@@ -104,6 +109,11 @@ $(VENV)/.has-environment:
 $(VENV)/.has-group-%: pyproject.toml $(VENV)/.has-environment
 	@echo "installing the tools for: $*"
 	@$(PIP) install --group $*
+	@touch $@
+
+$(VENV)/.has-extra-bench: pyproject.toml $(HAS_BUILD)
+	@echo "installing the libraries to compare with"
+	@$(PIP) install --no-build-isolation --editable '.[bench]'
 	@touch $@
 
 # The first build also makes the tree importable and installs the command `fastpyro`; later ones only compile.

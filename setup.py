@@ -1,6 +1,7 @@
 """Compiles csrc/fastpyro/*.pyx into fastpyro/*.so; the metadata is in pyproject.toml."""
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -41,4 +42,7 @@ def extension(source: Path) -> Extension:
     return ext
 
 
-setup(ext_modules=[extension(source) for source in sorted(CSRC.rglob("*.pyx"))])
+# epoll is Linux's; elsewhere a selector of the standard library serves.
+SOURCES = [source for source in sorted(CSRC.rglob("*.pyx")) if source.stem != "_poller" or sys.platform == "linux"]
+
+setup(ext_modules=[extension(source) for source in SOURCES])

@@ -4,12 +4,13 @@ from fastpyro._batch import ResultWriter
 from fastpyro._codec import Codec
 from fastpyro._link import Link
 from fastpyro._message import Message
+from fastpyro.channel import Channel
 
 class ConnectionCore:
-    channel: Any
+    channel: Channel
     peer_address: Any
     handshaken: bool
-    held: bool
+    held: Any  # a bool that other threads change: nobody shall narrow it
     ordered: bool
     in_call: int
     last_used: float
@@ -28,7 +29,7 @@ class Term:
     @property
     def oneway(self) -> bool: ...
     @property
-    def deposed(self) -> bool: ...
+    def deposed(self) -> Any: ...  # a bool that other threads change: nobody shall narrow it
     @property
     def alone(self) -> bool: ...
 

@@ -38,7 +38,8 @@ class RemoteMethod(RemoteMethodCore):
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
-        return self._proxy._pyro_member_details(self.__name__).get("doc")
+        doc: str | None = self._proxy._pyro_member_details(self.__name__).get("doc")
+        return doc
 
     @property
     def __signature__(self) -> inspect.Signature:

@@ -76,8 +76,7 @@ def test_one_thread_receives_at_a_time(ends: Ends) -> None:
         while True:
             try:
                 assert other.receive_available() is None
-            except LocalProtocolError as error:
-                assert "in use by another thread" in str(error)
+            except LocalProtocolError:
                 break
         one.send(4, 0, 1, 70, b"for the first one")
     assert receiver.result.payload == b"for the first one"

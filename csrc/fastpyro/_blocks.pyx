@@ -1,4 +1,4 @@
-"""Big blocks of memory for arrays that arrive, used again and again: filling fresh memory is what bulk transfer waits for.
+"""Big blocks of memory for arrays that arrive, used again and again: bulk transfer waits for fresh memory to be filled.
 
 A block is what a buffer-protocol view keeps alive; when the last view is gone its memory goes back to the pool.
 Rule 1: memory is mapped, not written: it becomes resident as bytes arrive, whatever a message promised.
@@ -96,7 +96,7 @@ cdef class Block:
 
 
 cdef Block take_block(Py_ssize_t size):
-    """Return a block of so many bytes, whose contents are undefined. Raises MemoryError, ValueError for a negative size."""
+    """Return a block of so many bytes, with undefined contents. Raises MemoryError, ValueError for a negative size."""
     global pool, pooled, hits, misses
     cdef Block block = Block.__new__(Block)
     cdef Py_ssize_t capacity
@@ -183,7 +183,7 @@ cdef void *clean(void *unused) noexcept nogil:
 
 
 def take(Py_ssize_t size):
-    """Return a Block of so many bytes, whose contents are undefined. Raises MemoryError, or ValueError for a bad size."""
+    """Return a Block of so many bytes, with undefined contents. Raises MemoryError, or ValueError for a bad size."""
     return take_block(size)
 
 

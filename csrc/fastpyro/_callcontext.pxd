@@ -5,7 +5,7 @@ from fastpyro._message cimport Message
 
 cdef class CallState:
     cdef object connection  # whose call this thread serves, or None
-    cdef Message message  # the request, or None: outside a call, and for a plain request that had nothing beside its values
+    cdef Message message  # the request, or None: outside a call, and for a plain request
     cdef int seq, flags, serializer_id  # of the request
     cdef bint serving
     cdef dict annotations_made  # annotations that somebody asked for, or None

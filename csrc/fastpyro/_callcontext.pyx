@@ -1,7 +1,7 @@
 """What surrounds a call: who calls, and the annotations and correlation id that travel beside the arguments.
 
-One `CallState` for each thread and context. That of `current_context` is found through a C thread-local pointer, because
-every call needs it; the thread's own dict holds it, so that it ends with the thread.
+One `CallState` for each thread and context. That of `current_context` is found through a C thread-local pointer,
+because every call needs it; the thread's own dict holds it, so that it ends with the thread.
 Rule 1: the pointer counts only for the thread state that it was made for: C threads outlive their thread states.
 Rule 2: `end` forgets everything: nothing of a request, or of its failure, reaches the next request of that thread.
 Rule 3: a method that makes calls of its own keeps its context; only `response_annotations` shows the last reply's.
@@ -100,10 +100,10 @@ cdef CallState find_state(object context):
 cdef class CallContext:
     """The call that this thread is in, and what it adds to calls of its own.
 
-    Attributes: ``client`` (the Connection that calls, None outside a call), ``client_sock_addr``, ``seq``, ``msg_flags``,
-    ``serializer_id``; ``annotations``, a dict of 4-character str to bytes: in a method those of the request, otherwise
-    those to send with the next calls; ``response_annotations``: in a method those to send with the reply, on a client
-    those of the last reply; ``correlation_id``, a uuid.UUID or None.
+    Attributes: ``client`` (the Connection that calls, None outside a call), ``client_sock_addr``, ``seq``,
+    ``msg_flags``, ``serializer_id``; ``annotations``, a dict of 4-character str to bytes: in a method those of the
+    request, otherwise those to send with the next calls; ``response_annotations``: in a method those to send with the
+    reply, on a client those of the last reply; ``correlation_id``, a uuid.UUID or None.
     """
 
     cdef CallState state(self):

@@ -97,7 +97,7 @@ cdef class Codec:
         return self.finish(out)
 
     def encode_call_parts(self, str object_id not None, str method not None, tuple args not None, dict kwargs):
-        """Return a call as ``encode_call`` does or, when it has big buffers, as a list of buffers, as ``encode_parts``."""
+        """Return a call as ``encode_call`` does or, with big buffers, as a list of buffers like ``encode_parts``."""
         cdef Writer out = self.take_writer()
         out.collects = True
         out.put(0x94)

@@ -22,8 +22,8 @@ from libc.string cimport memcmp
 from fastpyro._blocks cimport Block
 from fastpyro._byteorder cimport load16, load32, load64, load_double
 from fastpyro._extensions cimport (
-    EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET, EXT_TEXT,
-    EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
+    EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
+    EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
 )
 
 from fastpyro.errors import PyroError, SerializeError

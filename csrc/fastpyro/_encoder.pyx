@@ -20,8 +20,8 @@ from libc.string cimport memcpy, memmove
 
 from fastpyro._byteorder cimport store16, store32, store64, store_double
 from fastpyro._extensions cimport (
-    EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET, EXT_TEXT,
-    EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES, OUT_OF_BAND,
+    EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
+    EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES, OUT_OF_BAND,
 )
 
 from fastpyro.errors import PyroError, SerializeError

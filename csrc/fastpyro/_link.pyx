@@ -2,8 +2,8 @@
 
 Knows messages and their sequence numbers; knows no objects, methods or serializers.
 
-Rule 1: threads may exchange messages at once. Each sends its own; one of them, the reader, receives, and hands replies to
-        the others by their sequence numbers. A thread that is alone reads its own reply: no lock, no other thread.
+Rule 1: threads may exchange messages at once. Each sends its own; one of them, the reader, receives, and hands replies
+        to the others by their sequence numbers. A thread that is alone reads its own reply: no lock, no other thread.
 Rule 2: nobody is the reader while it waits to send: a peer that waits for us to read would never read from us.
 Rule 3: an operation that fails in the middle of a message leaves the link broken, for everybody. One that times out
         between messages breaks it too when it is alone; otherwise its reply is dropped when it comes.
@@ -78,7 +78,7 @@ cdef class Link(MessageStream):
         """Return the next sequence number after ``seq`` that no exchange under way has."""
         seq = (seq + 1) & 0xFFFF
         if len(self.pending or ()) + len(self.forgotten or ()) >= 0xFFFF:
-            raise LocalProtocolError("65,535 calls are under way on this connection; wait for some, or use another proxy")
+            raise LocalProtocolError("65,535 calls are under way on this connection; wait for some, or use two proxies")
         while (
             (self.reading and seq == self.awaited) or (self.pending and seq in self.pending)
             or (self.forgotten and seq in self.forgotten)
@@ -106,7 +106,9 @@ cdef class Link(MessageStream):
         try:
             waiter = self.expect(seq, None)
             try:
-                self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline)
+                self.send_message(
+                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline
+                )
             except BaseException:
                 self.pending.pop(seq, None)
                 raise
@@ -130,7 +132,8 @@ cdef class Link(MessageStream):
             self.expect(seq, callback)
             try:
                 self.send_message(
-                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, self.callbacks > CROWD, deadline
+                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, self.callbacks > CROWD,
+                    deadline,
                 )
             except BaseException:
                 if self.pending.pop(seq, None) is not None:

@@ -201,8 +201,8 @@ cdef class Message:
     """One message, as received. Read-only.
 
     Attributes: ``kind`` and ``flags`` (numbers of ``fastpyro.message_kinds``), ``seq`` (0-65535), ``serializer_id``,
-    ``payload`` (bytes), ``buffers`` (a list of bytes, bytearray or Block, or None), ``annotations`` (dict of 4-character
-    str to bytes), ``correlation_id`` (16 bytes or None).
+    ``payload`` (bytes), ``buffers`` (a list of bytes, bytearray or Block, or None), ``annotations`` (dict of
+    4-character str to bytes), ``correlation_id`` (16 bytes or None).
     """
 
     def __init__(self):

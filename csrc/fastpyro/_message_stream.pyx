@@ -2,7 +2,8 @@
 
 Rule 1: one thread receives at a time (`reading`); several may send.
 Rule 2: an operation that fails in the middle of a message leaves the stream broken.
-Rule 3: what is small is copied once and leaves in one system call; what is big is sent from, and received into, its place.
+Rule 3: what is small is copied once and leaves in one system call; what is big is sent from its place, and received
+        into it.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer

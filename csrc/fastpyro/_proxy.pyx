@@ -1,8 +1,8 @@
 """The native half of `proxy` and `remote_method`: the way of an ordinary call, without leaving native code.
 
-A call is ordinary when the connection is a native one, no annotations and no correlation id travel along, no retries are
-asked for, and `_pyroInvoke` has not been replaced; its reply is ordinary when it is a small plain result. Everything else
-goes the way that `proxy.Proxy` describes, and behaves the same.
+A call is ordinary when the connection is a native one, no annotations and no correlation id travel along, no retries
+are asked for, and `_pyroInvoke` has not been replaced; its reply is ordinary when it is a small plain result.
+Everything else goes the way that `proxy.Proxy` describes, and behaves the same.
 Rule 1: arguments are encoded before the link is entered: encoding runs the user's code, which may use the same proxy.
 Rule 2: a reply is copied before it is decoded, because decoding may run the user's code as well.
 """
@@ -26,9 +26,10 @@ from fastpyro._message cimport HEADER_SIZE, Header, Message, message_of, write_p
 from fastpyro._message_stream cimport SMALL_REPLY
 
 from fastpyro.errors import ConnectionClosedError, TimeoutError
-from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
+from fastpyro import message_kinds
 
-cdef int INVOKE = MSG_INVOKE, RESULT = MSG_RESULT, ONEWAY = FLAGS_ONEWAY, NATIVE = NATIVE_SERIALIZER_ID
+cdef int INVOKE = message_kinds.MSG_INVOKE, RESULT = message_kinds.MSG_RESULT, ONEWAY = message_kinds.FLAGS_ONEWAY
+cdef int NATIVE = message_kinds.NATIVE_SERIALIZER_ID
 
 
 cdef class ProxyCore:
@@ -74,7 +75,6 @@ cdef class ProxyCore:
         if self.link is not None and (self.link.reading or self.link.pending or self.link.forgotten):
             self._pyroSeq = self.link.free_sequence_number((self._pyroSeq - 1) & 0xFFFF)
         return self._pyroSeq
-
 
     def _pyro_submit(self, str name not None, tuple args not None, dict kwargs not None, callback):
         """Send an ordinary call and have ``callback(message, error)`` called when its reply is here.
@@ -145,7 +145,8 @@ cdef object call(object self, PyObject **args, size_t flags, PyObject *names):
     cdef Py_ssize_t count = PyVectorcall_NARGS(flags)
     cdef CallState state = current_state()
     if (
-        core is not None and core.plain_invoke and core.link is not None and not core.link.closing and not core.link.broken
+        core is not None and core.plain_invoke and core.link is not None
+        and not core.link.closing and not core.link.broken
         and core._pyroMaxRetries == 0 and not core._pyroRawWireResponse and state.plain()
     ):
         return call_ordinary(core, state, method.__name__, args, count, names)
@@ -163,8 +164,7 @@ cdef tuple arguments_of(PyObject **args, Py_ssize_t count, PyObject *names):
 
 
 cdef object call_with_retries(object proxy, str name, tuple args, dict kwargs):
-    cdef int attempt
-    for attempt in range(proxy._pyroMaxRetries):
+    for _ in range(proxy._pyroMaxRetries):
         try:
             return proxy._pyroInvoke(name, args, kwargs)
         except (ConnectionClosedError, TimeoutError):

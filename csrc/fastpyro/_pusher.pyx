@@ -1,4 +1,4 @@
-"""Small messages in quick succession over TCP leave together: the system collects them, and this module has them pushed.
+"""Small messages in quick succession over TCP leave together: the system collects them, this module has them pushed.
 
 A sender that expects company sends with the flag MORE, so that the system keeps the bytes until a segment is full or a
 send without the flag follows, and promises a push: a thread without Python's lock pushes after DELAY, at the latest.

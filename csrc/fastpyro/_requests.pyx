@@ -29,9 +29,10 @@ from fastpyro._message_stream cimport SMALL_REPLY
 import weakref
 
 from fastpyro.exposure import members_of, resolve_method
-from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
+from fastpyro import message_kinds
 
-cdef int INVOKE = MSG_INVOKE, RESULT = MSG_RESULT, ONEWAY = FLAGS_ONEWAY, NATIVE = NATIVE_SERIALIZER_ID
+cdef int INVOKE = message_kinds.MSG_INVOKE, RESULT = message_kinds.MSG_RESULT, ONEWAY = message_kinds.FLAGS_ONEWAY
+cdef int NATIVE = message_kinds.NATIVE_SERIALIZER_ID
 
 cdef enum:
     TICK = 1000  # microseconds between two looks of the monitor: a request that is seen twice is slow
@@ -77,8 +78,8 @@ cdef class Term:
 cdef class OrdinaryRequests:
     """Serves ordinary requests of a server's connections.
 
-    Arguments: ``server`` (asked to wake its monitor and to send other replies), ``daemon``, ``codec``; ``plain``, whether
-    replies have no annotations of the daemon's own.
+    Arguments: ``server`` (asked to wake its monitor and to send other replies), ``daemon``, ``codec``; ``plain``,
+    whether replies have no annotations of the daemon's own.
     """
 
     def __cinit__(self, server, daemon, Codec codec not None, bint plain):
@@ -116,7 +117,7 @@ cdef class OrdinaryRequests:
         term.deposed = True
         self.running = 0
         # Objects of a session are never called concurrently; a channel that takes one message at a time is not shared.
-        term.alone = connection.link is None or connection.ordered or (term.oneway and not free_oneway)
+        term.alone = connection.ordered or (not free_oneway if term.oneway else connection.link is None)
         if term.alone:
             connection.held = True
         return True

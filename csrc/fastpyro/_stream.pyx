@@ -1,7 +1,7 @@
 """The bytes of one connected stream socket: sending, receiving, waiting. Knows no messages.
 
-Rule 1: a system call that cannot wait keeps the GIL, because giving it up and getting it back costs as much as the call;
-        whatever can wait, or moves much, runs without it.
+Rule 1: a system call that cannot wait keeps the GIL, because giving it up and getting it back costs as much as the
+        call; whatever can wait, or moves much, runs without it.
 Rule 2: a timeout is one deadline over the whole operation, not a limit for each system call.
 Rule 3: `close` may come from any thread: it shuts the stream down, and the last user inside closes the descriptor.
 Rule 4: one thread receives at a time. A message that the system does not take at once is sent with `sending` set, which
@@ -305,8 +305,9 @@ cdef class Stream:
         return 0
 
     cdef int take_turn(self, double deadline) except -1:
-        # `sending`, which changes under the GIL, says whose turn it is. The lock is there to sleep on: a sender holds it,
-        # or a sleeper does in its stead, who got it a moment ago and leaves it locked when he finds somebody sending.
+        # `sending`, which changes under the GIL, says whose turn it is. The lock is there to sleep on: a sender holds
+        # it, or a sleeper does in its stead, who got it a moment ago and leaves it locked when he finds somebody
+        # sending.
         cdef PyLockStatus status
         while self.sending:
             with nogil:
@@ -356,7 +357,7 @@ cdef class Stream:
                 left -= 1
 
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
-        """Receive at least a byte: their count, or 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
+        """Receive at least a byte: their count, 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
         global waiting_threads
         cdef Py_ssize_t count
         cdef long long began

@@ -21,7 +21,9 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_create(
         pthread_t *thread, pthread_attr_t *attributes, void *(*work)(void *) noexcept nogil, void *argument
     )
-    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil)
+    int pthread_atfork(
+        void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil
+    )
     enum:
         PTHREAD_CREATE_DETACHED
 

@@ -1,7 +1,8 @@
 """Messages out of received bytes, however these were cut. Sans-I/O: this module never sees a socket. The format of a
 message is described in `_message`.
 
-Rule 1: memory grows with the bytes that arrived, never with the bytes that were promised: blocks are mapped, not filled.
+Rule 1: memory grows with the bytes that arrived, never with the bytes that were promised: blocks are mapped, not
+        filled.
 Rule 2: each body, and each big buffer, is received straight into the memory that the user gets.
 Rule 3: received bytes give a Message, a RemoteProtocolError or a MessageTooLargeError, and nothing else.
 """
@@ -115,7 +116,8 @@ cdef class Assembler:
             count = load32(<const uint8_t *> PyBytes_AS_STRING(<object> self.body))
             if not 0 < count <= MOST_BUFFERS or 4 + ENTRY * count > self.header.payload_size:
                 raise RemoteProtocolError(
-                    f"a message claims {count:,} buffers in {self.header.payload_size:,} bytes; the limit is {MOST_BUFFERS:,}"
+                    f"a message claims {count:,} buffers in {self.header.payload_size:,} bytes; "
+                    f"the limit is {MOST_BUFFERS:,}"
                 )
             return self.start_body(STAGE_TABLE, ENTRY * count)
         if self.stage == STAGE_TABLE:
@@ -140,8 +142,7 @@ cdef class Assembler:
         cdef bytes table = self.take_body()
         cdef const uint8_t *entry = <const uint8_t *> PyBytes_AS_STRING(table)
         cdef uint64_t total = 4 + PyBytes_GET_SIZE(table), size
-        cdef Py_ssize_t index
-        for index in range(PyBytes_GET_SIZE(table) // ENTRY):
+        for _ in range(PyBytes_GET_SIZE(table) // ENTRY):
             size = load32(entry + 1)
             total += size
             if entry[0] > 2 or (entry[0] == 2 and size < SMALLEST_BLOCK):

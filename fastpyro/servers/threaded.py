@@ -136,6 +136,8 @@ class ThreadedServer(ConnectionServer):
             if self._standby:
                 self._standby.pop().set()
                 return
+            if self._threads > self.most_slow:
+                return  # one of them is not slow any more, and on its way to look whether it is needed
             self._threads += 1
             number = self._threads
         try:
@@ -245,12 +247,12 @@ class ThreadedServer(ConnectionServer):
                     return
             for fd in wait(0.0 if pending else LONGEST_WAIT, last):
                 last = None
-                connection = connections.get(fd)
-                if connection is not None:
-                    if not connection.held:
-                        if self._serve(term, connection):
+                readable = connections.get(fd)
+                if readable is not None:
+                    if not readable.held:
+                        if self._serve(term, readable):
                             return
-                        last = connection.link
+                        last = readable.link
                 elif fd == listener_fd:
                     self.accept_all()
                 elif fd == wake_fd:
@@ -361,7 +363,7 @@ class ThreadedServer(ConnectionServer):
             self._current.connection = None
             connection.in_call -= 1
             self._leave_slow()
-            if self.stopping:
+            if self._stopped.is_set():
                 self._say_farewell(connection)
             elif connection.held:
                 self._give_back(connection)
