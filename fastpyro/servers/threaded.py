@@ -110,6 +110,8 @@ class ThreadedServer(ConnectionServer):
             if own is not None:
                 self._farewells.add(own)
             standby, self._standby = self._standby, deque()
+            for connection, _ in self._queue:
+                connection.in_call -= 1
             self._queue.clear()
         self.requests.stop()
         self.poller.remove(self.listener_fd)
@@ -331,6 +333,7 @@ class ThreadedServer(ConnectionServer):
             if room:
                 self._queue.append((connection, message))
                 self._queued_bytes += size
+                connection.in_call += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
                 if connection.ordered or not isinstance(connection.channel, Link):
                     connection.held = True
                     self.poller.remove(connection.fd)
@@ -355,7 +358,6 @@ class ThreadedServer(ConnectionServer):
             self._queued_bytes -= len(message.payload)
             self._slow += 1
             self.requests.full = self._slow >= self.most_slow
-        connection.in_call += 1
         self._current.connection = connection
         try:
             self.answer(connection, message)

@@ -317,6 +317,28 @@ def test_what_a_full_server_does(gate: Gate) -> None:
         assert (len(server._queue), server._queued_bytes) == (0, 0)
 
 
+def test_who_waits_in_the_queue_is_not_silent(gate: Gate) -> None:
+    with settings(THREADPOOL_SIZE=1):
+        daemon = fastpyro.Daemon(host="127.0.0.1")
+    daemon.register(Worker(gate), "worker")
+    with serving(daemon) as server, contextlib.ExitStack() as stack:
+        silent, *proxies = [stack.enter_context(connect(daemon, "worker")) for _ in range(3)]
+        callers = []
+        for count, proxy in enumerate(proxies, 1):
+            callers.append(stack.enter_context(Peer(proxy.wait)))
+            until(partial(lambda count: server._slow + len(server._queue) == count, count))
+        assert len(server.connections) == 3
+        pretend_silence(server)
+        until(lambda: len(server.connections) == 2)
+        with pytest.raises(fastpyro.errors.ConnectionClosedError):
+            silent.null()
+        gate.open()
+        for caller in callers:
+            caller.thread.join(DEADLINE)
+        assert [caller.result for caller in callers] == [True, True]
+        until(lambda: not any(connection.in_call for connection in server.connections.values()))
+
+
 def test_waiting_requests_end_with_the_server(gate: Gate) -> None:
     with settings(THREADPOOL_SIZE=1, REQUEST_QUEUE_SIZE=3):
         daemon = fastpyro.Daemon(host="127.0.0.1")
