@@ -57,6 +57,10 @@ def _connect_one(sock: socket.socket, address: object, timeout: float | None) ->
 
 
 def _addresses(host: str | None, port: int | None) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    if host and port and host.count(".") == 3:
+        with contextlib.suppress(OSError):  # a name, after all
+            socket.inet_pton(socket.AF_INET, host)
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
     found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
     preferred = _FAMILIES.get(config.PREFER_IP_VERSION, socket.AF_UNSPEC)
     return sorted(found, key=lambda entry: entry[0] != preferred)

@@ -19,7 +19,7 @@ from cpython.pythread cimport (
 from libc.stdint cimport uint8_t
 
 from fastpyro._message cimport Header, Message, message_of
-from fastpyro._message_stream cimport MessageStream
+from fastpyro._message_stream cimport SMALL_REPLY, MessageStream
 from fastpyro._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of, monotonic
 
 from functools import partial
@@ -227,13 +227,19 @@ cdef class Link(MessageStream):
         cdef bint alone = not self.reading
         if alone:
             self.reading = True  # before anybody else can: the reply must not come to somebody who does not expect it
+            self.awaited = seq
             try:
-                count = self.send_at_once(request, size)
+                if deadline == 0 and size <= SMALL_REPLY and self.has_company() and self.assembler.idle():
+                    count = self.send_and_receive(request, size)
+                else:
+                    count = self.send_at_once(request, size)
             except BaseException:
+                self.awaited = -1
                 self.stop_reading()
                 raise
             if count == size:
                 return self.read_for(seq, deadline, header, payload, True)
+        self.awaited = -1 if alone else self.awaited
         waiter = self.expect(seq, None)
         if alone:
             self.stop_reading()
@@ -293,7 +299,7 @@ cdef class Link(MessageStream):
     cdef Message read_for(self, int seq, double deadline, Header *header, uint8_t *payload, bint appointed):
         """Receive until the reply with that number is here; hand others over. Precondition: `reading` is set for us."""
         cdef Message message
-        cdef int before = self.awaited  # by an exchange that this one is inside of, in a callback
+        cdef int before = -1 if appointed else self.awaited  # by an exchange that this one is inside of, in a callback
         self.awaited = seq
         try:
             while True:

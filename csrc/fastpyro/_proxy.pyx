@@ -62,9 +62,9 @@ cdef class ProxyCore:
 
     @_pyroMethods.setter
     def _pyroMethods(self, set methods not None):
+        kind = type(self)
         self.methods = methods
-        own = set(dir(type(self)))
-        self.callable_names = {name: None for name in methods if name not in own}
+        self.callable_names = {name: None for name in methods if not hasattr(kind, name)}
 
     def _pyro_next_seq(self):
         """Return the number of the next request: one that no request under way has."""

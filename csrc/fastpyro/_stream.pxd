@@ -54,6 +54,8 @@ cdef class Stream:
     cdef int release_buffer(self) noexcept
     cdef int give_up(self) noexcept
     cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef bint has_company(self) noexcept
+    cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
     cdef int send_parts(
         self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
@@ -61,7 +63,7 @@ cdef class Stream:
     ) except -1
     cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1
     cdef int begin_sending(self) noexcept
-    cdef int end_sending(self) noexcept
+    cdef int end_sending(self) noexcept nogil
     cdef int take_turn(self, double deadline) except -1
     cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2

@@ -261,6 +261,39 @@ cdef class Stream:
         self.broken = True
         raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
 
+    cdef bint has_company(self) noexcept:
+        """Whether other threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
+        return waiting_threads > 0 and not self.sending and self.end == self.start
+
+    cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size) except -1:
+        """Send a small message and wait for bytes in answer, without the GIL. Returns what was sent, as `send_at_once`.
+
+        What has come, if anything, is in the buffer. Preconditions: `has_company`, and no deadline.
+        """
+        global waiting_threads
+        cdef Py_ssize_t sent, received = -1
+        cdef int failure
+        self.take_buffer()
+        waiting_threads += 1
+        self.begin_sending()
+        with nogil:
+            sent = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            failure = errno
+            if sent == size:
+                self.end_sending()
+                received = recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL)
+        waiting_threads -= 1
+        if sent == size:
+            self.end = received if received > 0 else 0  # an end or an error is met again by who receives next
+            return sent
+        if sent > 0:
+            return sent  # `sending` stays set
+        self.end_sending()
+        if failure == EAGAIN or failure == EINTR:
+            return 0
+        self.broken = True
+        raise ConnectionClosedError(f"sending: connection lost: {strerror(failure).decode()}")
+
     cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
         cdef Py_ssize_t count = self.send_at_once(data, size)
         return 0 if count == size else self.send_parts(data + count, size - count, NULL, 0, count > 0, deadline)
@@ -299,7 +332,7 @@ cdef class Stream:
         self.sending = True
         return 0
 
-    cdef int end_sending(self) noexcept:
+    cdef int end_sending(self) noexcept nogil:
         self.sending = False
         PyThread_release_lock(self.send_lock)
         return 0
@@ -374,7 +407,7 @@ cdef class Stream:
             end_spin(&self.spin, count >= 0)
             if count >= 0:
                 return count
-            PyErr_CheckSignals()  # one that came while we were looking would not interrupt the sleep
+        PyErr_CheckSignals()  # one that came before the sleep would not interrupt it
         began = monotonic() if self.spin.budget else 0
         waiting_threads += 1
         try:

@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch
-from fastpyro._link import Link
 from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.errors import ServerOverloadedError
@@ -138,7 +137,7 @@ class ThreadedServer(ConnectionServer):
             if self._standby:
                 self._standby.pop().set()
                 return
-            if self._threads > self.most_slow:
+            if self._threads > self._slow:
                 return  # one of them is not slow any more, and on its way to look whether it is needed
             self._threads += 1
             number = self._threads
@@ -334,9 +333,8 @@ class ThreadedServer(ConnectionServer):
                 self._queue.append((connection, message))
                 self._queued_bytes += size
                 connection.in_call += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
-                if connection.ordered or not isinstance(connection.channel, Link):
-                    connection.held = True
-                    self.poller.remove(connection.fd)
+                connection.held = True  # its further requests wait where they are, in order
+                self.poller.remove(connection.fd)
             if self._standby:
                 self._standby.pop().set()  # a slow request may have ended since `full` was looked at
         if room:

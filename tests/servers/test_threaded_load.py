@@ -212,6 +212,15 @@ def test_session_objects_are_never_called_concurrently(server: Server) -> None:
         assert Background(8, work).join() == [True] * 8
 
 
+def test_session_calls_that_were_queued_are_not_concurrent_either() -> None:
+    with Server("THREADPOOL_SIZE=2") as server, server.proxy("session") as shared:
+        shared._pyroBind()  # the first calls of its session object are those in the queue
+        blockers = Background(2, lambda _: server.proxy().sleep(0.4))
+        steps = Background(6, lambda _: shared.step(0.01))
+        assert blockers.join() == [0.4] * 2
+        assert steps.join() == [True] * 6
+
+
 def test_too_many_slow_calls_wait_and_then_are_refused() -> None:
     with Server("THREADPOOL_SIZE=2", "REQUEST_QUEUE_SIZE=3") as server:
         calls = Background(2, lambda _: server.proxy().wait())
