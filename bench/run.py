@@ -208,10 +208,13 @@ def yardstick_rows(rounds: int) -> list[report.Row]:
                 for field in ("median_us", "p99_us", "cpu_us")
             )
             rows.append(report.Row(title, transport, name, median, p99, cpu, None, ""))
+    nan = float("nan")
+    rate = statistics.median(yardsticks.crowd(16) for _ in range(rounds))
+    rows.append(report.Row("16 client threads", "tcp", "C threads and epoll", nan, nan, None, rate, "calls/s"))
     for memory in ("warm", "fresh"):
         for transport in ("tcp", "unix"):
             rate = statistics.median(yardsticks.stream(transport, memory, total=512 * MIB) for _ in range(rounds))
-            title, nan = f"stream, {memory} memory", float("nan")
+            title = f"stream, {memory} memory"
             rows.append(report.Row(title, transport, "C stream", nan, nan, None, rate, "bytes/s"))
     return rows
 

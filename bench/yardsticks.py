@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = Path(__file__).resolve().with_name("yardsticks.c")
-PROGRAM = ROOT / "build" / "yardsticks" / "yardsticks"
+SOURCES = Path(__file__).resolve().parent
+PROGRAMS = ROOT / "build" / "yardsticks"
 
 MIB = 1 << 20
 LONGEST_RUN = 130.0
@@ -40,8 +40,11 @@ class PingPong(NamedTuple):
     exchanges: int
 
 
-def build() -> Path:
-    """Compile the program when its source is newer than it.
+def build(name: str = "yardsticks") -> Path:
+    """Compile a program when its source is newer than it.
+
+    Arguments:
+        name: "yardsticks" for exchanges and streams, "crowd" for many clients.
 
     Returns:
         The program's path, under build/yardsticks/.
@@ -49,28 +52,29 @@ def build() -> Path:
     Raises:
         YardstickError: There is no C compiler, or it refused the source.
     """
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime_ns > SOURCE.stat().st_mtime_ns:
-        return PROGRAM
-    PROGRAM.parent.mkdir(parents=True, exist_ok=True)
+    source, program = SOURCES / f"{name}.c", PROGRAMS / name
+    if program.exists() and program.stat().st_mtime_ns > source.stat().st_mtime_ns:
+        return program
+    program.parent.mkdir(parents=True, exist_ok=True)
     # Under a name of its own first: two benches that build at once never run half a file.
-    unfinished = PROGRAM.with_name(f"yardsticks.{os.getpid()}")
+    unfinished = program.with_name(f"{name}.{os.getpid()}")
     compiler = shlex.split(os.environ.get("CC") or "cc")
-    command = [*compiler, "-O2", "-Wall", "-Wextra", "-Werror", str(SOURCE), "-o", str(unfinished)]
+    command = [*compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", str(source), "-o", str(unfinished)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_RUN)
-        unfinished.replace(PROGRAM)
+        unfinished.replace(program)
     except FileNotFoundError:
         raise YardstickError(f"no C compiler {compiler[0]!r}: install one, or name another in CC") from None
     except subprocess.CalledProcessError as error:
         raise YardstickError(f"{shlex.join(command)} failed:\n{error.stderr}") from error
     finally:
         unfinished.unlink(missing_ok=True)
-    return PROGRAM
+    return program
 
 
-def run(*arguments: str) -> dict[str, Any]:
-    """Run the program with these arguments; returns what it printed."""
-    done = subprocess.run([str(build()), *arguments], capture_output=True, text=True, timeout=LONGEST_RUN)
+def run(*arguments: str, program: str = "yardsticks") -> dict[str, Any]:
+    """Run a program with these arguments; returns what it printed."""
+    done = subprocess.run([str(build(program)), *arguments], capture_output=True, text=True, timeout=LONGEST_RUN)
     if done.returncode != 0:
         raise YardstickError(done.stderr.strip() or f"yardsticks ended with {done.returncode}")
     figures: dict[str, Any] = json.loads(done.stdout)
@@ -123,6 +127,15 @@ def stream(transport: Transport, memory: Memory, *, total: int = 1024 * MIB, chu
     whole = -(-total // chunk) * chunk
     arguments = ["--transport", transport, "--memory", memory, "--bytes", str(whole), "--chunk", str(chunk)]
     return float(run("stream", *arguments)["bytes_per_second"])
+
+
+def crowd(threads: int, *, seconds: int = 1) -> float:
+    """Measure how many exchanges of 64 bytes a second so many threads of one process make with another process over TCP.
+
+    Raises:
+        YardstickError: It could not be built, or refused these arguments, or failed.
+    """
+    return float(run(str(threads), str(seconds), program="crowd")["exchanges_per_second"])
 
 
 TRANSPORTS: tuple[Transport, ...] = ("tcp", "unix")
