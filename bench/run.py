@@ -56,14 +56,14 @@ class Step(NamedTuple):
     """How often in a round for libraries that are an order of magnitude slower."""
 
 
-SLOW = frozenset({"pyro4", "pyro5", "zerorpc_", "grpcio_"})
+SLOW = frozenset({"pyro4", "pyro5", "zerorpc_", "grpcio_", "rpyc_", "thriftpy2_"})
 OURS = ("fastpyro_",)
 FEW = ("fastpyro_", "sockets_msgspec", "thriftpy2_", "pyro5")
 BULK = ("fastpyro_", "sockets_msgspec", "thriftpy2_", "pyzmq_", "rpyc_", "grpcio_")
 
 STEPS: tuple[Step, ...] = (
     Step("null call", "null", 1500, slow_times=300),
-    Step('echo("hello", 42, key=[1, 2, 3])', "echo", 1500, slow_times=300),
+    Step('echo("hello", 42, key=[1, 2, 3])', "echo", 1500, needs="echo", slow_times=300),
     Step("null call, both ends on one core, SPIN=0", "null", 1500, contenders=FEW, placed="one core"),
     Step("null call, an end on each core, SPIN=0", "null", 1500, contenders=FEW, placed="two cores"),
     Step("batch of 1,000 x add(i, i), each", "batch", 10, transports=("tcp",), needs="batch", unit="calls/s"),
@@ -83,7 +83,7 @@ STEPS: tuple[Step, ...] = (
     Step("8 MiB array echoed", "echo_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s"),
     Step("64 MiB bytes up", "upload", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6),
     Step("64 MiB bytes down", "download", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6),
-    Step("64 KiB bytes echoed", "echo_bytes", 300, 64 << 10, unit="bytes/s", slow_times=20),
+    Step("64 KiB bytes echoed", "echo_bytes", 100, 64 << 10, contenders=BULK, unit="bytes/s", rounds=6, slow_times=5),
 )
 
 

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._proxy import RememberedNames, install_remembering
 from fastpyro.call_threads import DelayedCall, delayed_calls
 from fastpyro.class_registry import register_type_replacement
 from fastpyro.errors import CommunicationError
@@ -216,7 +217,7 @@ class AsyncMethod:
         return f"<asynchronous {self._method!r}>"
 
 
-class AsyncProxy:
+class AsyncProxy(RememberedNames):
     """A twin of a proxy whose method calls return a `FutureResult` at once; the proxy itself stays synchronous.
 
     The calls run in background threads, each over a connection of its own, so that they run in parallel and end in
@@ -253,7 +254,7 @@ class AsyncProxy:
         value = getattr(proxy, name)
         if name.startswith("_pyro") or name in proxy._pyroAttrs or not callable(value):
             return value
-        return AsyncMethod(proxy, name, value)
+        return self._pyro_remember(name, AsyncMethod(proxy, name, value))
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._proxy, name, value)
@@ -314,6 +315,7 @@ class AsyncProxy:
         return iter(self._proxy)
 
 
+install_remembering(AsyncProxy)
 register_type_replacement(AsyncProxy, lambda twin: twin._proxy)
 
 

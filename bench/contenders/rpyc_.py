@@ -43,7 +43,9 @@ class Client(client.Client):
             self.connection = rpyc.connect(host, int(port))
         self.remote = self.connection.root
 
-    rows = None  # a list travels as a reference: an echo would give back our own list, and send nothing
+    # Lists and dicts travel as references: an echo would give back our own list, and each look at the other's is a call.
+    rows = None
+    echo = None
 
     def futures(self, count: int) -> list[Any]:
         add = self.library.async_(self.remote.add)

@@ -8,7 +8,7 @@ Rule 2: a reply is copied before it is decoded, because decoding may run the use
 """
 
 cimport cython
-from cpython.dict cimport PyDict_Contains
+from cpython.dict cimport PyDict_Contains, PyDict_GetItem
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -112,6 +112,39 @@ cdef class ProxyCore:
         if message.flags != 0 or message.kind != RESULT or message.serializer_id != NATIVE or message.has_annotations:
             raise LookupError
         return self.codec.decode(message.payload)
+
+
+cdef class RememberedNames:
+    """A base for objects whose attributes are made when they are first asked for, and stay the same."""
+
+    cdef dict remembered
+
+    def _pyro_remember(self, str name not None, value):
+        """Give that value for that name from now on; returns the value."""
+        if self.remembered is None:
+            self.remembered = {}
+        self.remembered[name] = value
+        return value
+
+
+cdef object get_remembered(object self, object name):
+    # The type slot of subclasses of RememberedNames; see `get_attribute`.
+    cdef PyObject *found
+    if (<RememberedNames> self).remembered is not None:
+        found = PyDict_GetItem((<RememberedNames> self).remembered, name)
+        if found != NULL:
+            return <object> found
+    try:
+        return PyObject_GenericGetAttr(self, name)
+    except AttributeError:
+        return type(self).__getattr__(self, name)
+
+
+def install_remembering(type remembering_class not None):
+    """Give a subclass of RememberedNames its fast attribute access."""
+    if not issubclass(remembering_class, RememberedNames):
+        raise TypeError("install_remembering expects a subclass of RememberedNames")
+    set_attribute_getter(remembering_class, get_remembered)
 
 
 cdef object get_attribute(object self, object name):
