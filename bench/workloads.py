@@ -49,7 +49,9 @@ def null(client: Any, times: int) -> list[float]:
 
 
 def echo(client: Any, times: int) -> list[float]:
-    call, wanted = client.echo, [["hello", 42], {"key": [1, 2, 3]}]
+    # Past our own wrapper, where the library's method gives the answer as it is.
+    call = client.remote.echo if "echo" not in vars(type(client)) else client.echo
+    wanted = [["hello", 42], {"key": [1, 2, 3]}]
     return timed(lambda: call("hello", 42, key=[1, 2, 3]), lambda result: list(map(_plain, result)) == wanted, times)
 
 

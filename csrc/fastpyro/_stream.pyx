@@ -414,17 +414,20 @@ cdef class Stream:
             count = self.sleep_for_bytes(target, size, deadline)
         finally:
             waiting_threads -= 1
-        if self.spin.budget:
+        if self.spin.budget and size <= BUFFER_SIZE:
             slept(&self.spin, monotonic() - began)
         return count
 
     cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2:
         cdef Py_ssize_t count
+        # A recv that waits holds the socket against what arrives: for the rest of something big poll is faster.
+        cdef bint polls = deadline != 0 or size > BUFFER_SIZE
+        cdef int flags = MSG_NOSIGNAL | MSG_DONTWAIT if polls else MSG_NOSIGNAL
         while True:
-            if deadline != 0 and self.wait_ready(POLLIN, deadline) == 0:
+            if polls and self.wait_ready(POLLIN, deadline) == 0:
                 raise TimeoutError("receiving: timeout")
             with nogil:
-                count = recv(self.fd, target, size, MSG_NOSIGNAL if deadline == 0 else MSG_NOSIGNAL | MSG_DONTWAIT)
+                count = recv(self.fd, target, size, flags)
             if count >= 0:
                 return count
             if errno == EINTR:
