@@ -14,7 +14,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.errors import CommunicationError, ConnectionClosedError, TimeoutError
 from fastpyro.future_result import FutureResult, _ExceptionWrapper
 from fastpyro.message_kinds import FLAGS_BUFFERS, FLAGS_ONEWAY, MSG_INVOKE
-from fastpyro.proxy import Proxy
+from fastpyro.proxy import Proxy, plain_invoke
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -32,7 +32,7 @@ def submit(proxy: Proxy, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     channel: Any = proxy._pyroConnection
     if channel is None or channel.closed or not channel.concurrent:
         return None
-    if type(proxy)._pyroInvoke is not Proxy._pyroInvoke or name in vars(type(proxy)) or proxy._pyroMaxRetries:
+    if type(proxy)._pyroInvoke is not plain_invoke or name in vars(type(proxy)) or proxy._pyroMaxRetries:
         return None
     result = FutureResult()
     arrival = _Arrival(result, proxy, channel)

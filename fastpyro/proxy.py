@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from fastpyro._message import Message
     from fastpyro.batch_proxy import BatchProxy
 
-__all__ = ["Proxy"]
+__all__ = ["Proxy", "plain_invoke"]
 
 log = logging.getLogger("fastpyro.proxy")
 
@@ -74,7 +74,7 @@ class Proxy(ProxyCore):
         if not isinstance(uri, str | URI):
             raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
         serializers.get_serializer(config.SERIALIZER)
-        self._pyro_set_codec(serializers.native.codec, type(self)._pyroInvoke is Proxy._pyroInvoke)
+        self._pyro_set_codec(serializers.native.codec, type(self)._pyroInvoke is plain_invoke)
         self._pyro_update(
             _pyroUri=URI(uri),
             _pyroConnection=None,
@@ -446,13 +446,8 @@ class Proxy(ProxyCore):
             )
         oneway = OnewayNames.copy_of(self._pyroOneway)
         oneway.take_from_peer(metadata.get("oneway", ()), first=not self._pyro_metadata_loaded)
-        self._pyro_update(
-            _pyroMethods=methods,
-            _pyroAttrs=attributes,
-            _pyroOneway=oneway,
-            _pyro_metadata_loaded=True,
-            _pyro_details=None,
-        )
+        self._pyro_update(_pyroMethods=methods, _pyroAttrs=attributes, _pyroOneway=oneway)
+        self._pyro_update(_pyro_metadata_loaded=True, _pyro_details=None)
 
     def _pyro_member_details(self, name: str) -> dict[str, Any]:
         """Return signature and docstring of a remote method, asked for once a connection."""
@@ -495,6 +490,7 @@ def _abandon_after_fork() -> None:
             connection.abandon()
 
 
+plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has replaced it, for Proxy itself too
 install(Proxy, RemoteMethod)
 os.register_at_fork(after_in_child=_abandon_after_fork)
 register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, _build_proxy)

@@ -100,6 +100,21 @@ def test_mixed_calls(proxy: fastpyro.Proxy) -> None:
     in_threads(10, work)
 
 
+def test_a_replaced_pyroinvoke_sees_every_call(server: SubjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    usual = fastpyro.Proxy._pyroInvoke
+
+    def watched(self: fastpyro.Proxy, methodname: str, *rest: object, **keywords: object) -> object:
+        seen.append(methodname)
+        return usual(self, methodname, *rest, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fastpyro.Proxy, "_pyroInvoke", watched)
+    with fastpyro.Proxy(server.uri()) as proxy:
+        assert proxy.add(1, 2) == 3
+        assert fastpyro.asyncproxy(proxy).add(2, 3).value == 5
+    assert seen == ["add", "add"]
+
+
 def test_release_during_calls_of_others(proxy: fastpyro.Proxy) -> None:
     stop = time.monotonic() + 1.0
 
