@@ -16,7 +16,7 @@ from pathlib import Path
 
 BENCH = Path(__file__).parent
 SETTINGS = (0, 50)
-ROUNDS = 5
+ROUNDS = 3
 
 CLIENT = """
 import json, resource, sys, threading, time
