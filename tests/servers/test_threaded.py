@@ -70,7 +70,8 @@ def test_more_slow_calls_than_threads_all_end() -> None:
             thread.join(30)
         assert len(answers) == 20
         with fastpyro.Proxy(server.uri()) as proxy:
-            assert proxy.thread_count() <= 3 + 3  # and the leader, the main thread, and the monitor
+            # Three slow ones, the leader, the main thread, the monitor; and some on their way from one role to another.
+            assert proxy.thread_count() <= 3 + 3 + 5
 
 
 def test_slow_oneway_call_does_not_delay_the_next_call() -> None:

@@ -257,7 +257,8 @@ def test_queued_calls_run_when_there_is_room() -> None:
 
         assert sorted(Background(20, work).join()) == list(range(20))
         with server.proxy() as proxy:
-            assert proxy.threads() <= 2 + 3  # and the leader, the main thread, the monitor
+            # Two slow ones, the leader, the main thread, the monitor; and some on their way from one role to another.
+            assert proxy.threads() <= 2 + 3 + 5
 
 
 def test_a_client_that_goes_during_its_slow_call_harms_nobody(server: Server) -> None:
