@@ -43,6 +43,7 @@ from fastpyro.remote_exceptions import register_exception
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
+    from fastpyro.blobs import SerializedBlob
     from fastpyro.async_proxy import AsyncProxy, async_, asyncproxy
     from fastpyro.batch_proxy import BatchProxy, batch
     from fastpyro.daemon import Daemon, serve
@@ -60,6 +61,7 @@ __all__ = [
     "Future",
     "FutureResult",
     "Proxy",
+    "SerializedBlob",
     "SerializerBase",
     "__version__",
     "async_",
@@ -95,6 +97,7 @@ _LATER = {
     "asyncproxy": "fastpyro.async_proxy",
     "BatchProxy": "fastpyro.batch_proxy",
     "batch": "fastpyro.batch_proxy",
+    "SerializedBlob": "fastpyro.blobs",
     "Daemon": "fastpyro.daemon",
     "DaemonObject": "fastpyro.daemon_object",
     "serve": "fastpyro.daemon",

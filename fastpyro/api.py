@@ -27,6 +27,7 @@ __all__ = [
     "Daemon",
     "DaemonObject",
     "Proxy",
+    "SerializedBlob",
     "SerializerBase",
     "__version__",
     "behavior",

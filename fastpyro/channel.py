@@ -16,9 +16,11 @@ from typing import Any, NoReturn, Protocol
 from fastpyro import _blocks
 from fastpyro._link import Link
 from fastpyro._message import Message, pack_message
+from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._wire import Decoder
 from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
+from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 
 __all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
 
@@ -45,7 +47,11 @@ class Channel(Protocol):
     def has_buffered(self) -> bool: ...
     @property
     def receiving(self) -> bool: ...
+    @property
+    def dialect(self) -> int: ...
     def fileno(self) -> int: ...
+    def set_dialect(self, dialect: int) -> None: ...
+    def set_hmac_key(self, key: bytes | None) -> None: ...
     def set_max_message_size(self, max_message_size: int) -> None: ...
     def send(
         self,
@@ -97,6 +103,7 @@ class PortableChannel:
         self.sock = sock
         self._decoder = Decoder(max_message_size)
         self._limit = max_message_size
+        self._hmac_key: bytes | None = None
         self._user = threading.Lock()
         self._closing = self._broken = False
 
@@ -111,6 +118,17 @@ class PortableChannel:
     @property
     def receiving(self) -> bool:
         return self._decoder.receiving
+
+    @property
+    def dialect(self) -> int:
+        return self._decoder.dialect
+
+    def set_dialect(self, dialect: int) -> None:
+        self._decoder.set_dialect(dialect)
+
+    def set_hmac_key(self, key: bytes | None) -> None:
+        self._hmac_key = key
+        self._decoder.set_hmac_key(key)
 
     def fileno(self) -> int:
         return -1 if self._closing else self.sock.fileno()
@@ -210,6 +228,10 @@ class PortableChannel:
         self.sock.close()
 
     def _pack(self, kind: int, flags: int, seq: int, serializer_id: int, payload: Any, *rest: Any) -> bytes:
+        if self._decoder.dialect == OLD_PROTOCOL_VERSION:
+            return pack_pyro4_message(
+                kind, flags, seq, serializer_id, payload, *rest, hmac_key=self._hmac_key, max_message_size=self._limit
+            )
         data = pack_message(kind, flags, seq, serializer_id, payload, *rest)
         if 0 < self._limit < len(data) - 40:
             raise MessageTooLargeError(

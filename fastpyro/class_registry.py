@@ -6,7 +6,7 @@ Rule 2: an object of a class that the receiver does not know is refused there, w
         a builtin type arrives as that type.
 Rule 3: replacements (`register_type_replacement`) are looked at first: a registered Pyro object becomes a proxy whatever
         its type is.
-Rule 4: `_lock` is held while tables change. `_writers`, a cache by exact type, is emptied with every change.
+Rule 4: `_lock` is held while tables change. Caches by exact type are emptied with every change.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ __all__ = [
     "SerializerBase",
     "StateOf",
     "build",
+    "chosen_writer",
     "find_converter",
     "from_state",
     "full_name",
+    "is_own_name",
+    "named",
+    "new_cache",
     "register_builtin",
     "register_class",
     "register_class_to_dict",
@@ -37,6 +41,7 @@ __all__ = [
     "to_state",
     "unregister_class_to_dict",
     "unregister_dict_to_class",
+    "with_replacements",
 ]
 
 AnyClass = TypeVar("AnyClass", bound=type)
@@ -65,7 +70,9 @@ class StateOf(NamedTuple):
 
 
 _lock = threading.RLock()
+_caches: list[dict[type, Any]] = []
 _writers: dict[type, Writer] = {}
+_caches.append(_writers)
 _builders: dict[str, FromState] = {}
 _own_names: set[str] = set()  # names of fastpyro's own, which users cannot take
 _builtins: dict[type, Writer] = {StateOf: lambda written: (written.class_name, written.state)}
@@ -117,13 +124,41 @@ def _as_dict(class_name: str, state: Any) -> dict[str, Any]:
     return {"__class__": class_name, "__state__": state}
 
 
+def new_cache() -> dict[type, Any]:
+    """Return a dict that is emptied whenever something is registered or taken back."""
+    cache: dict[type, Any] = {}
+    _caches.append(cache)
+    return cache
+
+
+def _forget_writers() -> None:
+    for cache in _caches:
+        cache.clear()
+
+
+def with_replacements(cls: type, writer: Writer) -> Writer:
+    """Return how the objects of a class are written: as what replaces them, or else with ``writer``."""
+    for base in reversed(cls.__mro__):
+        replacement = _replacements.get(base)
+        if replacement is not None:
+            writer = _replacing_writer(replacement, writer)
+    return writer
+
+
+def chosen_writer(cls: type) -> Writer | None:
+    """Return how the user wants objects of a class to be written, or None when it was not registered."""
+    for base in cls.__mro__:
+        converter = _to_dict.get(base)
+        if converter is not None:
+            return _converting_writer(cls, converter)
+        if base is cls and cls in _registered:
+            return _registered[cls]
+    return None
+
+
 def _find_writer(cls: type) -> Writer:
     with _lock:
-        writer = _ordinary_writer(cls)
-        for base in reversed(cls.__mro__):
-            replacement = _replacements.get(base)
-            if replacement is not None:
-                writer = _replacing_writer(replacement, writer)
+        writer = with_replacements(cls, _ordinary_writer(cls))
         if len(_writers) >= MOST_CACHED:
             _writers.clear()
         _writers[cls] = writer
@@ -165,12 +200,17 @@ def _converting_writer(cls: type, converter: Callable[[Any], Any]) -> Writer:
         state = converter(value)
         if state is value:
             raise SerializeError(f"the converter of class {full_name(cls)} returned the object itself, expected a dict")
-        return _named(None, state)
+        return named(None, state)
 
     return write
 
 
-def _named(class_name: str | None, state: Any) -> tuple[str | None, Any]:
+def is_own_name(class_name: str) -> bool:
+    """Return whether a name is that of a class of fastpyro, or of the standard library, which travels by itself."""
+    return class_name in _own_names
+
+
+def named(class_name: str | None, state: Any) -> tuple[str | None, Any]:
     """Take the class name out of a dict that has one."""
     if isinstance(state, dict) and isinstance(state.get("__class__"), str):
         class_name = state["__class__"]
@@ -180,7 +220,7 @@ def _named(class_name: str | None, state: Any) -> tuple[str | None, Any]:
 
 def _plain_writer(cls: type) -> Writer:
     take, class_name = state_function(cls), full_name(cls)
-    return lambda value: _named(class_name, take(value))
+    return lambda value: named(class_name, take(value))
 
 
 def _refusing_writer(cls: type) -> Writer:
@@ -214,7 +254,7 @@ def register_builtin(cls: type, class_name: str | None, to_state: ToState, from_
         _builtins[cls] = lambda value: (class_name, to_state(value))
         if class_name is not None and from_state is not None:
             register_decoder(class_name, from_state)
-        _writers.clear()
+        _forget_writers()
 
 
 def register_decoder(class_name: str, from_state: FromState) -> None:
@@ -228,7 +268,7 @@ def register_later(type_name: str, class_name: str | None, to_state: ToState) ->
     """Register, by module and name, a type whose module may not be imported yet; its subclasses travel like it."""
     with _lock:
         _later[type_name] = lambda value: (class_name, to_state(value))
-        _writers.clear()
+        _forget_writers()
 
 
 @overload
@@ -263,7 +303,7 @@ def register_class(cls: Any = None, name: str | None = None) -> Any:
         _classes[class_name] = cls
         _registered[cls] = lambda value: (class_name, strategy.take(value))
         _builders[class_name] = lambda _, state: strategy.build(state)
-        _writers.clear()
+        _forget_writers()
     return cls
 
 
@@ -294,14 +334,14 @@ def register_class_to_dict(clazz: type, converter: Callable[[Any], Any], serpent
     check_replaceable(clazz)
     with _lock:
         _to_dict[clazz] = converter
-        _writers.clear()
+        _forget_writers()
 
 
 def unregister_class_to_dict(clazz: type) -> None:
     """Undo ``register_class_to_dict``; a class that is not registered is no error."""
     with _lock:
         _to_dict.pop(clazz, None)
-        _writers.clear()
+        _forget_writers()
 
 
 def register_dict_to_class(classname: str, converter: Callable[[str, dict[str, Any]], Any]) -> None:
@@ -330,7 +370,7 @@ def register_type_replacement(object_type: type, replacement_function: Callable[
     check_replaceable(object_type)
     with _lock:
         _replacements[object_type] = replacement_function
-        _writers.clear()
+        _forget_writers()
 
 
 class SerializerBase:

@@ -93,6 +93,14 @@ def _one_of(*choices: Any) -> Callable[[Any], Any]:
     return check
 
 
+def _names(value: Any) -> list[str]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise TypeError("expected names of serializers, or one str with commas")
+    return sorted({_text(name).strip() for name in value} - {""})
+
+
 def _addresses(value: Any) -> list[str]:
     if isinstance(value, str):
         value = value.split(",")
@@ -126,7 +134,16 @@ ITEMS: tuple[Item, ...] = (
     Item("MAX_MESSAGE_SIZE", _integer(0, 0xFFFFFFFF), 1073741824, "limit of a message in bytes; 0: the format's 4 GiB"),
     Item("BROADCAST_ADDRS", _addresses, ["<broadcast>", "0.0.0.0"], "addresses to which discovery is broadcast"),
     Item("PREFER_IP_VERSION", _one_of(4, 6, 0), 4, "kind of address that is tried first; 0: as the system says"),
-    Item("SERIALIZER", _text, "native", "serializer of outgoing calls"),
+    Item("SERIALIZER", _text, "native", "serializer of outgoing calls; native: the peer's best, serpent for Pyro"),
+    Item(
+        "SERIALIZERS_ACCEPTED",
+        _names,
+        ["json", "msgpack", "native", "serpent"],
+        "serializers that a daemon reads; marshal and the pickles only if they are named here",
+    ),
+    Item("SERPENT_BYTES_REPR", _truth, False, "whether serpent writes bytes as a literal instead of base64"),
+    Item("PICKLE_PROTOCOL_VERSION", _integer(2, 5), 4, "format of the pickles that are written"),
+    Item("COMPRESSION", _truth, False, "whether payloads of 200 bytes and more are compressed when that is shorter"),
     Item("METADATA", _truth, True, "whether proxies ask for the remote object's names and check them"),
     Item("REQUIRE_EXPOSE", _truth, True, "whether only members marked with @expose may be called"),
     Item("ITER_STREAMING", _truth, True, "whether results that are iterators become item streams"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastpyro._requests import ConnectionCore
 from fastpyro.channel import Channel
+from fastpyro.message_kinds import PROTOCOL_VERSION
 
 __all__ = ["Connection"]
 
@@ -21,13 +22,15 @@ class Connection(ConnectionCore):
     Attributes: ``channel``; ``peer_address``, as the socket gives it; ``handshaken``, whether it was admitted;
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
     seconds; ``in_call``, how many of its requests are being served now; ``held``, whether the thread that serves it is the
-    only one that may; ``ordered``, whether it has used an object of its session, so that its requests are served one by one.
+    only one that may; ``ordered``, whether it has used an object of its session, so that its requests are served one by one;
+    ``accepted``, the ids of the serializers that it may use.
     """
 
-    __slots__ = ("__weakref__", "_tracked_resources")
+    __slots__ = ("__weakref__", "_tracked_resources", "accepted")
 
-    def __init__(self, channel: Channel, peer_address: Any) -> None:
+    def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)
+        self.accepted = accepted
         self._tracked_resources: weakref.WeakSet[Any] | None = None
 
     @property
@@ -40,6 +43,11 @@ class Connection(ConnectionCore):
     def sock(self) -> socket.socket:
         """The client's socket, to ask it for names and options; reading or writing it breaks the conversation."""
         return self.channel.sock
+
+    @property
+    def dialect(self) -> int:
+        """The protocol version that the client speaks; until it has spoken, ours."""
+        return self.channel.dialect or PROTOCOL_VERSION
 
     @property
     def pyroInstances(self) -> dict[type, Any]:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from fastpyro import class_registry, sockets
+from fastpyro import class_registry, serializers, sockets
 from fastpyro.class_registry import StateOf
 from fastpyro.config import config
 from fastpyro.daemon_object import DaemonObject
@@ -61,6 +61,8 @@ class Daemon:
         self.has_annotations = type(self).annotations is not Daemon.annotations
         self.streams = StreamTable()
         self.instances = InstanceTable()
+        self.accepted_serializers = serializers.accepted_ids(config.SERIALIZERS_ACCEPTED)
+        self._hmac_key: bytes | None = None
         self.methodcall_error_handler: Callable[..., None] = _log_error
         self._host = config.HOST if host is None else str(host)
         self._unixsocket = unixsocket
@@ -278,6 +280,15 @@ class Daemon:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    @property
+    def _pyroHmacKey(self) -> bytes | None:
+        """The key with which messages are signed and checked; clients need the same, and speak protocol 48 (None: no key)."""
+        return self._hmac_key
+
+    @_pyroHmacKey.setter
+    def _pyroHmacKey(self, key: str | bytes | None) -> None:
+        self._hmac_key = key.encode("utf-8") if isinstance(key, str) else key or None
 
     def _check_open(self) -> None:
         if self._closed:

@@ -36,10 +36,13 @@ class DaemonObject:
         return f"fastpyro {__version__} daemon on {daemon.locationStr} with {len(daemon.objectsById)} objects"
 
     @expose
-    def get_metadata(self, objectId: str, details: bool = False) -> dict[str, Any]:
-        """Return the names of an object's methods, oneway methods and attributes; with ``details`` also their signatures
-        and docstrings. Raises DaemonError for an unknown object."""
-        return self.daemon.metadata(objectId, details)
+    def get_metadata(self, objectId: str, as_lists: bool = False, details: bool = False) -> dict[str, Any]:
+        """Return the names of an object's methods, oneway methods and attributes: sets, or with ``as_lists`` lists; with
+        ``details`` also their signatures and docstrings. Raises DaemonError for an unknown object."""
+        metadata = self.daemon.metadata(objectId, details)
+        if not as_lists:
+            return metadata
+        return {key: list(names) if isinstance(names, set) else names for key, names in metadata.items()}
 
     @expose
     def get_next_stream_item(self, streamId: str) -> Any:

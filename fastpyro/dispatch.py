@@ -11,10 +11,13 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastpyro import handshake, serializers
+from fastpyro import handshake
 from fastpyro._batch import ResultWriter, decode_batch
 from fastpyro._requests import perform_batch
+from fastpyro.batch_values import ResultList, read_batch
+from fastpyro.blobs import received_blob
 from fastpyro.callcontext import current_context
+from fastpyro.compression import deflated, payload_of
 from fastpyro.config import config
 from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.exposure import get_exposed_property, resolve_method, set_exposed_property
@@ -23,15 +26,20 @@ from fastpyro.message_kinds import (
     FLAGS_BUFFERS,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
+    FLAGS_KEEPSERIALIZED,
+    FLAGS_META_ON_CONNECT,
     FLAGS_ONEWAY,
+    MARSHAL_ID,
     MSG_CONNECT,
     MSG_CONNECTFAIL,
     MSG_CONNECTOK,
     MSG_INVOKE,
     MSG_PING,
     MSG_RESULT,
+    PROTOCOL_VERSION,
 )
 from fastpyro.remote_exceptions import exception_reply, with_traceback
+from fastpyro.serializers import Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.tracebacks import format_traceback
 
 if TYPE_CHECKING:
@@ -78,42 +86,61 @@ def _ping(daemon: Daemon, connection: Connection, message: Message) -> Reply:
 
 def _connect(daemon: Daemon, connection: Connection, message: Message) -> Reply:
     try:
-        data, object_id = handshake.read_request(message)
-        answer = daemon.validateHandshake(connection, data)
-        metadata = daemon.metadata(object_id)
-        payload = serializers.native.dumps({"handshake": answer, "meta": metadata})
+        request = handshake.read_request(message, connection.dialect, connection.accepted)
+        annotations = _annotations(daemon) or {}
+        if request.speaks_native:
+            serializer: Serializer = native
+            annotations[handshake.FAST] = handshake.NATIVE_VERSION
+        else:
+            serializer = get_serializer_by_id(message.serializer_id, connection.dialect)
+        answer: Any = daemon.validateHandshake(connection, request.data)
+        flags = 0
+        if request.wants_metadata:
+            assert request.object_id is not None
+            metadata = daemon.metadata(request.object_id)
+            if connection.dialect != PROTOCOL_VERSION:
+                metadata = {key: list(names) for key, names in metadata.items()}
+                flags = FLAGS_META_ON_CONNECT
+            answer = {"handshake": answer, "meta": metadata}
+        payload = serializer.dumps(answer)
     except Exception as error:
         log.warning("connection from %s refused: %s", connection.peer_address, error)
-        return refusal(error)
+        return refusal(error, connection, message)
     connection.handshaken = True
+    return Reply(MSG_CONNECTOK, flags, serializer.serializer_id, payload, annotations)
+
+
+def refusal(reason: object, connection: Connection, message: Message | None = None) -> Reply:
+    """Return the reply that refuses a connection: in the serializer of its message, or in marshal, which all peers read."""
+    accepted = message is not None and message.serializer_id in connection.accepted
+    serializer_id = message.serializer_id if message is not None and accepted else MARSHAL_ID
     return Reply(
-        MSG_CONNECTOK,
+        MSG_CONNECTFAIL,
         0,
-        serializers.native.serializer_id,
-        payload,
-        {**(_annotations(daemon) or {}), **handshake.NATIVE_ANNOTATION},
+        serializer_id,
+        get_serializer_by_id(serializer_id, connection.dialect).dumps(str(reason)),
     )
-
-
-def refusal(reason: object) -> Reply:
-    """Return the reply that refuses a connection."""
-    return Reply(MSG_CONNECTFAIL, 0, serializers.native.serializer_id, handshake.failure_payload(reason))
 
 
 def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
     flags = message.flags
-    serializer = serializers.native
-    if message.serializer_id != serializer.serializer_id:
-        refused = SerializeError(f"message used serializer that is not accepted: {message.serializer_id}")
-        return None if flags & FLAGS_ONEWAY else error_reply(daemon, refused)
+    try:
+        serializer = handshake.peer_serializer(message.serializer_id, connection.dialect, connection.accepted)
+    except SerializeError as error:
+        log.warning("%r: %s", connection, error)
+        return None if flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
     if flags & FLAGS_BATCH:
-        return _invoke_batch(daemon, connection, message)
+        return _invoke_batch(daemon, connection, message, serializer)
     target: Any = None
     name: str = ""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
     try:
-        object_id, name, args, kwargs = serializer.loads_call(message.payload, message.buffers)
+        if flags & FLAGS_KEEPSERIALIZED:
+            blob, object_id, name = received_blob(message, connection.dialect)
+            args = (blob,)
+        else:
+            object_id, name, args, kwargs = serializer.loads_call(payload_of(message), message.buffers)
         target = daemon.find_object(object_id, connection)
         pseudo_method = PSEUDO_METHODS.get(name)
         if pseudo_method is not None:
@@ -124,7 +151,7 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
         raise
     except BaseException as error:
         return failed(daemon, connection, message, target, name, args, kwargs, error)
-    return None if flags & FLAGS_ONEWAY else finished(daemon, connection, result)
+    return None if flags & FLAGS_ONEWAY else finished(daemon, connection, message, result)
 
 
 def failed(
@@ -139,7 +166,7 @@ def failed(
 ) -> Reply | None:
     """Report a call that failed to whom it concerns. Returns the reply, None for a oneway call."""
     _report(daemon, connection, _method_or_name(daemon, target, name), args, kwargs, error)
-    return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, error)
+    return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
 
 
 def _method_or_name(daemon: Daemon, target: Any, name: str) -> Any:
@@ -149,28 +176,43 @@ def _method_or_name(daemon: Daemon, target: Any, name: str) -> Any:
         return name
 
 
-def finished(daemon: Daemon, connection: Connection, result: Any) -> Reply:
+def finished(daemon: Daemon, connection: Connection, message: Message, result: Any) -> Reply:
     """Return the reply for what a method returned: its value, a stream, or the error that it cannot be sent."""
     if type(result) not in NEVER_STREAMS and hasattr(type(result), "__next__"):
-        return _stream_reply(daemon, connection, result)
-    serializer = serializers.native
+        return _stream_reply(daemon, connection, message, result)
+    serializer = _reply_serializer(connection, message)
     try:
         payload = serializer.dumps_parts(result)
         flags = FLAGS_BUFFERS if type(payload) is list else 0
+        if config.COMPRESSION:
+            payload, flag = deflated(payload)
+            flags |= flag
         return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, _annotations(daemon))
     except (Exception, SystemExit) as error:
-        return error_reply(daemon, error)
+        return error_reply(daemon, connection, message, error)
 
 
-def _invoke_batch(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
-    serializer = serializers.native
-    results = ResultWriter(serializer.codec)
+def _reply_serializer(connection: Connection, message: Message) -> Serializer:
+    """Return the serializer of a request, for writing; the peers' default for one that nobody knows."""
     try:
-        object_id, calls = decode_batch(serializer.codec, message.payload)
+        return get_serializer_by_id(message.serializer_id, connection.dialect)
+    except SerializeError:
+        return get_serializer("serpent", connection.dialect)
+
+
+def _invoke_batch(
+    daemon: Daemon, connection: Connection, message: Message, serializer: Serializer
+) -> Reply | None:
+    results: Any = ResultWriter(native.codec) if serializer is native else ResultList()
+    try:
+        if serializer is native:
+            object_id, calls = decode_batch(native.codec, payload_of(message))
+        else:
+            object_id, calls = read_batch(serializer.loads_call(payload_of(message)))
         target = daemon.find_object(object_id, connection)
     except Exception as error:
         _report(daemon, connection, "<batch>", (), {}, error)
-        return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, error)
+        return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
     try:
         perform_batch(target, calls, daemon.require_expose, results)
     except KeyboardInterrupt:
@@ -179,40 +221,41 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message) -> R
         name, args, kwargs = calls[len(results)]
         _report(daemon, connection, _method_or_name(daemon, target, name), args, kwargs or {}, error)
         if not message.flags & FLAGS_ONEWAY:
-            _add_error(results, error)
+            _add_error(results, error, serializer)
     if message.flags & FLAGS_ONEWAY:
         return None
-    return Reply(MSG_RESULT, FLAGS_BATCH, serializer.serializer_id, results.payload(), _annotations(daemon))
+    try:
+        payload = results.payload() if serializer is native else results.payload(serializer)
+    except Exception as error:
+        return error_reply(daemon, connection, message, error)
+    return Reply(MSG_RESULT, FLAGS_BATCH, serializer.serializer_id, payload, _annotations(daemon))
 
 
-def _add_error(results: ResultWriter, error: BaseException) -> None:
+def _add_error(results: Any, error: BaseException, serializer: Serializer) -> None:
     lines = format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
     try:
         results.add_error(with_traceback(error, lines))
     except Exception:  # then it is sent as the PyroError that replaces it
-        results.add_error(serializers.native.loads(exception_reply(serializers.native, error, lines)))
+        results.add_error(serializer.loads(exception_reply(serializer, error, lines)))
 
 
-def _stream_reply(daemon: Daemon, connection: Connection, iterator: Any) -> Reply:
+def _stream_reply(daemon: Daemon, connection: Connection, message: Message, iterator: Any) -> Reply:
     flags = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
-    notice = ProtocolError("result of call is an iterator")
-    payload = exception_reply(serializers.native, notice, [])
+    serializer = _reply_serializer(connection, message)
+    payload = exception_reply(serializer, ProtocolError("result of call is an iterator"), [])
     annotations = _annotations(daemon) or {}
     if config.ITER_STREAMING:
         annotations["STRM"] = daemon.streams.open(iterator, connection).encode("ascii")
-    return Reply(MSG_RESULT, flags, serializers.native.serializer_id, payload, annotations)
+    return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, annotations)
 
 
-def error_reply(daemon: Daemon, error: BaseException) -> Reply:
+def error_reply(daemon: Daemon, connection: Connection, message: Message, error: BaseException) -> Reply:
     """Return the reply that makes the client raise ``error``, with its traceback here."""
     annotations = daemon.annotations() if daemon.has_annotations else None
-    payload = _exception_payload(error)
-    return Reply(MSG_RESULT, FLAGS_EXCEPTION, serializers.native.serializer_id, payload, annotations)
-
-
-def _exception_payload(error: BaseException) -> bytes:
+    serializer = _reply_serializer(connection, message)
     lines = format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
-    return exception_reply(serializers.native, error, lines)
+    payload = exception_reply(serializer, error, lines)
+    return Reply(MSG_RESULT, FLAGS_EXCEPTION, serializer.serializer_id, payload, annotations)
 
 
 def _annotations(daemon: Daemon) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@
      |   +- ProtocolError                       bytes or values that break the rules
      |       +- LocalProtocolError              this program asked for something impossible
      |       +- RemoteProtocolError             the peer sent something impossible
+     |       |   +- MessageAuthenticationError  a message whose HMAC is wrong (also a SecurityError)
      |       +- MessageTooLargeError            a message over the limit, in either direction
      |       +- SerializeError                  a value that cannot travel (also a ValueError)
      +- NamingError                             no such name, or no name server (also a LookupError)
@@ -30,6 +31,7 @@ __all__ = [
     "DaemonError",
     "FastPyroError",
     "LocalProtocolError",
+    "MessageAuthenticationError",
     "MessageTooLargeError",
     "NamingError",
     "ProtocolError",
@@ -101,6 +103,10 @@ class ServerOverloadedError(DaemonError):
 
 class SecurityError(PyroError):
     """Something that is refused on purpose, whoever asks."""
+
+
+class MessageAuthenticationError(RemoteProtocolError, SecurityError):
+    """A message whose HMAC is missing or wrong (protocol 48, with a key on either side)."""
 
 
 class RemoteError(PyroError):

@@ -1,67 +1,173 @@
 """The first two messages of a connection: the client's CONNECT and the daemon's CONNECTOK or CONNECTFAIL.
 
-CONNECT carries ``{"handshake": data, "object": object id}`` and the annotation FAST, with which a fastpyro client says
-that it speaks the native dialect; CONNECTOK carries ``{"handshake": answer, "meta": metadata}`` and the daemon's FAST.
-CONNECTFAIL carries the reason as text. Until the handshake is done a message may have 64 KiB and no more.
+CONNECT carries ``{"handshake": data, "object": object id}`` in a serializer that Pyro5 and Pyro4 read as well, and the
+annotation FAST, with which a fastpyro client says that it speaks the native dialect; a fastpyro daemon answers natively
+and with its own FAST, anybody else plainly. CONNECTOK carries ``{"handshake": answer, "meta": metadata}``, CONNECTFAIL the
+reason as text. Until the handshake is done a message may have 64 KiB and no more.
+
+A client begins with protocol 502. A daemon that refuses it in protocol 48 is Pyro4's, and is called again in that;
+`_dialects` remembers it for the place.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastpyro import sockets
+from fastpyro import serializers, sockets
 from fastpyro.channel import Channel, open_channel
+from fastpyro.compression import payload_of
 from fastpyro.config import config
-from fastpyro.errors import CommunicationError, ProtocolError, PyroError, SerializeError
-from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK
-from fastpyro.serializers import native
+from fastpyro.errors import (
+    CommunicationError,
+    ConnectionClosedError,
+    ProtocolError,
+    PyroError,
+    RemoteProtocolError,
+    SerializeError,
+)
+from fastpyro.message_kinds import (
+    FLAGS_META_ON_CONNECT,
+    MARSHAL_ID,
+    MSG_CONNECT,
+    MSG_CONNECTFAIL,
+    MSG_CONNECTOK,
+    OLD_PROTOCOL_VERSION,
+    PROTOCOL_VERSION,
+)
+from fastpyro.serializers import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
     from fastpyro.uri import URI
 
-__all__ = ["HANDSHAKE_LIMIT", "NATIVE_ANNOTATION", "connect", "failure_payload", "read_request"]
+__all__ = ["FAST", "HANDSHAKE_LIMIT", "Connected", "Request", "Settings", "connect", "peer_serializer", "read_request"]
+
+log = logging.getLogger("fastpyro.handshake")
 
 HANDSHAKE_LIMIT = 65536
-NATIVE_ANNOTATION = {"FAST": b"\x01"}
-"""The abilities that both ends announce: version 1 of the native dialect."""
+FAST = "FAST"
+NATIVE_VERSION = b"\x01"
+"""First byte of the annotation FAST: version 1 of the native dialect. Behind a client's may stand its handshake data in
+the native form, when the peers' serializers would change it."""
+
+FALLBACK = "serpent"
+"""What a proxy whose serializer is the native one speaks with a peer that does not know it."""
+
+MOST_REMEMBERED = 1024
+_dialects: dict[str, int] = {}
+
+
+class Settings(NamedTuple):
+    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds."""
+
+    serializer: str
+    data: Any
+    hmac_key: bytes | None
+    timeout: float
+
+
+class Connected(NamedTuple):
+    """A connection: channel, serializer, the daemon's answer (keys "handshake" and "meta") and its annotations."""
+
+    channel: Channel
+    serializer: Serializer
+    answer: dict[str, Any]
+    annotations: dict[str, bytes]
+
+
+class Request(NamedTuple):
+    """What a client's CONNECT asks for."""
+
+    data: Any
+    object_id: str | None
+    wants_metadata: bool
+    speaks_native: bool
+
+
+class _OtherDialectError(Exception):
+    """The daemon answered in the other dialect."""
 
 
 def connect(
+    uri: URI, settings: Settings, *, seq: int, annotations: dict[str, Any] | None, correlation_id: bytes | None
+) -> Connected:
+    """Connect to the daemon of a ``PYRO:`` uri and shake hands for its object, in a dialect that the daemon speaks.
+
+    Raises CommunicationError when the daemon cannot be reached or refuses, TimeoutError when it does not answer,
+    SecurityError when only one side has an HMAC key.
+    """
+    place = uri.location or ""
+    rest = (seq, annotations, correlation_id)
+    if settings.hmac_key is not None or settings.serializer in PICKLES:
+        return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+    if _dialects.get(place) == OLD_PROTOCOL_VERSION:
+        try:
+            return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+        except (RemoteProtocolError, ConnectionClosedError):
+            del _dialects[place]  # another daemon listens there now, perhaps
+    try:
+        return _connect(uri, settings, PROTOCOL_VERSION, *rest)
+    except _OtherDialectError:
+        log.debug("%s speaks protocol %d", place, OLD_PROTOCOL_VERSION)
+    connected = _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+    if len(_dialects) >= MOST_REMEMBERED:
+        _dialects.clear()
+    _dialects[place] = OLD_PROTOCOL_VERSION
+    return connected
+
+
+def _connect(
     uri: URI,
-    handshake_data: Any,
-    *,
+    settings: Settings,
+    dialect: int,
     seq: int,
-    timeout: float,
     annotations: dict[str, Any] | None,
     correlation_id: bytes | None,
-) -> tuple[Channel, dict[str, Any], dict[str, bytes]]:
-    """Connect to the daemon of a ``PYRO:`` uri and shake hands for its object.
-
-    Returns the channel, the answer (keys "handshake" and "meta") and the annotations that came with it.
-    Raises CommunicationError when the daemon cannot be reached or refuses, TimeoutError when it does not answer.
-    """
-    sock = _open_socket(uri, timeout)
-    channel = open_channel(sock, config.MAX_MESSAGE_SIZE)
+) -> Connected:
+    wants_native = settings.serializer == native.name
+    serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
+    channel = open_channel(_open_socket(uri, settings.timeout), config.MAX_MESSAGE_SIZE)
     try:
-        payload = native.dumps({"handshake": handshake_data, "object": uri.object})
-        if len(payload) > HANDSHAKE_LIMIT:
-            raise ProtocolError(f"handshake data of {len(payload):,} bytes exceeds the limit of {HANDSHAKE_LIMIT:,}")
+        flags = 0
+        extra = dict(annotations or {})
+        payload = _request(serializer, settings.data, uri.object, extra if wants_native else None)
+        if dialect == OLD_PROTOCOL_VERSION:
+            channel.set_hmac_key(settings.hmac_key)
+            channel.set_dialect(dialect)
+            flags = FLAGS_META_ON_CONNECT
+            extra.pop(FAST, None)
         message = channel.exchange(
-            MSG_CONNECT,
-            0,
-            seq,
-            native.serializer_id,
-            payload,
-            {**(annotations or {}), **NATIVE_ANNOTATION},
-            correlation_id,
-            timeout,
+            MSG_CONNECT, flags, seq, serializer.serializer_id, payload, extra, correlation_id, settings.timeout
         )
-        return channel, _accepted(uri, message), _without_native(message.annotations)
+        if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
+            raise _OtherDialectError
+        received = dict(message.annotations)
+        speaks_native = received.pop(FAST, b"").startswith(NATIVE_VERSION) and dialect == PROTOCOL_VERSION
+        answer = _accepted(uri, message, serializer, dialect, speaks_native)
+        return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)
     except BaseException:
         channel.close()
         raise
+
+
+def _request(serializer: Serializer, data: Any, object_id: str, annotations: dict[str, Any] | None) -> bytes:
+    """Return the payload of CONNECT; adds FAST to the annotations, if there are any to add to."""
+    if annotations is not None:
+        annotations[FAST] = NATIVE_VERSION
+        if type(data) is not str:
+            annotations[FAST] += native.dumps(data)
+    try:
+        payload = serializer.dumps({"handshake": data, "object": object_id})
+    except SerializeError:
+        if annotations is None:
+            raise
+        payload = serializer.dumps({"handshake": None, "object": object_id})
+    size = len(payload) + (len(annotations[FAST]) if annotations is not None else 0)
+    if size > HANDSHAKE_LIMIT - 256:  # of room for the annotations' heads
+        raise ProtocolError(f"handshake data of {size:,} bytes exceeds the limit of {HANDSHAKE_LIMIT:,}")
+    return payload
 
 
 def _open_socket(uri: URI, timeout: float) -> socket.socket:
@@ -71,14 +177,17 @@ def _open_socket(uri: URI, timeout: float) -> socket.socket:
         raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
 
 
-def _accepted(uri: URI, message: Message) -> dict[str, Any]:
+def _accepted(uri: URI, message: Message, serializer: Serializer, dialect: int, speaks_native: bool) -> dict[str, Any]:
     if message.kind not in (MSG_CONNECTOK, MSG_CONNECTFAIL):
         raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: 2,3)")
-    if message.serializer_id != native.serializer_id:
-        raise SerializeError(
-            f"connect: the daemon answered with serializer {message.serializer_id}, not the native one"
-        )
-    answer = native.loads(message.payload)
+    expected = {serializer.serializer_id}
+    if speaks_native:
+        expected.add(native.serializer_id)
+    if message.kind == MSG_CONNECTFAIL:
+        expected |= {MARSHAL_ID, native.serializer_id}
+    if message.serializer_id not in expected:
+        raise SerializeError(f"connect: invalid serializer in response: {message.serializer_id}")
+    answer = get_serializer_by_id(message.serializer_id, dialect).loads(payload_of(message), message.buffers)
     if message.kind == MSG_CONNECTFAIL:
         raise CommunicationError(f"connection to {uri.location} rejected: {answer}")
     if not isinstance(answer, dict) or "handshake" not in answer or not isinstance(answer.get("meta"), dict):
@@ -86,28 +195,35 @@ def _accepted(uri: URI, message: Message) -> dict[str, Any]:
     return answer
 
 
-def _without_native(annotations: dict[str, bytes]) -> dict[str, bytes]:
-    return {key: value for key, value in annotations.items() if key not in NATIVE_ANNOTATION}
-
-
-def read_request(message: Message) -> tuple[Any, str]:
-    """Return the handshake data and the object id of a client's CONNECT.
+def read_request(message: Message, dialect: int, accepted: frozenset[int]) -> Request:
+    """Return what a client's CONNECT asks for.
 
     Raises PyroError, with a text fit for a CONNECTFAIL, when the message is anything else.
     """
     if message.kind != MSG_CONNECT:
         raise ProtocolError(f"expected a connect message (type {MSG_CONNECT}), got type {message.kind}")
-    if message.serializer_id != native.serializer_id:
-        raise SerializeError(f"message used serializer that is not accepted: {message.serializer_id}")
-    request = native.loads(message.payload)
+    serializer = peer_serializer(message.serializer_id, dialect, accepted)
+    request = serializer.loads(payload_of(message, HANDSHAKE_LIMIT), message.buffers)
     if not isinstance(request, dict) or "handshake" not in request:
         raise PyroError("connect: the message lacks the key 'handshake'")
+    wants_metadata = dialect == PROTOCOL_VERSION or bool(message.flags & FLAGS_META_ON_CONNECT)
     object_id = request.get("object")
-    if not isinstance(object_id, str):
+    if not isinstance(object_id, str) and (wants_metadata or object_id is not None):
         raise PyroError("connect: the message lacks the key 'object'")
-    return request["handshake"], object_id
+    fast = message.annotations.get(FAST, b"") if dialect == PROTOCOL_VERSION else b""
+    speaks_native = fast.startswith(NATIVE_VERSION) and native.serializer_id in accepted
+    data = request["handshake"]
+    if speaks_native and len(fast) > len(NATIVE_VERSION):
+        data = native.loads(fast[len(NATIVE_VERSION) :])
+    return Request(data, object_id, wants_metadata, speaks_native)
 
 
-def failure_payload(reason: object) -> bytes:
-    """Return the payload of a CONNECTFAIL that gives the reason."""
-    return native.dumps(str(reason))
+def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int]) -> Serializer:
+    """Return the serializer of a client's message. Raises SerializeError for one that the daemon does not accept."""
+    if serializer_id not in accepted:
+        name = serializers.NAMES.get(serializer_id)
+        raise SerializeError(
+            f"message used serializer that is not accepted: {serializer_id}"
+            + (f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else "")
+        )
+    return get_serializer_by_id(serializer_id, dialect)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 PROTOCOL_VERSION: Final = 502
+OLD_PROTOCOL_VERSION: Final = 48
+"""Pyro4's; `_pyro4_message` translates its numbers into those below."""
 
 MSG_CONNECT: Final = 1
 MSG_CONNECTOK: Final = 2
@@ -23,6 +25,20 @@ FLAGS_BATCH: Final = 8
 FLAGS_ITEMSTREAMRESULT: Final = 16
 FLAGS_KEEPSERIALIZED: Final = 32
 FLAGS_CORR_ID: Final = 64
+FLAGS_META_ON_CONNECT: Final = 0x4000
+"""Protocol 48 only, where it is 16: the client wants metadata in CONNECTOK."""
+
+SERPENT_ID: Final = 1
+MARSHAL_ID: Final = 2
+JSON_ID: Final = 3
+MSGPACK_ID: Final = 4
+PING_SERIALIZER_ID: Final = 42
+"""What the peers write into ping messages; nothing is serialized in them."""
+
+PICKLE_ID: Final = 84
+DILL_ID: Final = 85
+CLOUDPICKLE_ID: Final = 87
+"""Serializers that only protocol 48 has a number for; these are ours."""
 
 DAEMON_NAME: Final = "Pyro.Daemon"
 NAMESERVER_NAME: Final = "Pyro.NameServer"

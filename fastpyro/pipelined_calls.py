@@ -26,11 +26,11 @@ __all__ = ["submit"]
 def submit(proxy: Proxy, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FutureResult | None:
     """Start a call on the proxy's own connection. None when that is not possible, and nothing has been done then.
 
-    It is possible while the proxy is connected by a channel that many calls can share, when its class has not replaced
-    ``_pyroInvoke``, and unless calls are to be repeated. A call that cannot be sent gives a result that raises why.
+    It is possible while the proxy is connected natively by a channel that many calls can share, when its class has not
+    replaced ``_pyroInvoke``, and unless calls are to be repeated. A call that cannot be sent gives a result that raises why.
     """
     channel: Any = proxy._pyroConnection
-    if channel is None or channel.closed or not channel.concurrent:
+    if channel is None or channel.closed or not channel.concurrent or not proxy._pyro_native:
         return None
     if type(proxy)._pyroInvoke is not plain_invoke or name in vars(type(proxy)) or proxy._pyroMaxRetries:
         return None

@@ -17,39 +17,30 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fastpyro import handshake, serializers
+from fastpyro import handshake, remote_calls, serializers
 from fastpyro._proxy import ProxyCore, install
+from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
 from fastpyro.channel import Channel
 from fastpyro.class_registry import register_builtin
 from fastpyro.config import config
-from fastpyro.errors import CommunicationError, ConnectionClosedError, ProtocolError, PyroError, SerializeError
-from fastpyro.message_kinds import (
-    DAEMON_NAME,
-    FLAGS_BATCH,
-    FLAGS_BUFFERS,
-    FLAGS_EXCEPTION,
-    FLAGS_ITEMSTREAMRESULT,
-    FLAGS_ONEWAY,
-    MSG_INVOKE,
-    MSG_RESULT,
-)
+from fastpyro.errors import CommunicationError, ConnectionClosedError, PyroError, SerializeError
+from fastpyro.message_kinds import DAEMON_NAME
 from fastpyro.oneway_names import OnewayNames
 from fastpyro.remote_method import RemoteMethod
 from fastpyro.sockets import family_name
-from fastpyro.stream_result import StreamResult
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
     from fastpyro._batch import BatchWriter
     from fastpyro._message import Message
     from fastpyro.batch_proxy import BatchProxy
+    from fastpyro.serializers import Serializer
 
 __all__ = ["Proxy", "plain_invoke"]
 
 log = logging.getLogger("fastpyro.proxy")
 
-_INVOKE_FLAG_MASK = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
 _connected: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
 
 
@@ -68,13 +59,15 @@ class Proxy(ProxyCore):
         "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
         "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
+        "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key",
     })  # fmt: skip
 
     def __init__(self, uri: str | URI) -> None:
         if not isinstance(uri, str | URI):
             raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
-        serializers.get_serializer(config.SERIALIZER)
-        self._pyro_set_codec(serializers.native.codec, type(self)._pyroInvoke is plain_invoke)
+        serializers.check_name(config.SERIALIZER)
+        plain = type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION
+        self._pyro_set_codec(serializers.native.codec, plain)
         self._pyro_update(
             _pyroUri=URI(uri),
             _pyroConnection=None,
@@ -90,6 +83,8 @@ class Proxy(ProxyCore):
             _pyro_resolved=None,
             _pyro_details=None,
             _pyro_metadata_loaded=False,
+            _pyro_wire=serializers.native,
+            _pyro_hmac_key=None,
         )
 
     def _pyro_update(self, **values: Any) -> None:
@@ -104,6 +99,8 @@ class Proxy(ProxyCore):
     _pyro_resolved: URI
     _pyro_details: dict[str, Any] | None
     _pyro_metadata_loaded: bool
+    _pyro_wire: Serializer
+    _pyro_hmac_key: bytes | None
 
     @property
     def _pyroTimeout(self) -> float | None:
@@ -115,6 +112,15 @@ class Proxy(ProxyCore):
         if seconds is not None and not seconds >= 0:
             raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {seconds!r}")
         object.__setattr__(self, "_pyro_timeout", float(seconds or 0.0))
+
+    @property
+    def _pyroHmacKey(self) -> bytes | None:
+        """The key with which messages are signed and checked, as the daemon has it (None: none). Pyro4's protocol is spoken then."""
+        return self._pyro_hmac_key
+
+    @_pyroHmacKey.setter
+    def _pyroHmacKey(self, key: str | bytes | None) -> None:
+        object.__setattr__(self, "_pyro_hmac_key", key.encode("utf-8") if isinstance(key, str) else key or None)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # the interpreter may be half gone
@@ -150,6 +156,7 @@ class Proxy(ProxyCore):
             _pyroRawWireResponse=self._pyroRawWireResponse,
             _pyro_timeout=self._pyro_timeout,
             _pyro_metadata_loaded=self._pyro_metadata_loaded,
+            _pyro_hmac_key=self._pyro_hmac_key,
         )
         return copied
 
@@ -257,34 +264,11 @@ class Proxy(ProxyCore):
         Arguments: ``methodname``; ``vargs``, positional arguments; ``kwargs``, keyword arguments or None; ``flags`` of the
         message; ``objectId`` of another object in the same daemon. Returns the result, or None for a oneway call.
         """
-        if methodname in self._pyroOneway:
-            flags |= FLAGS_ONEWAY
-        connection = self._pyro_connection()
-        serializer = serializers.native
-        payload = serializer.dumps_call(objectId or self._pyro_object_id, methodname, tuple(vargs), kwargs)
-        if type(payload) is list:
-            flags |= FLAGS_BUFFERS
-        seq = self._pyro_next_seq()
-        message = self._pyro_exchange(connection, flags, seq, serializer.serializer_id, payload)
-        return None if message is None else self._pyro_result(connection, message, seq)
+        return remote_calls.invoke(self, methodname, vargs, kwargs, flags, objectId)
 
     def _pyroInvokeBatch(self, calls: BatchWriter, oneway: bool = False) -> tuple[list[Any], BaseException | None]:
         """Perform the queued calls in one message; returns the results and the error that ended the batch, if any."""
-        from fastpyro._batch import decode_results
-
-        flags = FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0)
-        connection = self._pyro_connection()
-        serializer = serializers.native
-        seq = self._pyro_next_seq()
-        message = self._pyro_exchange(
-            connection, flags, seq, serializer.serializer_id, calls.payload(self._pyro_object_id)
-        )
-        if message is None:
-            return [], None
-        self._pyro_check(connection, message, seq)
-        if message.flags & FLAGS_EXCEPTION:
-            raise serializer.loads(message.payload)
-        return decode_results(serializer.codec, message.payload)
+        return remote_calls.invoke_batch(self, calls, oneway)
 
     def _pyro_connection(self) -> Channel:
         connection = self._pyroConnection
@@ -295,58 +279,14 @@ class Proxy(ProxyCore):
                 raise ConnectionClosedError("the proxy was released by another thread")
         return connection
 
-    def _pyro_exchange(
-        self, connection: Channel, flags: int, seq: int, serializer_id: int, payload: Any
-    ) -> Message | None:
-        # A failure inside the exchange has closed the channel, as a rule; then we let it go.
-        annotations, correlation_id = current_context.request_annotations()
-        rest = (flags, seq, serializer_id, payload, annotations, correlation_id, self._pyro_timeout)
-        try:
-            if flags & FLAGS_ONEWAY:
-                connection.send(MSG_INVOKE, *rest)
-                return None
-            return connection.exchange(MSG_INVOKE, *rest)
-        except BaseException:
-            if connection.closed:
-                self._pyro_drop(connection)
-            raise
-
-    def _pyro_check(self, connection: Channel, message: Message, seq: int) -> None:
-        """Take in what came beside a reply, or raise when it is none to our request."""
-        serializer_id = serializers.native.serializer_id
-        if message.seq == seq and message.kind == MSG_RESULT and message.serializer_id == serializer_id:
-            current_context.received(message)
-            return
-        self._pyro_drop(connection)
-        if message.seq != seq:
-            raise ProtocolError(f"invoke: reply sequence out of sync, got {message.seq} expected {seq}")
-        if message.kind != MSG_RESULT:
-            raise ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
-        raise SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
-
     def _pyro_drop(self, connection: Channel) -> None:
         connection.close()
         if self._pyroConnection is connection:
             self._pyro_update(_pyroConnection=None)
 
     def _pyro_result(self, connection: Channel, message: Message, seq: int) -> Any:
-        """Return what a reply holds: a value or the stream that it announces, or raise the error that it holds."""
-        self._pyro_check(connection, message, seq)
-        if self._pyroRawWireResponse:
-            return message
-        if not message.flags & _INVOKE_FLAG_MASK:
-            return serializers.native.loads(message.payload, message.buffers)
-        if message.flags & FLAGS_ITEMSTREAMRESULT:
-            stream_id = message.annotations.get("STRM")
-            if not stream_id:
-                raise ProtocolError(
-                    "result of call is an iterator, but the server is not configured to allow streaming"
-                )
-            return StreamResult(stream_id.decode("ascii", "replace"), self)
-        error = serializers.native.loads(message.payload)
-        if not isinstance(error, BaseException):
-            raise ProtocolError(f"the daemon's error reply holds a {type(error).__name__}, not an exception")
-        raise error
+        """Return what the reply to an ordinary call holds, or raise the error that it holds."""
+        return remote_calls.result_of(self, connection, message, seq, message.serializer_id)
 
     def _pyroBind(self) -> bool:
         """Connect now. Returns True when a new connection was made, False when there was one already.
@@ -403,16 +343,15 @@ class Proxy(ProxyCore):
 
             uri = resolve(uri, timeout=self._pyro_timeout or None)
         annotations, correlation_id = current_context.request_annotations()
-        channel, answer, response_annotations = handshake.connect(
-            uri,
-            self._pyroHandshake,
-            seq=self._pyroSeq,
-            timeout=self._pyro_timeout,
-            annotations=annotations,
-            correlation_id=correlation_id,
+        name = self._pyroSerializer or config.SERIALIZER
+        settings = handshake.Settings(name, self._pyroHandshake, self._pyro_hmac_key, self._pyro_timeout)
+        channel, wire, answer, response_annotations = handshake.connect(
+            uri, settings, seq=self._pyroSeq, annotations=annotations, correlation_id=correlation_id
         )
         self._pyro_update(
             _pyroConnection=channel,
+            _pyro_wire=wire,
+            _pyro_native=wire is serializers.native,
             _pyro_object_id=uri.object,
             _pyro_resolved=uri,
             _pyroLocalSocket=channel.sock.getsockname(),
@@ -454,8 +393,10 @@ class Proxy(ProxyCore):
         details = self._pyro_details
         if details is None:
             self._pyro_connection()
-            details = self._pyroInvoke("get_metadata", (self._pyro_object_id, True), {}, objectId=DAEMON_NAME)
-            details = dict(details.get("details", {}))
+            if self._pyro_native:
+                arguments = (self._pyro_object_id,), {"details": True}
+                details = self._pyroInvoke("get_metadata", *arguments, objectId=DAEMON_NAME).get("details")
+            details = dict(details or {})  # Pyro's daemons have none
             self._pyro_update(_pyro_details=details)
         member = details.get("members", {}).get(name)
         return member if isinstance(member, dict) else {}
@@ -491,6 +432,6 @@ def _abandon_after_fork() -> None:
 
 
 plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has replaced it, for Proxy itself too
-install(Proxy, RemoteMethod)
+install(Proxy, RemoteMethod, SerializedBlob)
 os.register_at_fork(after_in_child=_abandon_after_fork)
 register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, _build_proxy)

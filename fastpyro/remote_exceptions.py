@@ -21,7 +21,14 @@ from fastpyro.errors import PyroError, RemoteError, SerializeError
 from fastpyro.object_state import attributes_of, full_name, set_attributes
 from fastpyro.tracebacks import attach_remote_traceback, is_remote_note
 
-__all__ = ["dict_to_exception", "exception_reply", "exception_to_dict", "register_exception", "with_traceback"]
+__all__ = [
+    "dict_to_exception",
+    "exception_reply",
+    "exception_to_dict",
+    "register_exception",
+    "state_to_dict",
+    "with_traceback",
+]
 
 CLASS_NAME = "exception"
 """The class name under which every exception travels; its own class is in the state."""
@@ -240,6 +247,11 @@ def exception_to_dict(error: BaseException) -> dict[str, Any]:
     return _as_dict(_state_of(error))
 
 
+def state_to_dict(state: Any) -> dict[str, Any]:
+    """Return the dict that Pyro's serializers make of an exception whose state is ``state``."""
+    return _as_dict(_State._make(state))
+
+
 def _as_dict(state: _State) -> dict[str, Any]:
     attributes = {**state.attributes, **({"_pyroTraceback": state.lines} if state.lines else {})}
     return {"__class__": state.class_name, "__exception__": True, "args": state.args, "attributes": attributes}
@@ -251,8 +263,8 @@ def dict_to_exception(class_name: str, data: dict[str, Any]) -> BaseException:
     if not isinstance(args, list | tuple) or type(attributes) is not dict:
         raise SerializeError('the dict of an exception has "args" and "attributes"')
     attributes = dict(attributes)
-    lines = attributes.pop("_pyroTraceback", [])
-    return _build(CLASS_NAME, (class_name, tuple(args), attributes, lines, [], {}))
+    lines = attributes.pop("_pyroTraceback", None) or ()
+    return _build(CLASS_NAME, (class_name, tuple(args), attributes, list(lines), [], {}))
 
 
 register_builtin(BaseException, CLASS_NAME, lambda error: tuple(_state_of(error)), _build)

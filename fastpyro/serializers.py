@@ -1,11 +1,14 @@
-"""The serializers, by name and by the id that messages carry. There is one so far: the native codec.
+"""The serializers: by name for who writes, by dialect and by the id that messages carry for who reads.
 
-Knows values and bytes; knows no messages and no sockets. Importing it makes every type that fastpyro knows known.
+Knows values and bytes; knows no messages and no sockets. Importing it makes every type that fastpyro knows known. The
+native one is there from the start; those of the peers are made when they are first asked for.
+Rule 1: a serializer is used on what comes from a peer only if it is among the accepted ones. The pickles never are by
+        themselves: they run what the peer wrote, and need a peer that has shown who it is as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastpyro import numpy_types as numpy_types  # the types of NumPy
@@ -13,10 +16,53 @@ from fastpyro import remote_exceptions as remote_exceptions  # exceptions
 from fastpyro import standard_types as standard_types  # the types of the standard library
 from fastpyro._codec import Codec
 from fastpyro.class_registry import from_state, to_state
+from fastpyro.config import config
 from fastpyro.errors import SerializeError
-from fastpyro.message_kinds import NATIVE_SERIALIZER_ID
+from fastpyro.message_kinds import (
+    CLOUDPICKLE_ID,
+    DILL_ID,
+    JSON_ID,
+    MARSHAL_ID,
+    MSGPACK_ID,
+    NATIVE_SERIALIZER_ID,
+    OLD_PROTOCOL_VERSION,
+    PICKLE_ID,
+    PROTOCOL_VERSION,
+    SERPENT_ID,
+)
 
-__all__ = ["NativeSerializer", "get_serializer", "get_serializer_by_id", "native", "serializers"]
+__all__ = [
+    "IDS",
+    "PICKLES",
+    "PICKLE_IDS",
+    "NativeSerializer",
+    "PeerSerializer",
+    "Serializer",
+    "accepted_ids",
+    "check_name",
+    "get_serializer",
+    "get_serializer_by_id",
+    "native",
+]
+
+IDS: dict[str, int] = {
+    "native": NATIVE_SERIALIZER_ID,
+    "serpent": SERPENT_ID,
+    "json": JSON_ID,
+    "msgpack": MSGPACK_ID,
+    "marshal": MARSHAL_ID,
+    "pickle": PICKLE_ID,
+    "dill": DILL_ID,
+    "cloudpickle": CLOUDPICKLE_ID,
+}
+"""Serializer ids by name, in the numbers of protocol 502."""
+
+NAMES = {serializer_id: name for name, serializer_id in IDS.items()}
+
+PICKLES = frozenset({"pickle", "dill", "cloudpickle"})
+"""Serializers that run code of whoever wrote the bytes, and exist in protocol 48 only."""
+
+PICKLE_IDS = frozenset({PICKLE_ID, DILL_ID, CLOUDPICKLE_ID})
 
 
 class NativeSerializer:
@@ -40,24 +86,99 @@ class NativeSerializer:
         self.loads_call: Callable[..., tuple[str, str, tuple[Any, ...], dict[str, Any]]] = self.codec.decode_call
 
 
+class PeerSerializer:
+    """A serializer of the peers, with the face of the native one. Arguments: ``name``; ``codec``; ``class_dicts``."""
+
+    def __init__(self, name: str, codec: Any) -> None:
+        self.name = name
+        self.serializer_id = IDS[name]
+        self.codec = codec
+        self.dumps: Callable[[Any], bytes] = codec.encode
+        self.dumps_parts: Callable[[Any], Any] = codec.encode
+        self.dumps_call: Callable[..., Any] = codec.encode_call
+
+    def loads(self, data: Any, buffers: list[Any] | None = None) -> Any:
+        """Return the value that the bytes hold. Raises SerializeError."""
+        return self.codec.decode(data)
+
+    def loads_call(
+        self, data: Any, buffers: list[Any] | None = None
+    ) -> tuple[str, str, tuple[Any, ...], dict[str, Any]]:
+        """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
+        object_id, method, args, kwargs = self.codec.decode_call(data)
+        return object_id, method, tuple(args), kwargs or {}
+
+
+Serializer = NativeSerializer | PeerSerializer
+
 native = NativeSerializer()
-serializers: dict[str, NativeSerializer] = {native.name: native}
-serializers_by_id: dict[int, NativeSerializer] = {native.serializer_id: native}
+_made: dict[tuple[str, int], Serializer] = {
+    ("native", PROTOCOL_VERSION): native,
+    ("native", OLD_PROTOCOL_VERSION): native,
+}
 
 
-def get_serializer(name: str) -> NativeSerializer:
-    """Return the serializer of that name. Raises SerializeError for an unknown one."""
-    try:
-        return serializers[name]
-    except KeyError:
-        raise SerializeError(
-            f"serializer '{name}' is unknown or not available; there are: {', '.join(serializers)}"
-        ) from None
+def get_serializer(name: str, dialect: int = PROTOCOL_VERSION) -> Serializer:
+    """Return the serializer of that name, for peers of that protocol version. Raises SerializeError for an unknown one."""
+    made = _made.get((name, dialect))
+    if made is None:
+        check_name(name)
+        made = _made[name, dialect] = _make(name, dialect)
+    if name == "serpent":
+        made.codec.bytes_literal = config.SERPENT_BYTES_REPR
+    return made
 
 
-def get_serializer_by_id(serializer_id: int) -> NativeSerializer:
+def check_name(name: str) -> None:
+    """Raise SerializeError for a name that is no serializer's."""
+    if name not in IDS:
+        raise SerializeError(f"serializer '{name}' is unknown or not available; there are: {', '.join(IDS)}")
+
+
+def get_serializer_by_id(serializer_id: int, dialect: int = PROTOCOL_VERSION) -> Serializer:
     """Return the serializer of the id that a message carries. Raises SerializeError for an unknown one."""
-    try:
-        return serializers_by_id[serializer_id]
-    except KeyError:
-        raise SerializeError(f"serializer with id {serializer_id} is unknown or not available") from None
+    name = NAMES.get(serializer_id)
+    if name is None:
+        raise SerializeError(f"serializer with id {serializer_id} is unknown or not available")
+    return get_serializer(name, dialect)
+
+
+def accepted_ids(names: Iterable[str]) -> frozenset[int]:
+    """Return the ids of serializers by their names. Raises SerializeError for an unknown one."""
+    result = set()
+    for name in names:
+        check_name(name)
+        result.add(IDS[name])
+    return frozenset(result)
+
+
+def _make(name: str, dialect: int) -> Serializer:
+    from fastpyro.class_dicts import PYRO4, PYRO5, ClassDicts
+
+    names = PYRO4 if dialect == OLD_PROTOCOL_VERSION else PYRO5
+    if name == "serpent":
+        from fastpyro._serpent import SerpentCodec
+
+        dicts = ClassDicts(names)
+        codec: Any = SerpentCodec(dicts.simplify, dicts.restore)
+        codec.bytes_literal = config.SERPENT_BYTES_REPR
+    elif name == "json":
+        from fastpyro.text_codecs import JsonCodec
+
+        dicts = ClassDicts(names, refused=frozenset({bytes, bytearray, memoryview, complex}))
+        codec = JsonCodec(dicts.simplify, dicts.restore)
+    elif name == "msgpack":
+        from fastpyro._msgpack import MsgpackCodec
+
+        dicts = ClassDicts(names)
+        codec = MsgpackCodec(dicts.simplify, dicts.restore)
+    elif name == "marshal":
+        from fastpyro._marshal import MarshalCodec
+
+        dicts = ClassDicts(names)
+        codec = MarshalCodec(dicts.simplify, dicts.restore)
+    else:
+        from fastpyro.text_codecs import PickleCodec
+
+        codec = PickleCodec(name, config.PICKLE_PROTOCOL_VERSION, lambda value: value)
+    return PeerSerializer(name, codec)

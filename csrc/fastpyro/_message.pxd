@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     HEADER_SIZE = 40
     FLAG_BUFFERS = 0x8000  # big buffers stand behind the payload proper
+    VERSION = 502
     PREFIX_SIZE = 6  # tag and version: enough to tell a wrong peer
 
 
@@ -32,7 +33,8 @@ cdef class Message:
 
 cdef void write_header(uint8_t *out, const Header *header) noexcept nogil
 
-cdef int check_prefix(const uint8_t *data, Py_ssize_t size) except -1
+# `dialect`: the only protocol version that may come, or 0 for any that is spoken here.
+cdef int check_prefix(const uint8_t *data, Py_ssize_t size, int dialect) except -1
 
 cdef int read_header(const uint8_t *data, Header *header, uint64_t limit) except -1
 

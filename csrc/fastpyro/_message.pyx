@@ -36,7 +36,7 @@ from fastpyro._byteorder cimport load16, load32, store16, store32
 from fastpyro.errors import LocalProtocolError, MessageTooLargeError, RemoteProtocolError
 
 cdef enum:
-    VERSION = 502
+    OLD_VERSION = 48  # of Pyro4; see `_pyro4_message`
     MAGIC = 0x4DC5
     FLAG_CORRELATION = 64
     MOST_ANNOTATIONS = 65536  # in one message: a chunk of 8 bytes becomes objects of about 200
@@ -61,13 +61,19 @@ cdef void write_header(uint8_t *out, const Header *header) noexcept nogil:
     store16(out + 38, MAGIC)
 
 
-cdef int check_prefix(const uint8_t *data, Py_ssize_t size) except -1:
+cdef int check_prefix(const uint8_t *data, Py_ssize_t size, int dialect) except -1:
     # Tells a wrong peer as soon as its first bytes are there.
     cdef Py_ssize_t tag = size if size < 4 else 4
     if memcmp(data, b"PYRO", tag) != 0:
         raise RemoteProtocolError(f"these bytes are not a message: they start with {data[:size]!r}, not b'PYRO'")
-    if size >= PREFIX_SIZE and load16(data + 4) != VERSION:
-        raise RemoteProtocolError(f"protocol version {load16(data + 4)} is not spoken here, only version {VERSION}")
+    if size < PREFIX_SIZE or load16(data + 4) == dialect:
+        return 0
+    if dialect != 0:
+        raise RemoteProtocolError(f"a message of protocol {load16(data + 4)} in a conversation of protocol {dialect}")
+    if load16(data + 4) not in (VERSION, OLD_VERSION):
+        raise RemoteProtocolError(
+            f"invalid protocol version: {load16(data + 4)}; versions {VERSION} and {OLD_VERSION} are spoken here"
+        )
     return 0
 
 

@@ -13,9 +13,10 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from fastpyro._message cimport (
-    FLAG_BUFFERS, HEADER_SIZE, PREFIX_SIZE, Header, Message, check_prefix, fill_header, pack_annotations, read_header,
-    write_header,
+    FLAG_BUFFERS, HEADER_SIZE, PREFIX_SIZE, VERSION, Header, Message, check_prefix, fill_header, pack_annotations,
+    read_header, write_header,
 )
+from fastpyro._pyro4_message cimport PYRO4_VERSION, pack_pyro4
 from fastpyro._posix cimport iovec
 from fastpyro._stream cimport BUFFER_SIZE, Stream, deadline_of
 from fastpyro._wire cimport Assembler
@@ -49,6 +50,19 @@ cdef class MessageStream(Stream):
         limit = Assembler(max_message_size).max_message_size
         self.assembler.max_message_size = limit
         self.max_message_size = limit
+
+    @property
+    def dialect(self):
+        """The protocol version of the conversation; 0 until the peer's first message begins to arrive."""
+        return self.assembler.dialect
+
+    def set_dialect(self, int dialect):
+        """Speak that protocol version. Raises LocalProtocolError for one that is not spoken here."""
+        self.assembler.set_dialect(dialect)
+
+    def set_hmac_key(self, bytes key):
+        """Sign each message with that key and demand the same of the peer (protocol 48 only); None: do not."""
+        self.assembler.hmac_key = key
 
     def send(
         self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
@@ -119,6 +133,14 @@ cdef class MessageStream(Stream):
         cdef bytes extra = pack_annotations(dict(annotations)) if annotations else None
         cdef Py_ssize_t extra_size = 0 if extra is None else PyBytes_GET_SIZE(extra)
         cdef Py_ssize_t head_size = HEADER_SIZE + extra_size
+        if self.assembler.dialect == PYRO4_VERSION:
+            return self.send_pyro4(
+                pack_pyro4(
+                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, self.assembler.hmac_key,
+                    self.max_message_size,
+                ),
+                deadline,
+            )
         if type(payload) is list:
             return self.send_bulk(kind, flags, seq, serializer_id, payload, extra, correlation_id, deadline)
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
@@ -142,6 +164,9 @@ cdef class MessageStream(Stream):
             )
         finally:
             PyBuffer_Release(&view)
+
+    cdef int send_pyro4(self, bytes message, double deadline) except -1:
+        return self.send_bytes(<const uint8_t *> PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), deadline)
 
     cdef int send_bulk(
         self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
@@ -190,9 +215,9 @@ cdef class MessageStream(Stream):
         """Take a message from the buffer if it is whole, small, and has nothing beside its payload."""
         cdef const uint8_t *data = self.buffer + self.start
         cdef Py_ssize_t size = self.end - self.start
-        if size < HEADER_SIZE or not self.assembler.idle():
+        if size < HEADER_SIZE or self.assembler.dialect != VERSION or not self.assembler.idle():
             return False
-        check_prefix(data, PREFIX_SIZE)
+        check_prefix(data, PREFIX_SIZE, VERSION)
         read_header(data, header, self.max_message_size)
         size -= HEADER_SIZE
         if (

@@ -16,6 +16,7 @@ cdef class ProxyCore:
     cdef public int _pyroMaxRetries
     cdef public bint _pyroRawWireResponse
     cdef public double _pyro_timeout
+    cdef public bint _pyro_native  # the connection speaks the native dialect, and values travel in its codec
     cdef public str _pyro_object_id
 
     cdef int next_sequence_number(self)

@@ -36,7 +36,7 @@ cdef class ProxyCore:
     """What an ordinary call needs of a proxy. Arguments: ``codec``, the native codec."""
 
     def __cinit__(self, *arguments, **keywords):
-        self.plain_invoke = False
+        self.plain_invoke = self._pyro_native = False
         self._pyro_object_id = ""
         self.methods = set()
 
@@ -85,9 +85,9 @@ cdef class ProxyCore:
         cdef Writer out
         cdef int seq
         if (
-            link is None or link.closing or link.broken or not self.plain_invoke or self._pyroMaxRetries
+            link is None or not self._pyro_native or link.closing or link.broken or not self.plain_invoke or self._pyroMaxRetries
             or self._pyroRawWireResponse or self._pyro_timeout or name in self._pyroOneway
-            or not current_state().plain()
+            or not current_state().plain() or (len(args) == 1 and type(args[0]) is blob_class)
         ):
             return None
         out = self.codec.take_writer()
@@ -178,9 +178,10 @@ cdef object call(object self, PyObject **args, size_t flags, PyObject *names):
     cdef Py_ssize_t count = PyVectorcall_NARGS(flags)
     cdef CallState state = current_state()
     if (
-        core is not None and core.plain_invoke and core.link is not None
+        core is not None and core.plain_invoke and core._pyro_native and core.link is not None
         and not core.link.closing and not core.link.broken
         and core._pyroMaxRetries == 0 and not core._pyroRawWireResponse and state.plain()
+        and not (count == 1 and type(<object> args[0]) is blob_class)
     ):
         return call_ordinary(core, state, method.__name__, args, count, names)
     positional, keywords = arguments_of(args, count, names)
@@ -278,16 +279,21 @@ cdef object decode_result(Codec codec, const uint8_t *payload, Py_ssize_t size):
 
 
 cdef object remote_method_class = None
+cdef object blob_class = None
 
 
-def install(type proxy_class not None, type method_class not None):
-    """Give the two Python classes their fast slots: attribute access of Proxy, and calls of RemoteMethod."""
-    global remote_method_class
+def install(type proxy_class not None, type method_class not None, type only_argument not None):
+    """Give the two Python classes their fast slots: attribute access of Proxy, and calls of RemoteMethod.
+
+    Arguments: ``only_argument``, a class that makes a call not ordinary when its only argument is of it.
+    """
+    global blob_class, remote_method_class
     if not issubclass(proxy_class, ProxyCore) or not issubclass(method_class, RemoteMethodCore):
         raise TypeError("install expects subclasses of ProxyCore and RemoteMethodCore")
     set_attribute_getter(proxy_class, get_attribute)
     inherit_vectorcall(method_class)
     remote_method_class = method_class
+    blob_class = only_argument
 
 
 cdef RemoteMethodCore probe = RemoteMethodCore(None, "")

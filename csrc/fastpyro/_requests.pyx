@@ -321,16 +321,20 @@ cdef class OrdinaryRequests:
 def perform_batch(target, list calls not None, bint require_expose, results):
     """Perform the calls of a batch in order; results are added as they come.
 
-    Arguments: ``calls``, a list of (method, args, kwargs or None); ``results``, a ResultWriter. What a call, or adding
-    its result, raises ends the batch: ``len(results)`` is the index of that call.
+    Arguments: ``calls``, a list of (method, args, kwargs or None); ``results``, a ResultWriter, or anything with its
+    ``add``. What a call, or adding its result, raises ends the batch: ``len(results)`` is the index of that call.
     """
     cdef dict methods = {}
-    cdef ResultWriter out = results
+    cdef ResultWriter out = results if isinstance(results, ResultWriter) else None
     for name, args, kwargs in calls:
         method = methods.get(name)
         if method is None:
             method = methods[name] = resolve_method(target, name, require_expose)
-        out.add(PyObject_Call(method, args, kwargs) if kwargs else PyObject_CallObject(method, args))
+        result = PyObject_Call(method, args, kwargs) if kwargs else PyObject_CallObject(method, args)
+        if out is None:
+            results.add(result)
+        else:
+            out.add(result)
 
 
 cdef int put_target(tuple arguments, object target) except -1:

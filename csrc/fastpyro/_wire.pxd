@@ -11,7 +11,9 @@ from fastpyro._message cimport Header, Message
 cdef class Assembler:
     cdef uint64_t max_message_size
     cdef uint8_t head[40]
-    cdef Py_ssize_t head_filled
+    cdef Py_ssize_t head_filled, head_size  # head_size: of the next message, or of its prefix while that is unknown
+    cdef int dialect  # protocol version, 0 until the first message says which
+    cdef bytes hmac_key
     cdef Header header
     cdef PyObject *body  # an owned bytes object, or NULL between messages
     cdef dict annotations
@@ -32,5 +34,6 @@ cdef class Assembler:
     cdef int start_next_buffer(self) except -1
     cdef object take_body(self)
     cdef Message take(self)
+    cdef int set_dialect(self, int dialect) except -1
     cdef bint idle(self) noexcept
     cdef bint complete(self) noexcept

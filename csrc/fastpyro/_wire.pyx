@@ -1,6 +1,8 @@
 """Messages out of received bytes, however these were cut. Sans-I/O: this module never sees a socket. The format of a
 message is described in `_message`.
 
+The first six bytes decide in which dialect a conversation is; after that it does not change.
+
 Rule 1: memory grows with the bytes that arrived, never with the bytes that were promised: blocks are mapped, not
         filled.
 Rule 2: each body, and each big buffer, is received straight into the memory that the user gets.
@@ -18,13 +20,16 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from fastpyro._blocks cimport Block, take_block
-from fastpyro._byteorder cimport load32
+from fastpyro._byteorder cimport load16, load32
 from fastpyro._message cimport (
-    FLAG_BUFFERS, FORMAT_LIMIT, HEADER_SIZE, NO_ANNOTATIONS, PREFIX_SIZE, Message, check_prefix, read_header,
+    FLAG_BUFFERS, FORMAT_LIMIT, HEADER_SIZE, NO_ANNOTATIONS, PREFIX_SIZE, VERSION, Message, check_prefix, read_header,
     unpack_annotations,
 )
+from fastpyro._pyro4_message cimport (
+    PYRO4_HEADER_SIZE, PYRO4_VERSION, finish_pyro4_message, read_pyro4_header, unpack_pyro4_annotations,
+)
 
-from fastpyro.errors import MessageTooLargeError, RemoteProtocolError
+from fastpyro.errors import LocalProtocolError, MessageAuthenticationError, MessageTooLargeError, RemoteProtocolError
 
 cdef enum:
     STAGE_HEADER = 0
@@ -59,11 +64,27 @@ cdef class Assembler:
         self.body = NULL
         self.target_data = NULL
         self.head_filled = 0
+        self.head_size = PREFIX_SIZE
+        self.dialect = 0
         self.stage = STAGE_HEADER
         self.annotations = NO_ANNOTATIONS
 
     def __dealloc__(self):
         Py_XDECREF(self.body)
+
+    cdef int set_dialect(self, int dialect) except -1:
+        if dialect == VERSION:
+            if self.hmac_key is not None:
+                raise MessageAuthenticationError(
+                    "hmac key config not symmetric: only messages of protocol 48 carry an HMAC, and a key is set here"
+                )
+            self.head_size = HEADER_SIZE
+        elif dialect == PYRO4_VERSION:
+            self.head_size = PYRO4_HEADER_SIZE
+        else:
+            raise LocalProtocolError(f"protocol version {dialect} is not spoken here")
+        self.dialect = dialect
+        return 0
 
     cdef bint idle(self) noexcept:
         return self.stage == STAGE_HEADER and self.head_filled == 0
@@ -75,7 +96,7 @@ cdef class Assembler:
         cdef Py_ssize_t capacity
         if self.stage == STAGE_HEADER:
             target[0] = self.head + self.head_filled
-            size[0] = HEADER_SIZE - self.head_filled
+            size[0] = self.head_size - self.head_filled
             return 0
         if self.stage == STAGE_COMPLETE:
             raise RuntimeError("take() the complete message first")
@@ -99,10 +120,17 @@ cdef class Assembler:
         if self.stage == STAGE_HEADER:
             self.head_filled += count
             if before < PREFIX_SIZE:
-                check_prefix(self.head, self.head_filled if self.head_filled < PREFIX_SIZE else PREFIX_SIZE)
-            if self.head_filled < HEADER_SIZE:
+                check_prefix(
+                    self.head, self.head_filled if self.head_filled < PREFIX_SIZE else PREFIX_SIZE, self.dialect
+                )
+                if self.dialect == 0 and self.head_filled == PREFIX_SIZE:
+                    self.set_dialect(load16(self.head + 4))
+            if self.head_filled < self.head_size:
                 return 0
-            read_header(self.head, &self.header, self.max_message_size)
+            if self.dialect == VERSION:
+                read_header(self.head, &self.header, self.max_message_size)
+            else:
+                read_pyro4_header(self.head, &self.header, self.max_message_size)
             if self.header.annotations_size:
                 return self.start_body(STAGE_ANNOTATIONS, self.header.annotations_size)
             return self.start_payload()
@@ -110,7 +138,10 @@ cdef class Assembler:
         if self.body_filled < self.body_size:
             return 0
         if self.stage == STAGE_ANNOTATIONS:
-            self.annotations = unpack_annotations(<bytes> self.body)
+            if self.dialect == VERSION:
+                self.annotations = unpack_annotations(<bytes> self.body)
+            else:
+                self.annotations = unpack_pyro4_annotations(<bytes> self.body)
             return self.start_payload()
         if self.stage == STAGE_COUNT:
             count = load32(<const uint8_t *> PyBytes_AS_STRING(<object> self.body))
@@ -229,6 +260,8 @@ cdef class Assembler:
         self.annotations = NO_ANNOTATIONS
         self.head_filled = 0
         self.stage = STAGE_HEADER
+        if self.dialect == PYRO4_VERSION:
+            finish_pyro4_message(message, self.hmac_key)
         return message
 
 
@@ -282,6 +315,19 @@ cdef class Decoder:
     def set_max_message_size(self, max_message_size):
         """Change the limit; it holds from the next header on."""
         self.assembler.max_message_size = Assembler(max_message_size).max_message_size
+
+    @property
+    def dialect(self):
+        """The protocol version of the conversation; 0 until the first message begins to arrive."""
+        return self.assembler.dialect
+
+    def set_dialect(self, int dialect):
+        """Accept messages of that protocol version only. Raises LocalProtocolError for one that is not spoken here."""
+        self.assembler.set_dialect(dialect)
+
+    def set_hmac_key(self, bytes key):
+        """Demand of each message an HMAC made with that key; None: of no message."""
+        self.assembler.hmac_key = key
 
     def next_message(self):
         """Return the next whole Message, or None when more bytes are needed."""

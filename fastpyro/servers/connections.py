@@ -14,16 +14,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastpyro import dispatch, serializers
+from fastpyro import dispatch
 from fastpyro._link import Link
 from fastpyro._message import pack_message
+from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._requests import OrdinaryRequests, Term
 from fastpyro.channel import open_channel
 from fastpyro.config import config
 from fastpyro.connection import Connection
 from fastpyro.errors import CommunicationError, MessageTooLargeError
 from fastpyro.handshake import HANDSHAKE_LIMIT
+from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 from fastpyro.poller import make_poller
+from fastpyro.serializers import PICKLE_IDS, native
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -56,7 +59,9 @@ class ConnectionServer(ABC):
         self.poller = make_poller()
         self.timeout = config.COMMTIMEOUT
         self.max_message_size = config.MAX_MESSAGE_SIZE
-        self.requests = OrdinaryRequests(self, daemon, serializers.native.codec, not daemon.has_annotations)
+        plain = not (daemon.has_annotations or config.COMPRESSION)
+        plain = plain and native.serializer_id in daemon.accepted_serializers
+        self.requests = OrdinaryRequests(self, daemon, native.codec, plain)
         self._next_look = 0.0
         self._accepting = True
         # Wakes the thread that waits in the poller.
@@ -118,7 +123,13 @@ class ConnectionServer(ABC):
         """Take a connected socket in; its first message must be a CONNECT."""
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
+        channel = open_channel(sock, HANDSHAKE_LIMIT)
+        accepted = self.daemon.accepted_serializers
+        if self.daemon._pyroHmacKey is not None:
+            channel.set_hmac_key(self.daemon._pyroHmacKey)
+        elif sock.family != getattr(socket, "AF_UNIX", None):
+            accepted -= PICKLE_IDS  # nobody has shown who he is
+        connection = Connection(channel, address, accepted)
         fd = connection.fd
         self.connections[fd] = connection
         self.unadmitted[fd] = connection
@@ -200,10 +211,10 @@ class ConnectionServer(ABC):
 
     def finished(self, connection: Connection, message: Message, result: Any) -> Reply:
         """Return the reply of an ordinary request whose result turned out not to be ordinary."""
-        return dispatch.finished(self.daemon, connection, result)
+        return dispatch.finished(self.daemon, connection, message, result)
 
     def _interrupted(self, connection: Connection, message: Message, error: KeyboardInterrupt) -> None:
-        self.send_reply(connection, message, dispatch.error_reply(self.daemon, error))
+        self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
         if threading.current_thread() is threading.main_thread():
             raise error
 
@@ -213,7 +224,7 @@ class ConnectionServer(ABC):
             try:
                 self._send(connection, message, reply)
             except MessageTooLargeError as error:
-                self._send(connection, message, dispatch.error_reply(self.daemon, error))
+                self._send(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
         except CommunicationError as error:
             self.give_up(connection, error)
             return
@@ -257,10 +268,15 @@ class ConnectionServer(ABC):
 
     def _refuse(self, connection: Connection, error: CommunicationError) -> None:
         # Tell a stranger what was wrong, as far as it still listens; never wait for it.
-        reply = dispatch.refusal(error)
+        reply = dispatch.refusal(error, connection)
+        fields = (reply.kind, reply.flags, 0, reply.serializer_id, reply.payload)
+        if connection.dialect == OLD_PROTOCOL_VERSION:
+            data = pack_pyro4_message(*fields, hmac_key=self.daemon._pyroHmacKey)
+        else:
+            data = pack_message(*fields)
         try:
             connection.sock.setblocking(False)
-            connection.sock.send(pack_message(reply.kind, reply.flags, 0, reply.serializer_id, reply.payload))
+            connection.sock.send(data)
         except OSError:
             return
 

@@ -1,0 +1,347 @@
+"""The plain values of Python's marshal format, as Pyro's peers use them, without marshal.loads: that one trusts its input.
+
+Written is version 2, which every Python reads; versions 0 to 4 are read. Integers are little endian.
+
+    code       value                            body
+    N F T .    None, False, True, Ellipsis
+    i I        int of 32, of 64 bits
+    l          int                              signed 32-bit count of digits, 16-bit digits of 15 bits each
+    g y        float, complex                   float64, two float64
+    f x        float, complex                   text: 8-bit size and ASCII, once or twice
+    s u t      bytes, str, interned str         32-bit size; UTF-8 that lets surrogates pass
+    a A z Z    ASCII str, also interned         32-bit size (a A), 8-bit size (z Z)
+    ( ) [ < >  tuple, tuple, list, set, frozenset   32-bit count, 8-bit for `)`; elements
+    {          dict                             keys and values in turn, then the code 0
+    r          what was the n-th with bit 7     32-bit n
+
+Bit 7 of a code says that the value may be referred to. Code objects are refused, and StopIteration as well.
+Rule 1: every read is preceded by `need`.
+Rule 2: references make a value larger than its bytes; `expanded` counts how large, and is bounded.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from fastpyro._decoder cimport Reader, ValueDecoder, check_hashes, invalid, need
+from fastpyro._encoder cimport Writer
+from fastpyro._extensions cimport MAX_DEPTH
+from fastpyro._serpent_writer cimport append
+
+from fastpyro.errors import PyroError, SerializeError
+
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
+
+cdef enum:
+    REFERABLE = 0x80
+    MOST_DIGITS = 953  # of 15 bits: 4,300 decimal ones
+    MOST_EXPANDED = 1000000  # elements beyond those that the bytes themselves hold
+
+cdef object END = object()  # of a dict
+
+
+cdef inline uint32_t little32(const uint8_t *data) noexcept:
+    return data[0] | (<uint32_t> data[1] << 8) | (<uint32_t> data[2] << 16) | (<uint32_t> data[3] << 24)
+
+
+cdef int put32(Writer out, int64_t value) except -1:
+    cdef int index
+    out.reserve(4)
+    for index in range(4):
+        out.data[out.size + index] = <uint8_t> ((value >> (8 * index)) & 0xff)
+    out.size += 4
+    return 0
+
+
+cdef class MarshalReading:
+    """What is known while one message is read."""
+
+    cdef list values  # that may be referred to; END stands for one that is not finished
+    cdef list sizes  # their expanded element counts
+    cdef int64_t expanded
+
+
+@cython.final
+cdef class MarshalCodec:
+    """Encodes and decodes values and calls.
+
+    Arguments: ``simplify(value)``, called for a value whose exact type the format does not have, returns what is written
+    instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what takes its
+    place. Re-entrant, and usable from several threads.
+    """
+
+    cdef object simplify, restore
+    cdef ValueDecoder decoder
+
+    def __cinit__(self, simplify, restore):
+        self.simplify = simplify
+        self.restore = restore
+        self.decoder = ValueDecoder(None)
+
+    def encode(self, value):
+        """Return the value as bytes. Raises SerializeError for what cannot be encoded."""
+        cdef Writer out = Writer.__new__(Writer)
+        self.write(out, value, 0)
+        return out.take()
+
+    def encode_call(self, str object_id not None, str method not None, args, kwargs):
+        """Return a call as bytes: a tuple of object id, method, args (tuple or list) and kwargs (dict or None)."""
+        cdef Writer out = Writer.__new__(Writer)
+        self.write(out, (object_id, method, args, kwargs), 0)
+        return out.take()
+
+    def decode(self, data):
+        """Return the value that a contiguous buffer begins with. Raises SerializeError for anything else."""
+        cdef Py_buffer view
+        cdef Reader reader
+        cdef MarshalReading reading = MarshalReading()
+        reading.values, reading.sizes = [], []
+        reading.expanded = 0
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+            value = self.read(&reader, reading, 0)
+            if value is END:
+                raise invalid("the end of a dict where a value was expected")
+            self.decoder.finish(&reader)
+            return value
+        finally:
+            PyBuffer_Release(&view)
+
+    def decode_call(self, data):
+        """Return ``(object id, method, args, kwargs)`` of an encoded call. Raises SerializeError."""
+        call = self.decode(data)
+        if type(call) in (tuple, list) and len(call) == 4:
+            object_id, method, args, kwargs = call
+            if type(object_id) is str and type(method) is str and type(args) in (tuple, list):
+                if kwargs is None or (type(kwargs) is dict and all([type(name) is str for name in kwargs])):
+                    return object_id, method, args, kwargs
+        raise SerializeError("a call is (object id, method, args, kwargs)")
+
+    cdef int write(self, Writer out, object value, int depth) except -1:
+        cdef type kind = type(value)
+        cdef double parts[2]
+        if value is None or kind is bool:
+            return out.put(c"N" if value is None else c"T" if value is True else c"F")
+        if kind is int:
+            return self.write_integer(out, value)
+        if kind is float or kind is complex:
+            parts[0], parts[1] = value.real, value.imag
+            out.put(c"g" if kind is float else c"y")
+            return append(out, <const char *> parts, 8 if kind is float else 16)
+        if kind is str:
+            return self.write_sized(out, c"u", (<str> value).encode("utf-8", "surrogatepass"))
+        if kind is bytes or kind is bytearray or kind is memoryview:
+            return self.write_sized(out, c"s", bytes(value))
+        if depth > MAX_DEPTH:
+            raise SerializeError(f"a value is nested deeper than {MAX_DEPTH} levels, or contains itself")
+        if kind is tuple or kind is list or kind is set or kind is frozenset:
+            out.put(c"(" if kind is tuple else c"[" if kind is list else c"<" if kind is set else c">")
+            items = tuple(value)  # simplify may change a list meanwhile
+            put32(out, len(items))
+            for item in items:
+                self.write(out, item, depth + 1)
+            return 0
+        if kind is dict:
+            out.put(c"{")
+            for key, item in list((<dict> value).items()):
+                self.write(out, key, depth + 1)
+                self.write(out, item, depth + 1)
+            return out.put(c"0")
+        return self.write(out, self.simplify(value), depth + 1)
+
+    cdef int write_sized(self, Writer out, int code, bytes data) except -1:
+        if PyBytes_GET_SIZE(data) > 0x7fffffff:
+            raise SerializeError(f"a str or bytes of {len(data):,} bytes exceeds the format's 2,147,483,647")
+        out.put(code)
+        put32(out, PyBytes_GET_SIZE(data))
+        return append(out, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    cdef int write_integer(self, Writer out, object value) except -1:
+        cdef int overflow = 0
+        cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
+        cdef list digits
+        if not overflow and -0x80000000 <= number <= 0x7fffffff:
+            out.put(c"i")
+            return put32(out, number)
+        rest = abs(value)
+        if rest.bit_length() > MOST_DIGITS * 15:
+            raise SerializeError("an int of more than 4,300 digits cannot be sent")
+        digits = []
+        while rest:
+            digits.append(rest & 0x7fff)
+            rest >>= 15
+        out.put(c"l")
+        put32(out, len(digits) if value > 0 else -len(digits))
+        for digit in digits:
+            out.put(digit & 0xff)
+            out.put(digit >> 8)
+        return 0
+
+    cdef object read(self, Reader *reader, MarshalReading reading, int depth):
+        cdef uint8_t code
+        cdef Py_ssize_t place = -1
+        cdef int64_t before = reading.expanded
+        need(reader, 1)
+        code = reader.at[0]
+        reader.at += 1
+        if code & REFERABLE and code != (c"r" | REFERABLE):
+            code &= 0x7f
+            if code == c"0":
+                raise invalid("the end of a dict cannot be referred to")
+            place = len(reading.values)
+            reading.values.append(END)
+            reading.sizes.append(0)
+        value = self.read_coded(reader, reading, code & 0x7f, depth)
+        if place >= 0:
+            reading.values[place] = value
+            reading.sizes[place] = reading.expanded - before
+        return value
+
+    cdef object read_coded(self, Reader *reader, MarshalReading reading, uint8_t code, int depth):
+        reading.expanded += 1
+        if code == c"N":
+            return None
+        if code == c"T" or code == c"F":
+            return code == c"T"
+        if code == c"0":
+            return END
+        if code == c".":
+            return Ellipsis
+        if code == c"i":
+            return <int32_t> self.size_of(reader, 4)
+        if code == c"s":
+            return self.take(reader, self.size_of(reader, 4))
+        if code == c"u" or code == c"t" or code == c"a" or code == c"A":
+            return self.text(self.take(reader, self.size_of(reader, 4)))
+        if code == c"z" or code == c"Z":
+            return self.text(self.take(reader, self.size_of(reader, 1)))
+        if code == c"r":
+            return self.referred(reading, self.size_of(reader, 4))
+        if code == c"(" or code == c"[" or code == c"<" or code == c">":
+            return self.read_items(reader, reading, code, self.size_of(reader, 4), depth + 1)
+        if code == c")":
+            return self.read_items(reader, reading, c"(", self.size_of(reader, 1), depth + 1)
+        if code == c"{":
+            return self.read_dict(reader, reading, depth + 1)
+        return self.read_numeric(reader, code)
+
+    cdef object read_numeric(self, Reader *reader, uint8_t code):
+        cdef double parts[2]
+        cdef int64_t wide
+        if code == c"g" or code == c"y":
+            need(reader, 8 if code == c"g" else 16)
+            memcpy(parts, reader.at, 8 if code == c"g" else 16)
+            reader.at += 8 if code == c"g" else 16
+            return parts[0] if code == c"g" else complex(parts[0], parts[1])
+        if code == c"I":
+            need(reader, 8)
+            memcpy(&wide, reader.at, 8)
+            reader.at += 8
+            return wide
+        if code == c"l":
+            return self.read_long(reader)
+        if code == c"f":
+            return self.read_real(reader)
+        if code == c"x":
+            real = self.read_real(reader)
+            return complex(real, self.read_real(reader))
+        raise invalid(f"there is no plain value with the marshal code {chr(code)!r}")
+
+    cdef object read_real(self, Reader *reader):
+        try:
+            return float(self.take(reader, self.size_of(reader, 1)))
+        except ValueError:
+            raise invalid("a float is no number") from None
+
+    cdef object read_long(self, Reader *reader):
+        cdef int64_t count = <int32_t> self.size_of(reader, 4)
+        cdef int64_t digits = count if count >= 0 else -count
+        cdef Py_ssize_t index
+        if digits > MOST_DIGITS:
+            raise invalid(f"an int of {digits * 15:,} bits; the limit is {MOST_DIGITS * 15:,}")
+        need(reader, digits * 2)
+        value = 0
+        for index in range(digits - 1, -1, -1):
+            if reader.at[2 * index + 1] & 0x80:
+                raise invalid("a digit of an int has more than 15 bits")
+            value = (value << 15) | (reader.at[2 * index] | (<int> reader.at[2 * index + 1] << 8))
+        reader.at += digits * 2
+        return value if count >= 0 else -value
+
+    cdef int64_t size_of(self, Reader *reader, int width) except? -1:
+        cdef int64_t value
+        need(reader, width)
+        value = reader.at[0] if width == 1 else little32(reader.at)
+        reader.at += width
+        return value
+
+    cdef bytes take(self, Reader *reader, int64_t size):
+        need(reader, size)
+        reader.at += size
+        return PyBytes_FromStringAndSize(<const char *> reader.at - size, size)
+
+    cdef str text(self, bytes data):
+        try:
+            return data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise invalid(f"a str is not UTF-8: {error}") from None
+
+    cdef object referred(self, MarshalReading reading, int64_t index):
+        if index >= len(reading.values) or reading.values[index] is END:
+            raise invalid(f"a reference to value {index:,}, which is not there")
+        reading.expanded += <int64_t> reading.sizes[index]
+        if reading.expanded > MOST_EXPANDED and reading.sizes[index] > 1:
+            raise invalid(f"its references make it larger than {MOST_EXPANDED:,} elements")
+        return reading.values[index]
+
+    cdef object read_items(self, Reader *reader, MarshalReading reading, uint8_t code, int64_t count, int depth):
+        cdef list items = []
+        if depth > MAX_DEPTH:
+            raise invalid(f"a value is nested deeper than {MAX_DEPTH} levels")
+        self.decoder.take_elements(reader, count)
+        for _ in range(count):
+            item = self.read(reader, reading, depth)
+            if item is END:
+                raise invalid("the end of a dict where an element was expected")
+            items.append(item)
+        if code == c"[":
+            return items
+        if code == c"(":
+            return tuple(items)
+        check_hashes(items)
+        try:
+            return set(items) if code == c"<" else frozenset(items)
+        except TypeError as error:
+            raise invalid(f"an element of a set: {error}") from None
+
+    cdef object read_dict(self, Reader *reader, MarshalReading reading, int depth):
+        cdef list keys = [], values = []
+        if depth > MAX_DEPTH:
+            raise invalid(f"a value is nested deeper than {MAX_DEPTH} levels")
+        while True:
+            key = self.read(reader, reading, depth)
+            if key is END:
+                break
+            value = self.read(reader, reading, depth)
+            if value is END:
+                raise invalid("a key of a dict has no value")
+            keys.append(key)
+            values.append(value)
+        check_hashes(keys)
+        try:
+            items = dict(zip(keys, values))
+        except TypeError as error:
+            raise invalid(f"a key of a dict: {error}") from None
+        class_name = items.get("__class__")
+        if type(class_name) is not str:
+            return items
+        try:
+            return self.restore(class_name, items)
+        except PyroError:
+            raise
+        except Exception as error:
+            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {error}") from error

@@ -1,0 +1,89 @@
+"""Batches in the serializers of the peers, where a batch is a call whose arguments are calls, and its results are a list.
+
+`_batch` does the same in the native form, without making values of what it need not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastpyro._batch import decode_batch
+from fastpyro._codec import Codec
+from fastpyro.class_dicts import FailedCall
+from fastpyro.class_registry import StateOf, from_state, is_own_name, to_state
+from fastpyro.errors import SerializeError
+
+if TYPE_CHECKING:
+    from fastpyro._batch import BatchWriter
+    from fastpyro.serializers import PeerSerializer, Serializer
+
+__all__ = ["ResultList", "read_batch", "read_results", "write_batch"]
+
+BATCH_METHOD = "<batch>"
+
+Calls = list[tuple[str, tuple[Any, ...], dict[str, Any] | None]]
+
+
+def _half_built(class_name: str, state: Any) -> Any:
+    # Objects of users' classes stay names and states, so that another serializer can write them.
+    return from_state(class_name, state) if is_own_name(class_name) else StateOf(class_name, state)
+
+
+_half_decoder = Codec(to_state, _half_built)
+
+
+def read_batch(call: tuple[str, str, tuple[Any, ...], dict[str, Any]]) -> tuple[str, Calls]:
+    """Return ``(object id, [(method, args, kwargs), …])`` of a decoded batch. Raises SerializeError for anything else."""
+    object_id, method, items, _ = call
+    if method != BATCH_METHOD:
+        raise SerializeError(f"a batch has the method {BATCH_METHOD!r}")
+    calls: Calls = []
+    for item in items:
+        if not isinstance(item, list | tuple) or len(item) != 3:
+            raise SerializeError("a call in a batch is (method, args, kwargs)")
+        name, args, kwargs = item
+        if type(name) is not str or not isinstance(args, list | tuple) or not isinstance(kwargs, dict | None):
+            raise SerializeError("a call in a batch is (method, args, kwargs)")
+        if kwargs and not all(type(key) is str for key in kwargs):
+            raise SerializeError("the names of keyword arguments are str")
+        calls.append((name, tuple(args), kwargs or None))
+    return object_id, calls
+
+
+def write_batch(serializer: Serializer, writer: BatchWriter, object_id: str) -> Any:
+    """Return the payload of a request for calls that were queued in the native form."""
+    _, calls = decode_batch(_half_decoder, writer.payload(object_id))
+    listed = [(name, args, kwargs or {}) for name, args, kwargs in calls]
+    return serializer.dumps_call(object_id, BATCH_METHOD, listed, None)
+
+
+def read_results(values: Any) -> tuple[list[Any], BaseException | None]:
+    """Return ``(results, error that ended the batch or None)`` of a decoded reply. Raises SerializeError."""
+    if not isinstance(values, list | tuple):
+        raise SerializeError("the results of a batch are a list")
+    results = list(values)
+    if results and isinstance(results[-1], FailedCall):
+        return results[:-1], results[-1].exception
+    return results, None
+
+
+class ResultList:
+    """The results of a batch, in the making."""
+
+    def __init__(self) -> None:
+        self._results: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def add(self, value: Any) -> None:
+        """Append a result."""
+        self._results.append(value)
+
+    def add_error(self, error: Any) -> None:
+        """Append the exception that ended the batch."""
+        self._results.append(FailedCall(error))
+
+    def payload(self, serializer: PeerSerializer) -> bytes:
+        """Return the payload of the reply. Raises SerializeError when a result cannot be encoded."""
+        return serializer.dumps(self._results)

@@ -1,0 +1,155 @@
+"""One request of a proxy and its reply: the long way of a call, which knows everything that can travel beside the values.
+
+The short way is `_proxy`, native code, for ordinary calls. Knows proxies only by their attributes; `Proxy` has the methods
+that users call and override.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastpyro._batch import decode_results
+from fastpyro.batch_values import read_results, write_batch
+from fastpyro.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
+from fastpyro.callcontext import current_context
+from fastpyro.compression import deflated, payload_of
+from fastpyro.config import config
+from fastpyro.errors import ProtocolError, SerializeError
+from fastpyro.message_kinds import (
+    FLAGS_BATCH,
+    FLAGS_BUFFERS,
+    FLAGS_EXCEPTION,
+    FLAGS_ITEMSTREAMRESULT,
+    FLAGS_KEEPSERIALIZED,
+    FLAGS_ONEWAY,
+    MSG_INVOKE,
+    MSG_RESULT,
+    PROTOCOL_VERSION,
+)
+from fastpyro.serializers import native
+from fastpyro.stream_result import StreamResult
+
+if TYPE_CHECKING:
+    from fastpyro._batch import BatchWriter
+    from fastpyro._message import Message
+    from fastpyro.channel import Channel
+    from fastpyro.proxy import Proxy
+
+__all__ = ["invoke", "invoke_batch", "result_of"]
+
+_NOT_A_VALUE = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
+
+
+def invoke(
+    proxy: Proxy, name: str, args: Any, kwargs: dict[str, Any] | None, flags: int, object_id: str | None
+) -> Any:
+    """Perform one remote call; see ``Proxy._pyroInvoke``."""
+    if name in proxy._pyroOneway:
+        flags |= FLAGS_ONEWAY
+    connection = proxy._pyro_connection()
+    serializer = proxy._pyro_wire
+    object_id = object_id or proxy._pyro_object_id
+    serializer_id = serializer.serializer_id
+    args = tuple(args)
+    own_annotations = None
+    if len(args) == 1 and type(args[0]) is SerializedBlob:
+        payload, serializer_id, more = args[0].request(serializer, object_id, name)
+        flags |= more | FLAGS_KEEPSERIALIZED
+        dialect = connection.dialect or PROTOCOL_VERSION
+        own_annotations = {BLOB_ANNOTATION: blob_annotation(args[0].info, object_id, name, dialect)}
+    else:
+        payload = serializer.dumps_call(object_id, name, args, kwargs)
+        if type(payload) is list:
+            flags |= FLAGS_BUFFERS
+        elif config.COMPRESSION:
+            payload, flag = deflated(payload)
+            flags |= flag
+    seq = proxy._pyro_next_seq()
+    message = _exchange(proxy, connection, flags, seq, serializer_id, payload, own_annotations)
+    if message is None:
+        return None
+    return result_of(proxy, connection, message, seq, serializer_id)
+
+
+def invoke_batch(proxy: Proxy, calls: BatchWriter, oneway: bool) -> tuple[list[Any], BaseException | None]:
+    """Perform queued calls in one message; see ``Proxy._pyroInvokeBatch``."""
+    flags = FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0)
+    connection = proxy._pyro_connection()
+    serializer = proxy._pyro_wire
+    object_id = proxy._pyro_object_id
+    payload = calls.payload(object_id) if serializer is native else write_batch(serializer, calls, object_id)
+    if config.COMPRESSION:
+        payload, flag = deflated(payload)
+        flags |= flag
+    seq = proxy._pyro_next_seq()
+    message = _exchange(proxy, connection, flags, seq, serializer.serializer_id, payload, None)
+    if message is None:
+        return [], None
+    _check(proxy, connection, message, seq, serializer.serializer_id)
+    if message.flags & FLAGS_EXCEPTION:
+        raise _error_in(serializer.loads(payload_of(message)))
+    if serializer is native:
+        return decode_results(native.codec, payload_of(message))
+    return read_results(serializer.loads(payload_of(message)))
+
+
+def _exchange(
+    proxy: Proxy,
+    connection: Channel,
+    flags: int,
+    seq: int,
+    serializer_id: int,
+    payload: Any,
+    own_annotations: dict[str, Any] | None,
+) -> Message | None:
+    # A failure inside the exchange has closed the channel, as a rule; then the proxy lets it go.
+    annotations, correlation_id = current_context.request_annotations()
+    if own_annotations:
+        annotations = {**(annotations or {}), **own_annotations}
+    rest = (flags, seq, serializer_id, payload, annotations, correlation_id, proxy._pyro_timeout)
+    try:
+        if flags & FLAGS_ONEWAY:
+            connection.send(MSG_INVOKE, *rest)
+            return None
+        return connection.exchange(MSG_INVOKE, *rest)
+    except BaseException:
+        if connection.closed:
+            proxy._pyro_drop(connection)
+        raise
+
+
+def _check(proxy: Proxy, connection: Channel, message: Message, seq: int, serializer_id: int) -> None:
+    """Take in what came beside a reply, or raise when it is none to our request."""
+    if message.seq == seq and message.kind == MSG_RESULT and message.serializer_id == serializer_id:
+        current_context.received(message)
+        return
+    proxy._pyro_drop(connection)
+    if message.seq != seq:
+        raise ProtocolError(f"invoke: reply sequence out of sync, got {message.seq} expected {seq}")
+    if message.kind != MSG_RESULT:
+        raise ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
+    raise SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
+
+
+def result_of(
+    proxy: Proxy, connection: Channel, message: Message, seq: int, serializer_id: int = native.serializer_id
+) -> Any:
+    """Return what a reply holds: a value or the stream that it announces, or raise the error that it holds."""
+    _check(proxy, connection, message, seq, serializer_id)
+    if proxy._pyroRawWireResponse:
+        return message
+    serializer = proxy._pyro_wire
+    if not message.flags & _NOT_A_VALUE:
+        return serializer.loads(payload_of(message), message.buffers)
+    if message.flags & FLAGS_ITEMSTREAMRESULT:
+        stream_id = message.annotations.get("STRM")
+        if not stream_id:
+            raise ProtocolError("result of call is an iterator, but the server is not configured to allow streaming")
+        return StreamResult(stream_id.decode("ascii", "replace"), proxy)
+    raise _error_in(serializer.loads(payload_of(message)))
+
+
+def _error_in(value: Any) -> BaseException:
+    if isinstance(value, BaseException):
+        return value
+    return ProtocolError(f"the daemon's error reply holds a {type(value).__name__}, not an exception")

@@ -1,0 +1,115 @@
+"""Formats that modules of the standard library, or packages that the user installed, read and write: json and the pickles.
+
+The faces are those of the native codecs: ``encode``, ``decode``, ``encode_call``, ``decode_call``.
+Rule 1: bad bytes give a SerializeError and nothing else, for json; a pickle does whatever its writer wants, which is why
+        `serializers` hands one out to nobody who has not asked for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fastpyro.errors import PyroError, SerializeError
+
+__all__ = ["JsonCodec", "PickleCodec"]
+
+Call = tuple[str, str, Any, Any]
+
+
+class JsonCodec:
+    """JSON text in UTF-8. Arguments: ``simplify`` and ``restore``, as the native codecs have them."""
+
+    def __init__(self, simplify: Callable[[Any], Any], restore: Callable[[str, dict[str, Any]], Any]) -> None:
+        self._simplify = simplify
+        self._restore = restore
+        self._encoder = json.JSONEncoder(default=self._default)
+        self._decoder = json.JSONDecoder(object_hook=self._hook)
+
+    def encode(self, value: Any) -> bytes:
+        """Return the value as bytes. Raises SerializeError for what JSON has no form for."""
+        try:
+            return self._encoder.encode(value).encode("utf-8")
+        except PyroError:
+            raise
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SerializeError(f"cannot be written as JSON: {error}") from error
+
+    def encode_call(self, object_id: str, method: str, args: Any, kwargs: dict[str, Any] | None) -> bytes:
+        """Return a call as bytes."""
+        return self.encode({"object": object_id, "method": method, "params": args, "kwargs": kwargs})
+
+    def decode(self, data: Any) -> Any:
+        """Return the value that the bytes hold. Raises SerializeError."""
+        try:
+            return self._decoder.decode(bytes(data).decode("utf-8"))
+        except PyroError:
+            raise
+        except (ValueError, RecursionError) as error:  # also of numbers with too many digits
+            raise SerializeError(f"this is no JSON: {error}") from None
+
+    def decode_call(self, data: Any) -> Call:
+        """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
+        call = self.decode(data)
+        try:
+            parts = call["object"], call["method"], call["params"], call["kwargs"]
+        except (TypeError, KeyError, IndexError):
+            raise SerializeError("a call in JSON has object, method, params and kwargs") from None
+        return checked_call(parts)
+
+    def _default(self, value: Any) -> Any:
+        if isinstance(value, set | frozenset):
+            return list(value)
+        return self._simplify(value)
+
+    def _hook(self, data: dict[str, Any]) -> Any:
+        class_name = data.get("__class__")
+        return self._restore(class_name, data) if isinstance(class_name, str) else data
+
+
+class PickleCodec:
+    """Pickles, by a module that has ``dumps`` and ``loads``. Arguments: ``module_name``, ``protocol``."""
+
+    def __init__(self, module_name: str, protocol: int, simplify: Callable[[Any], Any]) -> None:
+        try:
+            self._module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise SerializeError(f"serializer '{module_name}' is not available: {error}") from error
+        self._protocol = protocol
+        self._simplify = simplify
+
+    def encode(self, value: Any) -> bytes:
+        """Return the value as bytes. Raises SerializeError for what cannot be pickled."""
+        try:
+            return self._module.dumps(self._simplify(value), protocol=self._protocol)  # type: ignore[no-any-return]
+        except PyroError:
+            raise
+        except Exception as error:
+            raise SerializeError(f"cannot be pickled: {error}") from error
+
+    def encode_call(self, object_id: str, method: str, args: Any, kwargs: dict[str, Any] | None) -> bytes:
+        """Return a call as bytes."""
+        return self.encode((object_id, method, args, kwargs))
+
+    def decode(self, data: Any) -> Any:
+        """Return the value that the bytes hold; running them as a program is what a pickle is."""
+        try:
+            return self._module.loads(data)
+        except Exception as error:
+            raise SerializeError(f"this is no pickle: {error}") from error
+
+    def decode_call(self, data: Any) -> Call:
+        """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
+        return checked_call(self.decode(data))
+
+
+def checked_call(call: Any) -> Call:
+    """Return a call whose parts have the right types. Raises SerializeError."""
+    if isinstance(call, tuple | list) and len(call) == 4:
+        object_id, method, args, kwargs = call
+        named = kwargs is None or (isinstance(kwargs, dict) and all(type(name) is str for name in kwargs))
+        if type(object_id) is str and type(method) is str and isinstance(args, tuple | list) and named:
+            return object_id, method, args, kwargs
+    raise SerializeError("a call is an object id, a method name, a list of arguments and a dict of keyword arguments")
