@@ -43,9 +43,9 @@ from fastpyro.remote_exceptions import register_exception
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
-    from fastpyro.blobs import SerializedBlob
     from fastpyro.async_proxy import AsyncProxy, async_, asyncproxy
     from fastpyro.batch_proxy import BatchProxy, batch
+    from fastpyro.blobs import SerializedBlob
     from fastpyro.daemon import Daemon, serve
     from fastpyro.daemon_object import DaemonObject
     from fastpyro.futures import Future, FutureResult

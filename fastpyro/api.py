@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastpyro._version import __version__
 from fastpyro.batch_proxy import BatchProxy
+from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
 from fastpyro.class_registry import (
     SerializerBase,

@@ -38,9 +38,7 @@ class PeerNames(NamedTuple):
 PYRO5 = PeerNames(
     "Pyro5", "Pyro5.core.URI", "Pyro5.client.Proxy", "Pyro5.server.Daemon", "Pyro5.core._ExceptionWrapper"
 )
-PYRO4 = PeerNames(
-    "Pyro4", "Pyro4.core.URI", "Pyro4.core.Proxy", "Pyro4.core.Daemon", "Pyro4.futures._ExceptionWrapper"
-)
+PYRO4 = PeerNames("Pyro4", "Pyro4.core.URI", "Pyro4.core.Proxy", "Pyro4.core.Daemon", "Pyro4.futures._ExceptionWrapper")
 
 
 class FailedCall:
@@ -58,7 +56,14 @@ class PeerDaemon:
 
 
 _KNOWN_ERRORS = frozenset(
-    {"PyroError", "CommunicationError", "ConnectionClosedError", "TimeoutError", "ProtocolError", "MessageTooLargeError"}
+    {
+        "PyroError",
+        "CommunicationError",
+        "ConnectionClosedError",
+        "TimeoutError",
+        "ProtocolError",
+        "MessageTooLargeError",
+    }
     | {"SerializeError", "NamingError", "DaemonError", "SecurityError"}
 )
 """Names of the errors that both peers have."""
@@ -221,7 +226,7 @@ class ClassDicts:
         return data
 
     def _failed_call(self, value: FailedCall) -> tuple[str | None, Any]:
-        return None, {"__class__": self.names.failed_call, "exception": value.exception}
+        return None, {"__class__": self.names.failed_call, "exception": self.simplify(value.exception)}
 
 
 _NATIVE_NAMES = frozenset({"fastpyro.uri.URI", "fastpyro.proxy.Proxy"})

@@ -141,6 +141,7 @@ ITEMS: tuple[Item, ...] = (
         ["json", "msgpack", "native", "serpent"],
         "serializers that a daemon reads; marshal and the pickles only if they are named here",
     ),
+    Item("PROTOCOL", _one_of(0, 502, 48), 0, "protocol version that proxies speak; 0: they find out"),
     Item("SERPENT_BYTES_REPR", _truth, False, "whether serpent writes bytes as a literal instead of base64"),
     Item("PICKLE_PROTOCOL_VERSION", _integer(2, 5), 4, "format of the pickles that are written"),
     Item("COMPRESSION", _truth, False, "whether payloads of 200 bytes and more are compressed when that is shorter"),

@@ -23,14 +23,15 @@ class Connection(ConnectionCore):
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
     seconds; ``in_call``, how many of its requests are being served now; ``held``, whether the thread that serves it is the
     only one that may; ``ordered``, whether it has used an object of its session, so that its requests are served one by one;
-    ``accepted``, the ids of the serializers that it may use.
+    ``accepted``, the ids of the serializers that it may use; ``attached``, whether it came connected, without a handshake.
     """
 
-    __slots__ = ("__weakref__", "_tracked_resources", "accepted")
+    __slots__ = ("__weakref__", "_tracked_resources", "accepted", "attached")
 
     def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)
         self.accepted = accepted
+        self.attached = False
         self._tracked_resources: weakref.WeakSet[Any] | None = None
 
     @property

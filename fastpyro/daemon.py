@@ -22,7 +22,7 @@ from fastpyro.errors import DaemonError, PyroError
 from fastpyro.exposure import behavior, details_of, members_of, metadata_of, reset_members
 from fastpyro.instances import InstanceTable
 from fastpyro.message_kinds import DAEMON_NAME, PROTOCOL_VERSION
-from fastpyro.servers import make_server
+from fastpyro.servers import ExistingConnectionServer, make_server
 from fastpyro.streams import StreamTable
 from fastpyro.uri import URI
 
@@ -35,13 +35,17 @@ log = logging.getLogger("fastpyro.daemon")
 
 MOST_ARGUMENT_TEXT = 500
 
+NOT_BOUND = "./u:<<not-bound>>"
+"""The location of a daemon on a connected socket, which nobody else can reach."""
+
 
 class Daemon:
     """Makes objects callable from other processes.
 
     Arguments: ``host`` to listen on (None: ``config.HOST``; empty: all interfaces) and ``port`` (0: the system chooses), or
     ``unixsocket``, a path; ``nathost`` and ``natport``, what published URIs shall say instead, for a daemon behind a
-    forwarding router; ``interface``, the class of the daemon's own object, for subclasses of DaemonObject.
+    forwarding router; ``interface``, the class of the daemon's own object, for subclasses of DaemonObject;
+    ``connected_socket``: serve this one connected socket, without a handshake, and nobody else; it is not closed.
     Raises OSError when the address cannot be listened on, ValueError for arguments that contradict each other.
 
     ``register`` objects, then ``requestLoop()``. A daemon is a context manager that closes itself.
@@ -55,6 +59,7 @@ class Daemon:
         nathost: str | None = None,
         natport: int | None = None,
         interface: type[DaemonObject] = DaemonObject,
+        connected_socket: socket.socket | None = None,
     ) -> None:
         _check_addresses(unixsocket, nathost, natport)
         self.require_expose = config.REQUIRE_EXPOSE
@@ -69,9 +74,14 @@ class Daemon:
         self._registration = threading.Lock()
         self._metadata: dict[tuple[type, bool], dict[str, Any]] = {}
         self._closed = False
-        listener = sockets.listen(self._host, port, unixsocket)
-        self.locationStr, self.natLocationStr = self._locations(listener, nathost, natport)
-        self.transportServer: Any = make_server(config.SERVERTYPE, self, listener)
+        self.transportServer: Any
+        if connected_socket is not None:
+            self.locationStr, self.natLocationStr = NOT_BOUND, None
+            self.transportServer = ExistingConnectionServer(self, connected_socket)
+        else:
+            listener = sockets.listen(self._host, port, unixsocket)
+            self.locationStr, self.natLocationStr = self._locations(listener, nathost, natport)
+            self.transportServer = make_server(config.SERVERTYPE, self, listener)
         own = interface(self)
         own._pyroId = DAEMON_NAME  # type: ignore[attr-defined]
         self.objectsById: dict[str, Any] = {DAEMON_NAME: own}
@@ -283,7 +293,7 @@ class Daemon:
 
     @property
     def _pyroHmacKey(self) -> bytes | None:
-        """The key with which messages are signed and checked; clients need the same, and speak protocol 48 (None: no key)."""
+        """The key with which messages are signed and checked; clients need the same, and speak protocol 48."""
         return self._hmac_key
 
     @_pyroHmacKey.setter

@@ -39,7 +39,7 @@ from fastpyro.message_kinds import (
     PROTOCOL_VERSION,
 )
 from fastpyro.remote_exceptions import exception_reply, with_traceback
-from fastpyro.serializers import Serializer, get_serializer, get_serializer_by_id, native
+from fastpyro.serializers import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.tracebacks import format_traceback
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | 
         raise ProtocolError(f"message of type {message.kind} is out of turn")
     current_context.begin(connection, message)
     try:
-        return request(daemon, connection, message)
+        reply = request(daemon, connection, message)
+        if connection.attached and reply is not None and handshake.FAST in message.annotations:
+            return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.NATIVE_VERSION})
+        return reply
     finally:
         current_context.end()
 
@@ -193,16 +196,16 @@ def finished(daemon: Daemon, connection: Connection, message: Message, result: A
 
 
 def _reply_serializer(connection: Connection, message: Message) -> Serializer:
-    """Return the serializer of a request, for writing; the peers' default for one that nobody knows."""
+    """Return the serializer of a request, for writing; the peers' default for one that nobody knows, or may use."""
+    if message.serializer_id in PICKLE_IDS - connection.accepted:
+        return get_serializer("serpent", connection.dialect)
     try:
         return get_serializer_by_id(message.serializer_id, connection.dialect)
     except SerializeError:
         return get_serializer("serpent", connection.dialect)
 
 
-def _invoke_batch(
-    daemon: Daemon, connection: Connection, message: Message, serializer: Serializer
-) -> Reply | None:
+def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, serializer: Serializer) -> Reply | None:
     results: Any = ResultWriter(native.codec) if serializer is native else ResultList()
     try:
         if serializer is native:

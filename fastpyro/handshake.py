@@ -25,14 +25,19 @@ from fastpyro.errors import (
     ProtocolError,
     PyroError,
     RemoteProtocolError,
+    SecurityError,
     SerializeError,
 )
 from fastpyro.message_kinds import (
+    DAEMON_NAME,
+    FLAGS_EXCEPTION,
     FLAGS_META_ON_CONNECT,
     MARSHAL_ID,
     MSG_CONNECT,
     MSG_CONNECTFAIL,
     MSG_CONNECTOK,
+    MSG_INVOKE,
+    MSG_RESULT,
     OLD_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
 )
@@ -42,7 +47,17 @@ if TYPE_CHECKING:
     from fastpyro._message import Message
     from fastpyro.uri import URI
 
-__all__ = ["FAST", "HANDSHAKE_LIMIT", "Connected", "Request", "Settings", "connect", "peer_serializer", "read_request"]
+__all__ = [
+    "FAST",
+    "HANDSHAKE_LIMIT",
+    "Connected",
+    "Request",
+    "Settings",
+    "attach",
+    "connect",
+    "peer_serializer",
+    "read_request",
+]
 
 log = logging.getLogger("fastpyro.handshake")
 
@@ -100,9 +115,14 @@ def connect(
     """
     place = uri.location or ""
     rest = (seq, annotations, correlation_id)
-    if settings.hmac_key is not None or settings.serializer in PICKLES:
+    if settings.serializer in PICKLES and settings.hmac_key is None and not uri.sockname:
+        raise SecurityError(
+            f"serializer '{settings.serializer}' runs what the other side wrote: it needs an HMAC key (_pyroHmacKey) on "
+            "both sides, or a Unix socket"
+        )
+    if settings.hmac_key is not None or settings.serializer in PICKLES or config.PROTOCOL == OLD_PROTOCOL_VERSION:
         return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
-    if _dialects.get(place) == OLD_PROTOCOL_VERSION:
+    if not config.PROTOCOL and _dialects.get(place) == OLD_PROTOCOL_VERSION:
         try:
             return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
         except (RemoteProtocolError, ConnectionClosedError):
@@ -149,6 +169,52 @@ def _connect(
         return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)
     except BaseException:
         channel.close()
+        raise
+
+
+def attach(
+    sock: socket.socket,
+    uri: URI,
+    settings: Settings,
+    *,
+    seq: int,
+    annotations: dict[str, Any] | None,
+    correlation_id: bytes | None,
+) -> Connected:
+    """Begin a conversation over a connected socket, where nobody shakes hands: the first call asks for the metadata.
+
+    The socket is not closed; what is used is a copy. Which protocol is spoken cannot be found out here:
+    ``config.PROTOCOL`` says it, and otherwise it is 502. Raises like a call.
+    """
+    dialect = config.PROTOCOL or PROTOCOL_VERSION
+    if settings.hmac_key is not None or settings.serializer in PICKLES:
+        dialect = OLD_PROTOCOL_VERSION
+    wants_native = settings.serializer == native.name and dialect == PROTOCOL_VERSION
+    serializer = get_serializer(FALLBACK if settings.serializer == native.name else settings.serializer, dialect)
+    channel = open_channel(sock.dup(), config.MAX_MESSAGE_SIZE)
+    try:
+        channel.set_hmac_key(settings.hmac_key)
+        channel.set_dialect(dialect)
+        extra = dict(annotations or {})
+        if wants_native:
+            extra[FAST] = NATIVE_VERSION
+        payload = serializer.dumps_call(DAEMON_NAME, "get_metadata", (uri.object,), {})
+        message = channel.exchange(
+            MSG_INVOKE, 0, seq, serializer.serializer_id, payload, extra, correlation_id, settings.timeout
+        )
+        if message.kind != MSG_RESULT or message.serializer_id != serializer.serializer_id:
+            raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
+        metadata = serializer.loads(payload_of(message))
+        if message.flags & FLAGS_EXCEPTION and isinstance(metadata, BaseException):
+            raise metadata
+        if not isinstance(metadata, dict):
+            raise ProtocolError("connect: the daemon's metadata is no dict")
+        received = dict(message.annotations)
+        speaks_native = received.pop(FAST, b"").startswith(NATIVE_VERSION) and wants_native
+        answer = {"handshake": "hello", "meta": metadata}
+        return Connected(channel, native if speaks_native else serializer, answer, received)
+    except BaseException:
+        channel.abandon()
         raise
 
 
@@ -225,5 +291,6 @@ def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int]) 
         raise SerializeError(
             f"message used serializer that is not accepted: {serializer_id}"
             + (f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else "")
+            + (", and the pickles need an HMAC key on both sides, or a Unix socket" if name in PICKLES else "")
         )
     return get_serializer_by_id(serializer_id, dialect)

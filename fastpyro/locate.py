@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fastpyro import class_registry
 from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError, NamingError, ProtocolError, PyroError
 from fastpyro.errors import TimeoutError as PyroTimeoutError
@@ -32,6 +33,8 @@ QUESTION = b"GET_NSURI"
 LONGEST_ANSWER = 100
 BROADCAST_ROUNDS = 3
 BROADCAST_ROUND_SECONDS = 0.7
+
+Key = str | bytes | None
 
 LOOKUP_PAUSE = 0.2
 """Seconds between two attempts to look up a name that is waited for."""
@@ -54,42 +57,53 @@ def locate_ns(host: str | None = "", port: int | None = None, broadcast: bool | 
 
 
 def locateNS(
-    host: str | None = None, port: int | None = None, broadcast: bool | None = None, hmac_key: bytes | None = None
+    host: str | None = None, port: int | None = None, broadcast: bool | None = None, hmac_key: str | bytes | None = None
 ) -> Proxy:
-    """Pyro4's spelling of ``locate_ns``. There are no HMAC keys: NamingError says so when one is given."""
-    if hmac_key:
-        raise NamingError("connections have no HMAC key; leave hmac_key out")
-    return locate_ns(host, port, broadcast)
+    """Pyro4's spelling of ``locate_ns``; with ``hmac_key``, the key of the name server."""
+    return _restored(_locate(host or "", port, broadcast, _patience(None), hmac_key))
 
 
-def resolve(uri: str | URI, delay_time: float = 0.0, *, timeout: float | None = None) -> URI:
+def resolve(
+    uri: str | URI, delay_time: float = 0.0, *, timeout: float | None = None, hmac_key: str | bytes | None = None
+) -> URI:
     """Return the PYRO uri that a uri stands for; it asks the name server where that is needed.
 
     Arguments: ``uri``, a str or URI: PYRO is returned unchanged, PYRONAME is looked up, for PYROMETA one of the objects
     that have all the tags is chosen at random; ``delay_time``, seconds to wait for the name to appear (0:
-    ``config.NS_LOOKUP_DELAY``); ``timeout``, seconds for each exchange with the name server.
+    ``config.NS_LOOKUP_DELAY``); ``timeout``, seconds for each exchange with the name server;
+    ``hmac_key``, the name server's key.
     Raises TypeError for another type, NamingError when there is no name server or no such name.
     """
     found = URI(uri)
     for _ in range(MOST_HOPS):
         if found.protocol == "PYRO":
             return found
-        found = _one_hop(found, delay_time, timeout)
+        found = _one_hop(found, delay_time, timeout, hmac_key)
     raise NamingError(f"{uri} stands for a name that stands for a name, and so on: given up after {MOST_HOPS} steps")
 
 
-def _one_hop(uri: URI, delay_time: float, timeout: float | None) -> URI:
+def _one_hop(uri: URI, delay_time: float, timeout: float | None, hmac_key: Key) -> URI:
     host = f"./u:{uri.sockname}" if uri.sockname else uri.host or ""
-    with _locate(host, uri.port, None, _patience(timeout)) as name_server:
+    with _locate(host, uri.port, None, _patience(timeout), hmac_key) as name_server:
         if uri.protocol == "PYRONAME":
             found = lookup(name_server, uri.object, delay_time=delay_time)
             if not isinstance(found, URI):
                 raise NamingError(f"the name server at {name_server._pyroUri.location} gave no URI for {uri.object!r}")
             return found
-        choices = yplookup(name_server, meta_all=uri.object, return_metadata=False, delay_time=delay_time)
+        choices = _with_tags(name_server, uri.object, delay_time)
     if not choices:
         raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
     return URI(random.choice(list(choices.values())))
+
+
+def _with_tags(name_server: Any, tags: Iterable[str], delay_time: float) -> dict[str, Any]:
+    if "yplookup" in name_server._pyroMethods:
+        return yplookup(name_server, meta_all=tags, return_metadata=False, delay_time=delay_time)
+    for may_repeat in _attempts(delay_time):  # Pyro4's name server
+        found: dict[str, Any] = name_server.list(metadata_all=set(tags))
+        if found or not may_repeat:
+            return found
+    raise AssertionError("unreachable")
 
 
 def lookup(name_server: Any, name: str, return_metadata: bool = False, delay_time: float = 0.0) -> Any:
@@ -151,13 +165,13 @@ def _restored(name_server: Proxy) -> Proxy:
     return name_server
 
 
-def _locate(host: str, port: int | None, broadcast: bool | None, timeout: float) -> Proxy:
+def _locate(host: str, port: int | None, broadcast: bool | None, timeout: float, key: Key = None) -> Proxy:
     if host:
-        return _connect(host, port or config.NS_PORT, timeout)
+        return _connect(host, port or config.NS_PORT, timeout, key)
     may_broadcast = config.NS_BROADCAST if broadcast is None else broadcast
     if may_broadcast and config.PREFER_IP_VERSION != 6:
-        return _locate_with_broadcast(port, timeout)
-    return _first_of([*_usual_places(port)], timeout)
+        return _locate_with_broadcast(port, timeout, key)
+    return _first_of([*_usual_places(port)], timeout, key)
 
 
 def _usual_places(port: int | None) -> Iterator[tuple[str, int]]:
@@ -167,35 +181,35 @@ def _usual_places(port: int | None) -> Iterator[tuple[str, int]]:
         yield "127.0.1.1", port or config.NS_PORT
 
 
-def _locate_with_broadcast(port: int | None, timeout: float) -> Proxy:
+def _locate_with_broadcast(port: int | None, timeout: float, key: Key) -> Proxy:
     is_local = config.NS_HOST in ("localhost", "::1") or config.NS_HOST.startswith("127.")
     if is_local:
         try:
-            return _first_of([*_usual_places(port)], timeout)
+            return _first_of([*_usual_places(port)], timeout, key)
         except NamingError as error:
             log.debug("not on this machine: %s", error)
     uri = _ask_the_network(port or config.NS_BCPORT)
     if uri is not None:
-        return _bind(uri, timeout)
+        return _bind(uri, timeout, key)
     try:
-        return _connect(config.NS_HOST, config.NS_PORT, timeout)
+        return _connect(config.NS_HOST, config.NS_PORT, timeout, key)
     except NamingError as error:
         raise NamingError(f"nobody answered the broadcast to {config.BROADCAST_ADDRS}, and: {error}") from error
 
 
-def _first_of(places: list[tuple[str, int]], timeout: float) -> Proxy:
+def _first_of(places: list[tuple[str, int]], timeout: float, key: Key) -> Proxy:
     """Connect to the first place that has a name server; the failure of the first one is what is reported."""
     failure: NamingError | None = None
     for host, port in places:
         try:
-            return _connect(host, port, timeout)
+            return _connect(host, port, timeout, key)
         except NamingError as error:
             failure = failure or error
     assert failure is not None
     raise failure
 
 
-def _connect(host: str, port: int, timeout: float) -> Proxy:
+def _connect(host: str, port: int, timeout: float, key: Key) -> Proxy:
     if URI.isUnixsockLocation(host):
         location = host
     else:
@@ -205,11 +219,12 @@ def _connect(host: str, port: int, timeout: float) -> Proxy:
         uri = URI(f"PYRO:{NAMESERVER_NAME}@{location}")
     except PyroError as error:
         raise NamingError(f"Failed to locate the nameserver: {location!r} is no address; {error}") from error
-    return _bind(uri, timeout)
+    return _bind(uri, timeout, key)
 
 
-def _bind(uri: URI, timeout: float) -> Proxy:
-    name_server = Proxy(uri)
+def _bind(uri: URI, timeout: float, key: Key) -> Proxy:
+    name_server: Proxy = class_registry.build("fastpyro.Proxy", (str(uri), (), (), (), "hello", None))
+    name_server._pyroHmacKey = key
     name_server._pyroTimeout = timeout
     try:
         name_server._pyroBind()

@@ -11,6 +11,7 @@ import contextlib
 import copyreg
 import logging
 import os
+import socket
 import threading
 import time
 import weakref
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
     from fastpyro.batch_proxy import BatchProxy
     from fastpyro.serializers import Serializer
 
-__all__ = ["Proxy", "plain_invoke"]
+__all__ = ["CONNECTED", "Proxy", "build_proxy", "plain_invoke"]
 
 log = logging.getLogger("fastpyro.proxy")
+
+CONNECTED = "<<connected-socket>>:0"
+"""The location of an object that is reached through a connected socket."""
 
 _connected: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
 
@@ -48,7 +52,8 @@ class Proxy(ProxyCore):
     """Stands for a remote object: its methods and attributes are used as if they were local.
 
     Arguments: ``uri``, a str or URI (``PYRO:``, ``PYRONAME:`` or ``PYROMETA:``). Nothing is connected until the first
-    use, ``_pyroBind()``, or ``_pyroReconnect()``.
+    use, ``_pyroBind()``, or ``_pyroReconnect()``. ``connected_socket``, a connected socket whose other end a daemon serves
+    (``uri`` may be the bare object id then): it is used without a handshake, is not closed, and there is no other.
 
     A call returns what the remote method returns, or raises what it raises (``_pyroTraceback`` on the exception holds the
     remote traceback). Besides, any use may raise CommunicationError and its subclasses, and NamingError when a name
@@ -59,12 +64,14 @@ class Proxy(ProxyCore):
         "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
         "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
-        "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key",
+        "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key", "_pyro_socket",
     })  # fmt: skip
 
-    def __init__(self, uri: str | URI) -> None:
+    def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
         if not isinstance(uri, str | URI):
             raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
+        if connected_socket is not None and isinstance(uri, str) and ":" not in uri:
+            uri = f"PYRO:{uri}@{CONNECTED}"
         serializers.check_name(config.SERIALIZER)
         plain = type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION
         self._pyro_set_codec(serializers.native.codec, plain)
@@ -85,6 +92,7 @@ class Proxy(ProxyCore):
             _pyro_metadata_loaded=False,
             _pyro_wire=serializers.native,
             _pyro_hmac_key=None,
+            _pyro_socket=connected_socket,
         )
 
     def _pyro_update(self, **values: Any) -> None:
@@ -101,6 +109,7 @@ class Proxy(ProxyCore):
     _pyro_metadata_loaded: bool
     _pyro_wire: Serializer
     _pyro_hmac_key: bytes | None
+    _pyro_socket: socket.socket | None
 
     @property
     def _pyroTimeout(self) -> float | None:
@@ -115,7 +124,7 @@ class Proxy(ProxyCore):
 
     @property
     def _pyroHmacKey(self) -> bytes | None:
-        """The key with which messages are signed and checked, as the daemon has it (None: none). Pyro4's protocol is spoken then."""
+        """The key with which messages are signed and checked, the daemon's (None: none). Pyro4's protocol is spoken then."""
         return self._pyro_hmac_key
 
     @_pyroHmacKey.setter
@@ -125,7 +134,7 @@ class Proxy(ProxyCore):
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # the interpreter may be half gone
             if self._pyroConnection is not None:
-                self._pyroConnection.close()
+                self._pyro_let_go(self._pyroConnection)
 
     def __enter__(self) -> Proxy:
         return self
@@ -286,7 +295,7 @@ class Proxy(ProxyCore):
 
     def _pyro_result(self, connection: Channel, message: Message, seq: int) -> Any:
         """Return what the reply to an ordinary call holds, or raise the error that it holds."""
-        return remote_calls.result_of(self, connection, message, seq, message.serializer_id)
+        return remote_calls.result_of(self, connection, message, seq)
 
     def _pyroBind(self) -> bool:
         """Connect now. Returns True when a new connection was made, False when there was one already.
@@ -312,7 +321,13 @@ class Proxy(ProxyCore):
         connection = self._pyroConnection
         if connection is not None:
             self._pyro_update(_pyroConnection=None)
+            self._pyro_let_go(connection)
+
+    def _pyro_let_go(self, connection: Channel) -> None:
+        if self._pyro_socket is None:
             connection.close()
+        else:
+            connection.abandon()  # the socket is its owner's, who may use it again
 
     def _pyroReconnect(self, tries: int = 100000000, pause: float = 2.0) -> None:
         """Close the connection and make a new one, trying again while the daemon (or the name server) is away.
@@ -341,13 +356,16 @@ class Proxy(ProxyCore):
         if uri.protocol != "PYRO":
             from fastpyro.locate import resolve
 
-            uri = resolve(uri, timeout=self._pyro_timeout or None)
+            uri = resolve(uri, timeout=self._pyro_timeout or None, hmac_key=self._pyro_hmac_key)
         annotations, correlation_id = current_context.request_annotations()
         name = self._pyroSerializer or config.SERIALIZER
         settings = handshake.Settings(name, self._pyroHandshake, self._pyro_hmac_key, self._pyro_timeout)
-        channel, wire, answer, response_annotations = handshake.connect(
-            uri, settings, seq=self._pyroSeq, annotations=annotations, correlation_id=correlation_id
-        )
+        rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}
+        if self._pyro_socket is None:
+            connected = handshake.connect(uri, settings, seq=self._pyroSeq, **rest)
+        else:
+            connected = handshake.attach(self._pyro_socket, uri, settings, seq=self._pyro_next_seq(), **rest)
+        channel, wire, answer, response_annotations = connected
         self._pyro_update(
             _pyroConnection=channel,
             _pyro_wire=wire,
@@ -414,10 +432,11 @@ class Proxy(ProxyCore):
         return asyncproxy(self, asynchronous, **keywords)
 
 
-def _build_proxy(_class_name: str, state: Any) -> Proxy:
+def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy:
+    """Return a proxy of a class, from the state that it travelled as. Raises SerializeError for what is no such state."""
     if not isinstance(state, tuple | list) or len(state) != 6 or not isinstance(state[0], str):
         raise SerializeError("a serialized proxy is (uri, oneway, methods, attributes, handshake, serializer)")
-    proxy = Proxy.__new__(Proxy)
+    proxy = cls.__new__(cls)
     proxy.__setstate__(tuple(state))
     return proxy
 
@@ -434,4 +453,4 @@ def _abandon_after_fork() -> None:
 plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has replaced it, for Proxy itself too
 install(Proxy, RemoteMethod, SerializedBlob)
 os.register_at_fork(after_in_child=_abandon_after_fork)
-register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, _build_proxy)
+register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, build_proxy)

@@ -40,9 +40,7 @@ __all__ = ["invoke", "invoke_batch", "result_of"]
 _NOT_A_VALUE = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
 
 
-def invoke(
-    proxy: Proxy, name: str, args: Any, kwargs: dict[str, Any] | None, flags: int, object_id: str | None
-) -> Any:
+def invoke(proxy: Proxy, name: str, args: Any, kwargs: dict[str, Any] | None, flags: int, object_id: str | None) -> Any:
     """Perform one remote call; see ``Proxy._pyroInvoke``."""
     if name in proxy._pyroOneway:
         flags |= FLAGS_ONEWAY

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SerializeError
 
 __all__ = ["JsonCodec", "PickleCodec"]
@@ -31,7 +32,8 @@ class JsonCodec:
     def encode(self, value: Any) -> bytes:
         """Return the value as bytes. Raises SerializeError for what JSON has no form for."""
         try:
-            return self._encoder.encode(value).encode("utf-8")
+            # A StateOf is a tuple, which the encoder would write as one.
+            return self._encoder.encode(self._simplify(value) if type(value) is StateOf else value).encode("utf-8")
         except PyroError:
             raise
         except (TypeError, ValueError, RecursionError) as error:

@@ -235,7 +235,8 @@ class ChannelContract(ChannelTests):
         ("data", "text"),
         [
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", "start with b'HTTP/1'"),
-            (b"PYRO\0\x30" + bytes(40), "version 48 is not spoken here"),
+            (b"PYRO\0\x31" + bytes(40), "invalid protocol version: 49"),
+            (b"PYRO\0\x30" + bytes(40), "checksum mismatch"),
             (REPLY_BYTES[:38] + b"\0\0reply", "invalid magic number"),
             (promise(0, 5) + b"ABCDE", "annotations end in the middle of a chunk"),
         ],

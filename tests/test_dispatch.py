@@ -29,8 +29,9 @@ from fastpyro.message_kinds import (
     MSG_INVOKE,
     MSG_PING,
     MSG_RESULT,
+    PROTOCOL_VERSION,
 )
-from fastpyro.serializers import native
+from fastpyro.serializers import accepted_ids, get_serializer_by_id, native
 
 
 class Subject:
@@ -89,7 +90,8 @@ def daemon() -> Iterator[fastpyro.Daemon]:
 
 @pytest.fixture
 def connection() -> Connection:
-    made = Connection(SimpleNamespace(close=lambda: None), ("peer", 1))  # type: ignore[arg-type]
+    channel: Any = SimpleNamespace(close=lambda: None, dialect=PROTOCOL_VERSION)
+    made = Connection(channel, ("peer", 1), accepted_ids(["native", "serpent"]))
     made.handshaken = True
     return made
 
@@ -109,7 +111,7 @@ def call(name: str, *args: Any, flags: int = 0, target: str = "subject", **kwarg
 def raised(reply: Any) -> BaseException:
     assert reply.kind == MSG_RESULT
     assert reply.flags == FLAGS_EXCEPTION
-    error = native.loads(reply.payload)
+    error = get_serializer_by_id(reply.serializer_id).loads(reply.payload)
     assert isinstance(error, BaseException)
     return error
 
@@ -166,8 +168,8 @@ def test_oneway_is_never_answered(daemon: fastpyro.Daemon, connection: Connectio
 def test_undecodable_and_foreign_requests(daemon: fastpyro.Daemon, connection: Connection) -> None:
     for payload in (b"", b"\xc1", b"\x94", native.dumps("no call"), native.dumps_call("a", "b", (), {})[:-1]):
         assert isinstance(raised(dispatch.handle(daemon, connection, message(payload))), SerializeError)
-    error = raised(dispatch.handle(daemon, connection, message(b"", serializer=1)))
-    assert "serializer that is not accepted: 1" in str(error)
+    error = raised(dispatch.handle(daemon, connection, message(b"", serializer=2)))
+    assert "serializer that is not accepted: 2" in str(error)
 
 
 def test_result_that_cannot_be_sent(daemon: fastpyro.Daemon, connection: Connection) -> None:

@@ -11,8 +11,8 @@ from fastpyro import handshake
 from fastpyro._message import Message, pack_message
 from fastpyro._wire import Decoder
 from fastpyro.errors import CommunicationError, ProtocolError, PyroError, SerializeError, TimeoutError
-from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
-from fastpyro.serializers import native
+from fastpyro.message_kinds import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
+from fastpyro.serializers import accepted_ids, get_serializer, native
 from fastpyro.uri import URI
 
 
@@ -24,19 +24,43 @@ def received(data: bytes) -> Message:
     return message
 
 
-def request(payload: object, kind: int = MSG_CONNECT, serializer: int = native.serializer_id) -> Message:
-    return received(pack_message(kind, 0, 0, serializer, native.dumps(payload)))
+def request(
+    payload: object, kind: int = MSG_CONNECT, serializer: int = native.serializer_id, flags: int = 0
+) -> Message:
+    return received(pack_message(kind, flags, 0, serializer, native.dumps(payload)))
+
+
+ACCEPTED = accepted_ids(["native", "serpent"])
+SERPENT = get_serializer("serpent")
+TO_NATIVE = pack_message(
+    MSG_CONNECT,
+    0,
+    0,
+    SERPENT.serializer_id,
+    SERPENT.dumps({"handshake": None, "object": "id"}),
+    {"FAST": b"\x01" + native.dumps(("a", 1))},
+)
 
 
 def test_read_request() -> None:
-    assert handshake.read_request(request({"handshake": ("a", 1), "object": "id"})) == (("a", 1), "id")
+    message = request({"handshake": ("a", 1), "object": "id"})
+    assert handshake.read_request(message, 502, ACCEPTED) == (("a", 1), "id", True, False)
+    assert handshake.read_request(received(TO_NATIVE), 502, ACCEPTED) == (("a", 1), "id", True, True)
+    assert handshake.read_request(received(TO_NATIVE), 502, accepted_ids(["serpent"])) == (None, "id", True, False)
+
+
+def test_requests_of_pyro4() -> None:
+    with_metadata = {"handshake": "hello", "object": "id"}
+    message = request(with_metadata, flags=FLAGS_META_ON_CONNECT)
+    assert handshake.read_request(message, 48, ACCEPTED) == ("hello", "id", True, False)
+    assert handshake.read_request(request({"handshake": "hello"}), 48, ACCEPTED) == ("hello", None, False, False)
 
 
 @pytest.mark.parametrize(
     ("message", "error"),
     [
         (request({"handshake": 1, "object": "id"}, kind=MSG_INVOKE), ProtocolError),
-        (request({"handshake": 1, "object": "id"}, serializer=1), SerializeError),
+        (request({"handshake": 1, "object": "id"}, serializer=2), SerializeError),
         (request({"object": "id"}), PyroError),
         (request({"handshake": 1}), PyroError),
         (request({"handshake": 1, "object": 7}), PyroError),
@@ -46,7 +70,11 @@ def test_read_request() -> None:
 )
 def test_wrong_requests(message: Message, error: type[Exception]) -> None:
     with pytest.raises(error):
-        handshake.read_request(message)
+        handshake.read_request(message, 502, ACCEPTED)
+
+
+def settings(timeout: float, data: object = "hello") -> handshake.Settings:
+    return handshake.Settings("native", data, None, timeout)
 
 
 def connect_to(answer: bytes, timeout: float = 10.0) -> object:
@@ -65,7 +93,7 @@ def connect_to(answer: bytes, timeout: float = 10.0) -> object:
         thread.start()
         uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
         try:
-            return handshake.connect(uri, "hello", seq=0, timeout=timeout, annotations=None, correlation_id=None)
+            return handshake.connect(uri, settings(timeout), seq=0, annotations=None, correlation_id=None)
         finally:
             thread.join()
 
@@ -75,8 +103,9 @@ def answer(kind: int, payload: object, serializer: int = native.serializer_id) -
 
 
 def test_connect() -> None:
-    channel, reply, annotations = connect_to(answer(MSG_CONNECTOK, {"handshake": "hi", "meta": {}}))  # type: ignore[misc]
+    channel, serializer, reply, annotations = connect_to(answer(MSG_CONNECTOK, {"handshake": "hi", "meta": {}}))  # type: ignore[misc]
     channel.close()
+    assert serializer is native
     assert reply == {"handshake": "hi", "meta": {}}
     assert annotations == {"MORE": b"2"}
 
@@ -88,9 +117,10 @@ def test_connect() -> None:
         (answer(MSG_INVOKE, {}), ProtocolError, "invalid msg type 4"),
         (answer(MSG_CONNECTOK, "hello"), ProtocolError, "lacks"),
         (answer(MSG_CONNECTOK, {"handshake": 1, "meta": None}), ProtocolError, "lacks"),
-        (answer(MSG_CONNECTOK, {}, serializer=2), SerializeError, "serializer 2"),
+        (answer(MSG_CONNECTOK, {}, serializer=2), SerializeError, "serializer in response: 2"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", ProtocolError, "not a message"),
-        (b"PYRO\x00\x30" + bytes(40), ProtocolError, "version 48"),
+        (b"PYRO\x00\x31" + bytes(40), ProtocolError, "version: 49"),
+        (b"PYRO\x00\x30" + bytes(40), ProtocolError, "checksum"),
     ],
 )
 def test_wrong_answers(reply: bytes, error: type[Exception], text: str) -> None:
@@ -107,8 +137,4 @@ def test_too_much_handshake_data_is_refused_here() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(ProtocolError, match="handshake data"):
-            handshake.connect(uri, "x" * 70000, seq=0, timeout=5, annotations=None, correlation_id=None)
-
-
-def test_failure_payload_is_text() -> None:
-    assert native.loads(handshake.failure_payload(ValueError("why"))) == "why"
+            handshake.connect(uri, settings(5, "x" * 70000), seq=0, annotations=None, correlation_id=None)

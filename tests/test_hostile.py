@@ -18,13 +18,15 @@ from fastpyro._wire import Decoder
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
     FLAGS_EXCEPTION,
+    MARSHAL_ID,
     MSG_CONNECT,
     MSG_CONNECTFAIL,
     MSG_INVOKE,
     MSG_PING,
     MSG_RESULT,
+    SERPENT_ID,
 )
-from fastpyro.serializers import native
+from fastpyro.serializers import NAMES, PICKLE_IDS, get_serializer, get_serializer_by_id, native
 
 ID = native.serializer_id
 HELLO = pack_message(MSG_CONNECT, 0, 0, ID, native.dumps({"handshake": "hello", "object": "calculator"}))
@@ -129,13 +131,19 @@ def test_wrong_first_message_is_refused(server: SubjectServer, name: str) -> Non
         assert client.is_hung_up_on()
 
 
+def reason(refusal: Message) -> str:
+    """Return the text of a CONNECTFAIL, which is in the serializer that every peer reads."""
+    assert refusal.serializer_id == MARSHAL_ID
+    return str(get_serializer("marshal").loads(refusal.payload))
+
+
 def test_call_before_the_handshake(server: SubjectServer) -> None:
     with RawClient(server) as client:
         client.sock.sendall(CALL)
         refusal = client.answer()
         assert refusal is not None
         assert refusal.kind == MSG_CONNECTFAIL
-        assert "out of turn" in native.loads(refusal.payload)
+        assert "out of turn" in reason(refusal)
         assert client.answer() is None
 
 
@@ -144,7 +152,7 @@ def test_too_large_handshake(server: SubjectServer) -> None:
         client.sock.sendall(pack_message(MSG_CONNECT, 0, 0, ID, bytes(70_000))[:1000])
         refusal = client.answer()
         assert refusal is not None
-        assert "exceeds MAX_MESSAGE_SIZE 65,536" in native.loads(refusal.payload)
+        assert "exceeds MAX_MESSAGE_SIZE 65,536" in reason(refusal)
 
 
 def test_every_prefix_of_a_call_and_then_silence(server: SubjectServer) -> None:
@@ -206,13 +214,25 @@ def test_payload_that_is_no_call_is_an_error_reply(server: SubjectServer, payloa
         assert native.loads(answer.payload) == 3
 
 
-@pytest.mark.parametrize("serializer", [0, 1, 2, 3, 4, 42, 255])
-def test_foreign_serializers_are_refused(server: SubjectServer, serializer: int) -> None:
+@pytest.mark.parametrize("serializer", [0, 2, 5, 42, 84, 87, 255])
+def test_serializers_that_are_not_accepted(server: SubjectServer, serializer: int) -> None:
     with RawClient(server, admitted=True) as client:
         client.sock.sendall(pack_message(MSG_INVOKE, 0, 1, serializer, b"anything"))
         answer = client.answer()
         assert answer is not None
-        assert "not accepted" in str(native.loads(answer.payload))
+        expected = serializer if serializer in NAMES.keys() - PICKLE_IDS else SERPENT_ID
+        assert answer.serializer_id == expected
+        assert "not accepted" in str(get_serializer_by_id(expected).loads(answer.payload))
+
+
+@pytest.mark.parametrize("serializer", [1, 3, 4])
+def test_payloads_that_are_no_values_of_their_serializer(server: SubjectServer, serializer: int) -> None:
+    with RawClient(server, admitted=True) as client:
+        client.sock.sendall(pack_message(MSG_INVOKE, 0, 1, serializer, b"\xc1anything"))
+        answer = client.answer()
+        assert answer is not None
+        assert answer.serializer_id == serializer
+        assert isinstance(get_serializer_by_id(serializer).loads(answer.payload), fastpyro.errors.SerializeError)
 
 
 def test_many_calls_in_one_segment(server: SubjectServer) -> None:

@@ -17,7 +17,7 @@ from fastpyro import locate, sockets
 from fastpyro.config import config
 from fastpyro.errors import CommunicationError, NamingError, ProtocolError
 from fastpyro.locate import locate_ns, locateNS, lookup, resolve, yplookup
-from fastpyro.naming import NameServerDaemon
+from fastpyro.naming import NameServerDaemon, startNS
 from fastpyro.naming.broadcast import BroadcastServer
 
 X = "PYRO:x@localhost:1"
@@ -93,7 +93,7 @@ def test_bare_ipv6_address_gets_brackets(host: str) -> None:
 def test_machine_name_address_is_tried_second(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
-    def connect(host: str, port: int, timeout: float) -> Any:
+    def connect(host: str, port: int, timeout: float, key: Any) -> Any:
         tried.append(host)
         raise NamingError(f"not at {host}")
 
@@ -105,9 +105,22 @@ def test_machine_name_address_is_tried_second(monkeypatch: pytest.MonkeyPatch) -
     assert tried == ["localhost", "127.0.1.1"]
 
 
-def test_no_hmac_key() -> None:
-    with pytest.raises(NamingError, match="no HMAC key"):
-        locateNS(hmac_key=b"secret")
+def test_hmac_key() -> None:
+    _, daemon, _ = startNS("127.0.0.1", 0, hmac="secret")
+    with daemon:
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        try:
+            port = daemon.sock.getsockname()[1]
+            with locateNS("127.0.0.1", port, hmac_key=b"secret") as name_server:
+                assert name_server.count() == 1
+            with pytest.raises(NamingError, match="hmac key config not symmetric"):
+                locateNS("127.0.0.1", port)
+            with pytest.raises(NamingError, match="hmac mismatch"):
+                locateNS("127.0.0.1", port, hmac_key=b"another")
+        finally:
+            daemon.shutdown()
+            thread.join()
 
 
 def test_impossible_address() -> None:

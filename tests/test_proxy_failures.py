@@ -154,7 +154,7 @@ def fake_daemon(answers: list[bytes]) -> tuple[str, threading.Thread]:
             client.recv(65536)
             metadata = {"methods": ["add"], "attrs": [], "oneway": []}
             payload = native.dumps({"handshake": "hello", "meta": metadata})
-            client.sendall(pack_message(2, 0, 0, native.serializer_id, payload))
+            client.sendall(pack_message(2, 0, 0, native.serializer_id, payload, {"FAST": b"\x01"}))
             for answer in answers:
                 client.recv(65536)
                 client.sendall(answer)
@@ -175,7 +175,7 @@ GOOD = pack_message(MSG_RESULT, 0, 1, native.serializer_id, RESULT)
         (GOOD[:20], errors.ConnectionClosedError, "middle of a message"),
         (b"", errors.ConnectionClosedError, "closed the connection"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", errors.RemoteProtocolError, "not a message"),
-        (GOOD[:4] + b"\x00\x30" + GOOD[6:], errors.RemoteProtocolError, "version 48"),
+        (GOOD[:4] + b"\x00\x30" + GOOD[6:], errors.RemoteProtocolError, "protocol 48"),
         (GOOD[:38] + b"\x00\x00" + GOOD[40:], errors.RemoteProtocolError, "magic"),
         (GOOD[:12] + b"\xff\xff\xff\xff" + GOOD[16:], errors.MessageTooLargeError, "exceeds"),
         (pack_message(MSG_RESULT, 0, 2, 70, RESULT), errors.ProtocolError, "out of sync, got 2 expected 1"),

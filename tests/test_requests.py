@@ -22,7 +22,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.channel import PlainChannel
 from fastpyro.connection import Connection
 from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, MSG_PING
-from fastpyro.serializers import native
+from fastpyro.serializers import accepted_ids, native
 
 
 class Subject:
@@ -111,7 +111,7 @@ class Server:
         return dispatch.failed(self.daemon, connection, message, *rest)
 
     def finished(self, connection: Any, message: Message, result: Any) -> Any:
-        return dispatch.finished(self.daemon, connection, result)
+        return dispatch.finished(self.daemon, connection, message, result)
 
     def send_reply(self, connection: Connection, message: Message, reply: dispatch.Reply) -> None:
         connection.channel.send(
@@ -135,7 +135,7 @@ class Both:
         self.daemon.register(Session, "session")
         near, far = unix_pair()
         self.client = Link(near)
-        self.connection = Connection(PlainChannel(far), "peer")
+        self.connection = Connection(PlainChannel(far), "peer", accepted_ids(["native"]))
         self.connection.handshaken = True
         self.server = Server(self.daemon)
         self.requests = OrdinaryRequests(self.server, self.daemon, native.codec, True)
@@ -326,7 +326,7 @@ def test_a_term_is_deposed_once_and_only_while_it_serves(both: Both) -> None:
 )
 def test_who_keeps_the_connection(both: Both, flags: int, free_oneway: bool, session: bool, alone: bool) -> None:
     near, far = unix_pair()
-    connection = Connection(PlainChannel(far), "peer")
+    connection = Connection(PlainChannel(far), "peer", accepted_ids(["native"]))
     with near, contextlib.closing(connection):
         if session:
             connection.ordered = True

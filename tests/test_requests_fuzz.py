@@ -22,7 +22,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.connection import Connection
 from fastpyro.errors import SerializeError
 from fastpyro.message_kinds import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_INVOKE, MSG_PING
-from fastpyro.serializers import native
+from fastpyro.serializers import get_serializer_by_id, native
 from fastpyro.servers.connections import ConnectionServer
 
 NATIVE = native.serializer_id
@@ -177,7 +177,7 @@ def facts_of(reply: ReferenceMessage) -> Any:
     if not reply.flags & FLAGS_EXCEPTION:
         return reply
     streams = reply.flags & FLAGS_ITEMSTREAMRESULT
-    error = native.loads(reply.payload)
+    error = get_serializer_by_id(reply.serializer_id).loads(reply.payload)
     annotations = {key: b"" if streams else value for key, value in reply.annotations.items()}
     text = "" if type(error) is SerializeError else str(error)
     return reply.kind, reply.flags, reply.seq, reply.serializer_id, type(error), text, annotations

@@ -8,23 +8,51 @@ import pytest
 
 from fastpyro._batch import BatchWriter, decode_batch
 from fastpyro.errors import SerializeError
-from fastpyro.message_kinds import NATIVE_SERIALIZER_ID
-from fastpyro.serializers import get_serializer, get_serializer_by_id, native, serializers, serializers_by_id
+from fastpyro.message_kinds import NATIVE_SERIALIZER_ID, OLD_PROTOCOL_VERSION, PROTOCOL_VERSION
+from fastpyro.serializers import IDS, PICKLES, accepted_ids, get_serializer, get_serializer_by_id, native
 from fastpyro.uri import URI
 
+PLAIN = sorted(IDS.keys() - PICKLES - {"native"})
 
-def test_table() -> None:
+
+def test_the_native_one() -> None:
     assert get_serializer("native") is native
     assert get_serializer_by_id(NATIVE_SERIALIZER_ID) is native
-    assert serializers == {"native": native}
-    assert serializers_by_id == {native.serializer_id: native}
+    assert get_serializer("native", OLD_PROTOCOL_VERSION) is native
+
+
+@pytest.mark.parametrize("dialect", [PROTOCOL_VERSION, OLD_PROTOCOL_VERSION])
+@pytest.mark.parametrize("name", PLAIN)
+def test_those_of_the_peers(name: str, dialect: int) -> None:
+    serializer = get_serializer(name, dialect)
+    assert serializer is get_serializer_by_id(IDS[name], dialect)
+    assert serializer.name == name
+    assert serializer.loads(serializer.dumps([1, "x", {"k": None}])) == [1, "x", {"k": None}]
+    assert serializer.loads_call(serializer.dumps_call("o", "m", ("a", 1), {"k": 2})) == ("o", "m", ("a", 1), {"k": 2})
+    assert serializer.loads_call(serializer.dumps_call("o", "m", ["a"], None)) == ("o", "m", ("a",), {})
+
+
+def test_ids_are_those_of_protocol_502() -> None:
+    assert [IDS[name] for name in ("serpent", "marshal", "json", "msgpack")] == [1, 2, 3, 4]
+
+
+def test_each_dialect_has_its_own_names() -> None:
+    uri = URI("PYRO:x@h:1")
+    assert b"Pyro5.core.URI" in get_serializer("serpent").dumps(uri)
+    assert b"Pyro4.core.URI" in get_serializer("serpent", OLD_PROTOCOL_VERSION).dumps(uri)
+
+
+def test_accepted_ids() -> None:
+    assert accepted_ids(["serpent", "native"]) == {1, NATIVE_SERIALIZER_ID}
+    with pytest.raises(SerializeError, match="yaml"):
+        accepted_ids(["yaml"])
 
 
 def test_unknown_names_and_ids() -> None:
-    with pytest.raises(SerializeError, match=r"pickle.*unknown.*native"):
-        get_serializer("pickle")
-    with pytest.raises(SerializeError, match=r"\b4\b.*unknown"):
-        get_serializer_by_id(4)
+    with pytest.raises(SerializeError, match=r"yaml.*unknown.*native"):
+        get_serializer("yaml")
+    with pytest.raises(SerializeError, match=r"\b5\b.*unknown"):
+        get_serializer_by_id(5)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])

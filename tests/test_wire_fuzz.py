@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from reference_wire import ReferenceMessage, decode_stream, encode, facts, payload_parts
@@ -40,27 +40,35 @@ def decoder_answer(pieces: Iterable[Any], limit: int = LIMIT) -> tuple[list[Refe
 # ---- any bytes -------------------------------------------------------------------------------------------------------
 
 
+OLD_PREFIX = b"PYRO\0\x30"
+"""Of protocol 48, which the reference does not know; tests/test_pyro4_message.py does."""
+
+
 @given(any_bytes)
 @example(b"")
 @example(b"PYRE")
 @example(b"PYRO\0")
 @example(b"PYRO\0\0")
 def test_any_bytes_give_what_the_reference_gives(data: bytes) -> None:
+    assume(OLD_PREFIX not in data)
     assert decoder_answer([data]) == decode_stream(data, LIMIT)
 
 
 @given(any_bytes, st.lists(st.integers(0, 1 << 16), max_size=6))
 def test_split_at_drawn_points_gives_the_same(data: bytes, points: list[int]) -> None:
+    assume(OLD_PREFIX not in data)
     assert decoder_answer(cut(data, points)) == decode_stream(data, LIMIT)
 
 
 @given(any_bytes)
 def test_byte_by_byte_gives_the_same(data: bytes) -> None:
+    assume(OLD_PREFIX not in data)
     assert decoder_answer([data[at : at + 1] for at in range(len(data))]) == decode_stream(data, LIMIT)
 
 
 @given(mutated_streams(), st.integers(0, 1000))
 def test_any_limit_gives_what_the_reference_gives(data: bytes, limit: int) -> None:
+    assume(OLD_PREFIX not in data)
     assert decoder_answer([data], limit) == decode_stream(data, limit or 0xFFFFFFFF)
 
 

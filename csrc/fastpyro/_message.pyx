@@ -66,7 +66,7 @@ cdef int check_prefix(const uint8_t *data, Py_ssize_t size, int dialect) except 
     cdef Py_ssize_t tag = size if size < 4 else 4
     if memcmp(data, b"PYRO", tag) != 0:
         raise RemoteProtocolError(f"these bytes are not a message: they start with {data[:size]!r}, not b'PYRO'")
-    if size < PREFIX_SIZE or load16(data + 4) == dialect:
+    if size < PREFIX_SIZE or (dialect != 0 and load16(data + 4) == dialect):
         return 0
     if dialect != 0:
         raise RemoteProtocolError(f"a message of protocol {load16(data + 4)} in a conversation of protocol {dialect}")

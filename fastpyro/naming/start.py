@@ -14,7 +14,7 @@ from typing import Any
 
 from fastpyro.config import config
 from fastpyro.daemon import Daemon
-from fastpyro.errors import NamingError, PyroError
+from fastpyro.errors import PyroError
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
@@ -141,14 +141,16 @@ def start_ns_loop(
     natport: int | None = None,
     storage: str | Storage | None = None,
     loopCondition: Callable[[], bool] = lambda: True,
+    hmac: str | bytes | None = None,
 ) -> None:
     """Make a name server, print where it is, and serve until Ctrl-C or until ``loopCondition()`` is false.
 
-    The other arguments, and what is raised, are those of ``start_ns``.
+    ``hmac``: a key that clients must have, too. The other arguments, and what is raised, are those of ``start_ns``.
     """
     uri, daemon, responder = start_ns(
         host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage
     )
+    daemon._pyroHmacKey = hmac
     try:
         if responder is not None:
             responder.runInThread()
@@ -179,18 +181,13 @@ def _announce(uri: URI, daemon: NameServerDaemon, responder: BroadcastServer | N
         print("Note: whoever can reach this address can register and remove names.", file=sys.stderr, flush=True)
 
 
-def startNS(*arguments: Any, hmac: bytes | None = None, **keywords: Any) -> Any:
-    """Pyro4's spelling of ``start_ns``. There is no HMAC key: NamingError says so when one is given."""
-    _refuse_key(hmac)
-    return start_ns(*arguments, **keywords)
+def startNS(*arguments: Any, hmac: str | bytes | None = None, **keywords: Any) -> Any:
+    """Pyro4's spelling of ``start_ns``; with ``hmac``, a key, its clients need the same one."""
+    uri, daemon, responder = start_ns(*arguments, **keywords)
+    daemon._pyroHmacKey = hmac
+    return uri, daemon, responder
 
 
-def startNSloop(*arguments: Any, hmac: bytes | None = None, **keywords: Any) -> None:
-    """Pyro4's spelling of ``start_ns_loop``. There is no HMAC key: NamingError says so when one is given."""
-    _refuse_key(hmac)
-    start_ns_loop(*arguments, **keywords)
-
-
-def _refuse_key(key: bytes | None) -> None:
-    if key:
-        raise NamingError("name servers have no HMAC key; leave it out, and restrict who reaches the address instead")
+def startNSloop(*arguments: Any, hmac: str | bytes | None = None, **keywords: Any) -> None:
+    """Pyro4's spelling of ``start_ns_loop``; with ``hmac``, a key, its clients need the same one."""
+    start_ns_loop(*arguments, hmac=hmac, **keywords)

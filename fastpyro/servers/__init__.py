@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastpyro.errors import PyroError
 from fastpyro.servers.connections import ConnectionServer
+from fastpyro.servers.existing import ExistingConnectionServer
 from fastpyro.servers.multiplex import MultiplexServer
 from fastpyro.servers.threaded import ThreadedServer
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from fastpyro.daemon import Daemon
 
-__all__ = ["ConnectionServer", "MultiplexServer", "ThreadedServer", "make_server"]
+__all__ = ["ConnectionServer", "ExistingConnectionServer", "MultiplexServer", "ThreadedServer", "make_server"]
 
 SERVERS: dict[str, type[ConnectionServer]] = {"thread": ThreadedServer, "multiplex": MultiplexServer}
 

@@ -345,7 +345,7 @@ class ThreadedServer(ConnectionServer):
         )
         log.warning("%r: %s", connection, refusal)
         if not message.flags & FLAGS_ONEWAY:
-            self.send_reply(connection, message, dispatch.error_reply(self.daemon, refusal))
+            self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, refusal))
 
     def _serve_queued(self) -> bool:
         """Serve one request of the queue. False when there is none, or as many are slow as may be."""

@@ -1,0 +1,46 @@
+"""Lets programs that were written for Pyro5 or Pyro4 run on fastpyro, unchanged.
+
+``install("Pyro5")`` (or ``"Pyro4"``) makes the folder ``pyro5`` (``pyro4``) here the package of that name: from then on
+``import Pyro5.api`` imports ``pyro5/api.py``. ``python -m fastpyro.compat Pyro5 script.py`` does that and runs a program.
+The facades are tables of names; the only code in them is where a peer has rules of its own. They may import everything of
+fastpyro and nothing of fastpyro imports them.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["FACADES", "install"]
+
+FACADES = {"Pyro5": "pyro5", "Pyro4": "pyro4"}
+"""Names of the peers, and the folders here that stand for them."""
+
+
+def install(name: str) -> ModuleType:
+    """Make ``import Pyro5`` (or ``Pyro4``) mean fastpyro in this process; returns that package.
+
+    May be called again. The configuration becomes the peer's: its defaults, and its environment variables.
+    Raises ValueError for another name, ImportError when the real package has been imported already.
+    """
+    if name not in FACADES:
+        raise ValueError(f"there are facades for {' and '.join(FACADES)}, not for {name!r}")
+    folder = Path(__file__).parent / FACADES[name]
+    existing = sys.modules.get(name)
+    if existing is not None:
+        if getattr(existing, "__path__", None) == [str(folder)]:
+            return existing
+        raise ImportError(f"{name} has been imported already; install its facade before anything imports it")
+    spec = spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,16 @@
+"""The package Pyro5, on fastpyro. `fastpyro.compat.install` makes this folder known under that name."""
+
+from __future__ import annotations
+
+from fastpyro.compat.shared.logs import configure as _configure_logging
+
+_configure_logging(__name__, "pyro5.log")
+
+from .configure import global_config as config  # noqa: E402 - logging first, as Pyro5 does it
+
+__version__ = "5.17"
+"""The version of Pyro5 whose programs run here."""
+
+__author__ = "fastpyro"
+
+__all__ = ["__version__", "config"]

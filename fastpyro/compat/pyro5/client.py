@@ -1,0 +1,101 @@
+"""Pyro5.client: proxies that belong to one thread."""
+
+from __future__ import annotations
+
+import socket
+from threading import get_ident
+from typing import Any
+
+import fastpyro.batch_proxy
+import fastpyro.proxy
+from fastpyro.blobs import SerializedBlob
+from fastpyro.class_registry import register_decoder
+from fastpyro.errors import PyroError, SerializeError
+from fastpyro.proxy import build_proxy
+from fastpyro.uri import URI
+
+__all__ = ["BatchProxy", "Proxy", "SerializedBlob"]
+
+
+class Proxy(fastpyro.proxy.Proxy):
+    """A proxy that only the thread that made it may use, until another one claims it (``_pyroClaimOwnership``)."""
+
+    def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
+        super().__init__(uri, connected_socket)
+        self._pyro_update(_pyroOwner=get_ident())
+
+    def __check_owner(self) -> None:
+        if self.__dict__.get("_pyroOwner", get_ident()) != get_ident():
+            raise PyroError(
+                "the calling thread is not the owner of this proxy, create a new proxy in this thread or transfer "
+                "ownership."
+            )
+
+    def _pyroClaimOwnership(self) -> None:
+        """Make the calling thread the owner of this proxy."""
+        self._pyro_update(_pyroOwner=get_ident())
+
+    def _pyroInvoke(self, methodname: str, vargs: Any, kwargs: Any, flags: int = 0, objectId: str | None = None) -> Any:
+        self.__check_owner()
+        return super()._pyroInvoke(methodname, vargs, kwargs, flags, objectId)
+
+    def _pyroInvokeBatch(self, calls: Any, oneway: bool = False) -> Any:
+        self.__check_owner()
+        return super()._pyroInvokeBatch(calls, oneway)
+
+    def _pyroBind(self) -> bool:
+        self.__check_owner()
+        return super()._pyroBind()
+
+    def _pyroReconnect(self, tries: int = 100000000, pause: float = 2.0) -> None:
+        self.__check_owner()
+        super()._pyroReconnect(tries, pause)
+
+    def _pyroRelease(self) -> None:
+        self.__check_owner()
+        super()._pyroRelease()
+
+    def __del__(self) -> None:
+        try:
+            self._pyro_update(_pyroOwner=get_ident())
+        except Exception:  # the interpreter may be half gone
+            return
+        super().__del__()
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("__") and name not in fastpyro.proxy.Proxy._pyro_local_names:
+            self.__check_owner()
+        return super().__getattr__(name)
+
+    def __copy__(self) -> Proxy:
+        copied = super().__copy__()
+        copied._pyro_update(_pyroOwner=get_ident())
+        return copied  # type: ignore[return-value]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        super().__setstate__(state)
+        self._pyro_update(_pyroOwner=get_ident())
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}; owner {self.__dict__.get('_pyroOwner')}>"
+
+
+class BatchProxy(fastpyro.batch_proxy.BatchProxy):
+    """A batch of calls; calling it claims the proxy for the calling thread."""
+
+    def __call__(self, oneway: bool = False, **keywords: Any) -> Any:
+        if keywords:
+            raise TypeError(f"batch() got an unexpected keyword argument '{next(iter(keywords))}'")
+        if isinstance(self._proxy, Proxy):
+            self._proxy._pyroClaimOwnership()
+        return super().__call__(oneway)
+
+
+def _build(class_name: str, state: Any) -> Any:
+    try:
+        return build_proxy(class_name, state, Proxy)
+    except (TypeError, ValueError) as error:
+        raise SerializeError(f"no state of a proxy: {error}") from error
+
+
+register_decoder("fastpyro.Proxy", _build)

@@ -1,0 +1,71 @@
+"""Pyro5.configure: its configuration items and their defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastpyro.compat.shared.config_view import PeerConfiguration
+from fastpyro.config import config as _config
+
+ITEMS: dict[str, Any] = {
+    "HOST": "localhost",
+    "NS_HOST": "localhost",
+    "NS_PORT": 9090,
+    "NS_BCPORT": 9091,
+    "NS_BCHOST": None,
+    "NS_AUTOCLEAN": 0.0,
+    "NS_LOOKUP_DELAY": 0.0,
+    "NATHOST": None,
+    "NATPORT": 0,
+    "COMPRESSION": False,
+    "SERVERTYPE": "thread",
+    "COMMTIMEOUT": 0.0,
+    "POLLTIMEOUT": 2.0,
+    "MAX_RETRIES": 0,
+    "SOCK_REUSE": True,
+    "SOCK_NODELAY": False,
+    "DETAILED_TRACEBACK": False,
+    "THREADPOOL_SIZE": 80,
+    "THREADPOOL_SIZE_MIN": 4,
+    "MAX_MESSAGE_SIZE": 1073741824,
+    "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"],
+    "PREFER_IP_VERSION": 0,
+    "SERIALIZER": "serpent",
+    "SERPENT_BYTES_REPR": False,
+    "ITER_STREAMING": True,
+    "ITER_STREAM_LIFETIME": 0.0,
+    "ITER_STREAM_LINGER": 30.0,
+    "LOGFILE": "",
+    "LOGLEVEL": "",
+    "LOGWIRE": False,
+    "SSL": False,
+    "SSL_SERVERCERT": "",
+    "SSL_SERVERKEY": "",
+    "SSL_SERVERKEYPASSWD": "",
+    "SSL_CLIENTCERT": "",
+    "SSL_CLIENTKEY": "",
+    "SSL_CLIENTKEYPASSWD": "",
+    "SSL_REQUIRECLIENTCERT": False,
+    "SSL_CACERTS": "",
+}
+
+
+class Configuration(PeerConfiguration):
+    """Pyro5's configuration: its items are attributes of ``Pyro5.config``."""
+
+    def __init__(self) -> None:
+        super().__init__("Pyro5", ITEMS)
+
+
+global_config = Configuration()
+_config.NS_BROADCAST = True
+_config.SERIALIZERS_ACCEPTED = ["native", "serpent", "json", "msgpack", "marshal"]
+
+
+def dump() -> None:
+    """Print versions and configuration."""
+    print(global_config.dump())
+
+
+if __name__ == "__main__":
+    dump()

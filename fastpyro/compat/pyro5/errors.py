@@ -1,0 +1,35 @@
+"""Pyro5.errors: the same classes as fastpyro.errors."""
+
+from __future__ import annotations
+
+from fastpyro.errors import (
+    CommunicationError,
+    ConnectionClosedError,
+    DaemonError,
+    MessageTooLargeError,
+    NamingError,
+    ProtocolError,
+    PyroError,
+    SecurityError,
+    SerializeError,
+    TimeoutError,
+    excepthook,
+    get_pyro_traceback,
+)
+from fastpyro.tracebacks import format_traceback
+
+__all__ = [
+    "CommunicationError",
+    "ConnectionClosedError",
+    "DaemonError",
+    "MessageTooLargeError",
+    "NamingError",
+    "ProtocolError",
+    "PyroError",
+    "SecurityError",
+    "SerializeError",
+    "TimeoutError",
+    "excepthook",
+    "format_traceback",
+    "get_pyro_traceback",
+]

@@ -1,0 +1,16 @@
+"""Pyro5.server: daemons, and what may be called in them."""
+
+from __future__ import annotations
+
+import fastpyro.daemon
+from fastpyro.daemon import serve
+from fastpyro.daemon_object import DaemonObject
+from fastpyro.exposure import behavior, callback, expose, is_private_attribute, oneway
+
+from . import client as client  # what a daemon makes proxies of
+
+__all__ = ["Daemon", "DaemonObject", "behavior", "callback", "expose", "is_private_attribute", "oneway", "serve"]
+
+
+class Daemon(fastpyro.daemon.Daemon):
+    """fastpyro's daemon under Pyro5's name."""

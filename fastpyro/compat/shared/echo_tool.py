@@ -1,0 +1,68 @@
+"""The command that runs the echo server, with the peers' options and lines."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fastpyro.config import config
+from fastpyro.daemon import Daemon
+from fastpyro.echo import OBJECT_NAME, EchoServer
+from fastpyro.locate import locate_ns
+from fastpyro.naming.start import start_ns
+
+__all__ = ["run_echo_server"]
+
+
+def run_echo_server(arguments: list[str] | None, returnWithoutLooping: bool, key: bool) -> tuple[Any, Any, Any] | None:
+    """Run an echo server until it is told to stop. Arguments: of the command; ``returnWithoutLooping``: only make it, and
+    return (daemon, echo object, uri); ``key``: there is the option for an HMAC key."""
+    parser = argparse.ArgumentParser(description="Pyro test echo/nameserver command line launcher.")
+    parser.add_argument("-H", "--host", default="localhost", help="hostname to bind server on (default=%(default)s)")
+    parser.add_argument("-p", "--port", type=int, default=0, help="port to bind server on")
+    parser.add_argument("-u", "--unixsocket", help="Unix domain socket name to bind server on")
+    parser.add_argument("-n", "--naming", action="store_true", help="register with nameserver")
+    parser.add_argument("-N", "--nameserver", action="store_true", help="also start a nameserver")
+    parser.add_argument("-v", "--verbose", action="store_true", help="verbose output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="don't output anything")
+    if key:
+        parser.add_argument("-k", "--key", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    config.SERVERTYPE = "multiplex"
+
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(text, flush=True)
+
+    say("Starting Pyro's built-in test echo server.")
+    name_server: Any = None
+    if options.nameserver:
+        options.naming = True
+        uri, name_server, _ = start_ns(options.host, 0)
+        say(f"Started a name server: {uri}")
+    daemon = Daemon(options.host, options.port, options.unixsocket)
+    if getattr(options, "key", None):
+        daemon._pyroHmacKey = options.key
+    echo = EchoServer(options.verbose)
+    uri = daemon.register(echo, OBJECT_NAME)
+    if options.naming:
+        host, port = ("", None) if name_server is None else (options.host, name_server.sock.getsockname()[1])
+        if name_server is not None:
+            daemon.combine(name_server)
+            name_server.nameserver.register(OBJECT_NAME, uri)
+        else:
+            with locate_ns(host, port) as proxy:
+                proxy.register(OBJECT_NAME, uri)
+        say(f"using name server at {name_server.locationStr if name_server else 'the usual place'}")
+    say(f"object name: {OBJECT_NAME}")
+    say(f"echo uri: {uri}")
+    say("echoserver running.")
+    if returnWithoutLooping:
+        return daemon, echo, uri
+    try:
+        daemon.requestLoop()
+    finally:
+        daemon.close()
+        if name_server is not None:
+            name_server.close()
+    return None
