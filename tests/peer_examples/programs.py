@@ -7,10 +7,13 @@ Rule 2: every expectation is a short regular expression, searched in all that a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 URI = r"(?P<uri>PYRO:[^\s'\"]+)"
 """What a server prints when it is ready, unless it says otherwise."""
+
+SERVING = rf"uri = {URI}[\s\S]*Pyro daemon running"
+"""What a server prints that uses the library's own short way to serve."""
 
 DEFAULT_SECONDS = 30.0
 
@@ -30,7 +33,10 @@ class Program:
     """One process of an example."""
 
     script: str
-    """Path within the example's folder, or `-m` and a module; `{echo}` is the peer's echo server."""
+    """Path within the example's folder, or `-m` and a module.
+
+    `{echo}` and `{gateway}` are the peer's echo server and HTTP gateway.
+    """
     arguments: tuple[str, ...] = ()
     inputs: tuple[str | Answer, ...] = ()
     """Lines for standard input. `{uri}` is the address that the server printed last before the program started,
@@ -48,6 +54,8 @@ class Program:
     """Stop it as Control-C does, and look at its exit status; otherwise it is killed."""
     ends: tuple[str, ...] = ()
     """Scripts that are stopped before this program starts, to see how others bear it."""
+    leaves: bool = False
+    """It is in the background and must have ended by itself, with `status`, when all others are done."""
 
     @property
     def in_background(self) -> bool:
@@ -74,16 +82,10 @@ class Example:
     seconds: float = DEFAULT_SECONDS
     """Time limit for the whole example."""
     environment: tuple[tuple[str, str], ...] = ()
-    defect: tuple[int, ...] = ()
-    """Generations whose own library does not pass, so that failing there counts as expected."""
 
     @property
     def source(self) -> str:
         return self.folder or self.name
-
-    def of(self, generation: int) -> Example:
-        """Return the example for one generation alone."""
-        return replace(self, generations=(generation,))
 
 
 def server(script: str, ready: str = URI, **settings: object) -> Program:

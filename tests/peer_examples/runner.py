@@ -20,7 +20,10 @@ from peer_examples.processes import Process
 from peer_examples.programs import Answer, Example, Program
 
 NAME_SERVERS = {4: "Pyro4.naming", 5: "Pyro5.nameserver"}
-ECHO_SERVERS = {4: "Pyro4.test.echoserver", 5: "Pyro5.utils.echoserver"}
+MODULES = {
+    4: {"echo": "Pyro4.test.echoserver", "gateway": "Pyro4.utils.httpgateway"},
+    5: {"echo": "Pyro5.utils.echoserver", "gateway": "Pyro5.utils.httpgateway"},
+}
 
 NAME_SERVER_READY = r"PYRO:Pyro\.NameServer@"
 NAME_SERVER_SECONDS = 20.0
@@ -175,6 +178,8 @@ class _Run:
             self._run_program(program, launcher, environment)
         late = time.monotonic() + LATE_SECONDS
         for program, process in self._background:
+            if program.leaves:
+                self._check_end(program, process, late)
             self._check_output(program, process, late)
 
     def _environment(self, launcher: Launcher) -> dict[str, str]:
@@ -196,7 +201,7 @@ class _Run:
             raise ExampleError(f"name server: not ready, {_state(process)}")
 
     def _run_program(self, program: Program, launcher: Launcher, environment: Mapping[str, str]) -> None:
-        script = program.script.format(echo=ECHO_SERVERS[self._generation])
+        script = program.script.format_map(MODULES[self._generation])
         folder = self._folder
         if not script.startswith("-m "):
             path = self._folder / script
