@@ -1,7 +1,6 @@
-"""The peers' examples that run without a screen: which programs, what they are told, what proves that they worked.
+"""The peers' examples: those that are run, and why the others are not.
 
-What is expected was established by running them on the peers themselves (`run.py --with peer`). Not here: examples
-that need a window, a foreign machine, root, or packages beside the library; and those whose certificates have expired.
+What is expected of them was established by running them on the peers themselves (`run.py --with peer`).
 """
 
 from __future__ import annotations
@@ -11,3 +10,15 @@ from peer_examples.catalogue_connections import CONNECTIONS
 from peer_examples.catalogue_networks import NETWORKS
 
 EXAMPLES = (*BASICS, *CONNECTIONS, *NETWORKS)
+
+# By the name of their folder.
+NOT_RUN: dict[str, str] = {
+    "deadlock": "shows how the peer hangs, and so never comes to an end",
+    "extended-pickle": "needs cloudpickle and dill",
+    "flame": "runs whatever code a client sends, which fastpyro does not offer",
+    "gui_eventloop": "needs a screen",
+    "itunes": "needs macOS",
+    "privilege-separation": "needs root",
+    "robots": "needs a screen",
+    "timezones": "needs pytz, dateutil and pendulum",
+}

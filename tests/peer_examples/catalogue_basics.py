@@ -25,7 +25,7 @@ BASICS = (
         "autoproxy",
         (
             server("server.py", SERVING, expect=(r"Thingy 1 says: ", r"Thingy 3 says: ")),
-            client("client.py", r"<Pyro[45]\.\S+Proxy at .* PYRO:", r"Speaking stuff", inputs=("{uri}",)),
+            client("client.py", r"Creating things", r"Speaking stuff", inputs=("{uri}",)),
         ),
     ),
     Example(
@@ -104,7 +104,6 @@ BASICS = (
                 r"DIVIDE BY ZERO: .*\nDIVIDE BY ZERO: ",
                 r"VALUERROR: ",
                 r"ANOTHER ERROR: ",
-                r"oneway call simply succeeded",
                 r"UNSERIALIZABLE ERROR: ",
                 r"CAUGHT ERROR  >>> [\s\S]*Remote traceback[\s\S]*end of Pyro traceback",
                 r"not catching anything[\s\S]*Remote traceback",
@@ -137,7 +136,7 @@ BASICS = (
                 "client.py",
                 r"Batched remote calls[\s\S]*total time taken",
                 r"oneway batched calls were .* times faster",
-                r"100//3 = 33\n100//2 = 50\n100//1 = 100\n",
+                r"100//3 = \d+\n100//2 = \d+\n",
                 r"divide by zero error occurred[\s\S]*ZeroDivisionError",
                 inputs=("{uri}",),
             ),
@@ -180,7 +179,7 @@ BASICS = (
         (
             client(
                 "example.py",
-                r"all storage:\n( +example\.resource\.\S+ -> PYRO:\S+\n){2}",
+                r"all storage:\n( +example\.resource\.\w+storage -> .*PYRO:.*\n){2}",
                 r"after photoprinter upgrade[\s\S]*photoprinter ->",
                 r"bound to candidate:\n +PYRO:",
                 r"'any slow printer':\n +<Pyro",
@@ -283,7 +282,11 @@ BASICS = (
         (
             server("server.py", SERVING),
             client(
-                "client.py", r"total method calls: \d+", r"serializer: marshal", inputs=("{uri}",), refuse=(r"^Traceback",)
+                "client.py",
+                r"total method calls: \d+",
+                r"serializer: marshal",
+                inputs=("{uri}",),
+                refuse=(r"^Traceback",),
             ),
         ),
         seconds=90,
@@ -292,7 +295,9 @@ BASICS = (
         "benchmark-connections",
         (
             server("server.py", SERVING),
-            client("connections.py", r"conn/sec", r"new proxy calls in", r"Serializer used: serpent", inputs=("{uri}",)),
+            client(
+                "connections.py", r"conn/sec", r"new proxy calls in", r"Serializer used: serpent", inputs=("{uri}",)
+            ),
         ),
         folder="benchmark",
         seconds=90,
@@ -301,7 +306,9 @@ BASICS = (
         "hugetransfer",
         (
             server("server.py", SERVING, expect=(r"received \d+ bytes", r"using chunks of size")),
-            client("client.py", r"string data[\s\S]*byte data[\s\S]*via iterator[\s\S]*serializer: ", inputs=("{uri}",)),
+            client(
+                "client.py", r"string data[\s\S]*byte data[\s\S]*via iterator[\s\S]*serializer: ", inputs=("{uri}",)
+            ),
         ),
         seconds=120,
     ),
@@ -311,5 +318,22 @@ BASICS = (
             server("-m {echo}", URI),
             client("client.py", r"success\.", r"EXCEPTION \(expected\)", inputs=("{uri}",), refuse=(r"^Hmm",)),
         ),
+        generations=(4,),
+    ),
+    # Pyro5 itself refuses the message with another error than its example expects, which ends the example.
+    Example(
+        "maxsize",
+        (
+            server("-m {echo}", URI),
+            client(
+                "client.py",
+                r"success\.",
+                r"EXCEPTION \(expected\)|ProtocolError: message too large",
+                inputs=("{uri}",),
+                refuse=(r"^Hmm",),
+                status=None,
+            ),
+        ),
+        generations=(5,),
     ),
 )

@@ -32,12 +32,8 @@ class Archive:
 
 
 ARCHIVES = {
-    4: Archive(
-        "Pyro4==4.82", "Pyro4-4.82.tar.gz", "511f5b0804e92dd77dc33adf9c947787e3f9e9c5a96b12162f0557a7c4ce21fb"
-    ),
-    5: Archive(
-        "Pyro5==5.17", "pyro5-5.17.tar.gz", "cfac69638d80943aff9cc5f1466755dd0fef8aed0bb4bda41b5eb045818ce6fc"
-    ),
+    4: Archive("Pyro4==4.82", "Pyro4-4.82.tar.gz", "511f5b0804e92dd77dc33adf9c947787e3f9e9c5a96b12162f0557a7c4ce21fb"),
+    5: Archive("Pyro5==5.17", "pyro5-5.17.tar.gz", "cfac69638d80943aff9cc5f1466755dd0fef8aed0bb4bda41b5eb045818ce6fc"),
 }
 
 

@@ -7,6 +7,7 @@ Rule 2: every expectation is a short regular expression, searched in all that a 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 URI = r"(?P<uri>PYRO:[^\s'\"]+)"
@@ -25,7 +26,7 @@ class Answer:
     after: str
     """Searched in what was printed since the last answer: a prompt is often asked twice."""
     text: str
-    """May hold `{uri}`, as in `Program.inputs`."""
+    """May hold `{uri}` and the like, as in `Program.inputs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,24 @@ class Program:
     script: str
     """Path within the example's folder, or `-m` and a module.
 
-    `{echo}` and `{gateway}` are the peer's echo server and HTTP gateway.
+    `{echo}`, `{gateway}` and `{console}` are the peer's echo server, HTTP gateway and name server client.
     """
     arguments: tuple[str, ...] = ()
     inputs: tuple[str | Answer, ...] = ()
-    """Lines for standard input. `{uri}` is the address that the server printed last before the program started,
-    `{uri1}`, `{uri2}` … those of all servers in their order."""
+    """Lines for standard input. `{name}` is what a group of that name in the `ready` of a program before it found."""
     expect: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
     """What it must not print."""
-    status: int = 0
-    """Exit status, for programs that end by themselves or when interrupted."""
+    status: int | None = 0
+    """Exit status, for programs that end by themselves or when interrupted; None if any will do."""
     ready: str = ""
     """Not empty: the program goes on in the background once it has printed this."""
     until: str = ""
     """Not empty: the program is endless, and is stopped once it has printed this."""
     interrupt: bool = False
     """Stop it as Control-C does, and look at its exit status; otherwise it is killed."""
+    repeat: bool = False
+    """It runs again and again until it prints what it must: it asks whether something else is ready."""
     ends: tuple[str, ...] = ()
     """Scripts that are stopped before this program starts, to see how others bear it."""
     leaves: bool = False
@@ -82,6 +84,8 @@ class Example:
     seconds: float = DEFAULT_SECONDS
     """Time limit for the whole example."""
     environment: tuple[tuple[str, str], ...] = ()
+    certificates: bool = False
+    """It uses the certificates that lie beside the examples; they are renewed before."""
 
     @property
     def source(self) -> str:
@@ -98,30 +102,32 @@ def client(script: str, *expect: str, **settings: object) -> Program:
     return Program(script, expect=expect, **settings)  # type: ignore[arg-type]
 
 
-def problems(examples: tuple[Example, ...]) -> list[str]:
+def problems(examples: Iterable[Example]) -> list[str]:
     """Return what is wrong with a table of examples, one sentence each; an empty list if nothing is."""
     found: list[str] = []
     seen: set[tuple[str, int]] = set()
     for example in examples:
+        found += [f"{example.name}: {problem}" for problem in _problems_of(example)]
         for generation in example.generations:
-            if generation not in (4, 5):
-                found.append(f"{example.name} is for an unknown generation {generation}")
             if (example.name, generation) in seen:
-                found.append(f"{example.name} is there twice for generation {generation}")
+                found.append(f"{example.name}: is there twice for generation {generation}")
             seen.add((example.name, generation))
-        if not example.programs or example.programs[-1].in_background and not any(
-            program.expect for program in example.programs
-        ):
-            found.append(f"{example.name} proves nothing")
-        if not any(program.expect or program.until for program in example.programs):
-            found.append(f"{example.name} expects nothing")
-        started: set[str] = set()
-        for program in example.programs:
-            found.extend(f"{example.name} stops {ended}, which was not started" for ended in program.ends if ended not in started)
-            started.add(program.script)
-            for pattern in program.patterns():
-                try:
-                    re.compile(pattern)
-                except re.error as error:
-                    found.append(f"{example.name}: {pattern!r} is no regular expression: {error}")
     return found
+
+
+def _problems_of(example: Example) -> Iterator[str]:
+    if not example.generations or not {4, 5}.issuperset(example.generations):
+        yield f"is for generations {example.generations}"
+    if not any(program.expect or program.until for program in example.programs):
+        yield "expects nothing"
+    if all(program.in_background and not program.expect for program in example.programs[-1:]):
+        yield "is over before its last program has done anything"
+    started: set[str] = set()
+    for program in example.programs:
+        yield from (f"ends {script}, which was not started" for script in program.ends if script not in started)
+        started.add(program.script)
+        for pattern in program.patterns():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                yield f"{pattern!r} is no regular expression: {error}"

@@ -1,7 +1,7 @@
 """Runs the peers' example programs and says which of them work: on the peer itself, or on fastpyro in its place.
 
-    python tests/peer_examples/run.py --with fastpyro
-    python tests/peer_examples/run.py --with peer --generation 4 --python /some/venv/bin/python --only callback
+python tests/peer_examples/run.py --with fastpyro
+python tests/peer_examples/run.py --with peer --generation 4 --python /some/venv/bin/python --only callback
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-if __name__ == "__main__":
-    sys.path[0] = str(TESTS)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peer_examples.catalogue import EXAMPLES
 from peer_examples.fetch import FetchError, examples_of
 from peer_examples.programs import Example
 from peer_examples.runner import Launcher, Outcome, Runner
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -58,9 +58,10 @@ def chosen(examples: Iterable[Example], only: Sequence[str], generation: int | N
 
 def environment(library: str) -> dict[str, str]:
     """Return the environment of all programs: this process's, without settings that would reach the examples."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYRO_", "PYTHONPATH"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYRO_", "FASTPYRO_"))}
+    kept.pop("PYTHONPATH", None)
     if library == "fastpyro":
-        kept["PYTHONPATH"] = str(TESTS.parent)
+        kept["PYTHONPATH"] = str(ROOT)
     return kept
 
 

@@ -16,13 +16,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from peer_examples.certificates import CertificateError, renew
 from peer_examples.processes import Process
 from peer_examples.programs import Answer, Example, Program
 
 NAME_SERVERS = {4: "Pyro4.naming", 5: "Pyro5.nameserver"}
 MODULES = {
-    4: {"echo": "Pyro4.test.echoserver", "gateway": "Pyro4.utils.httpgateway"},
-    5: {"echo": "Pyro5.utils.echoserver", "gateway": "Pyro5.utils.httpgateway"},
+    4: {"echo": "Pyro4.test.echoserver", "gateway": "Pyro4.utils.httpgateway", "console": "Pyro4.nsc"},
+    5: {"echo": "Pyro5.utils.echoserver", "gateway": "Pyro5.utils.httpgateway", "console": "Pyro5.nsc"},
 }
 
 NAME_SERVER_READY = r"PYRO:Pyro\.NameServer@"
@@ -150,18 +151,22 @@ class _Run:
         self._start = start
         self._folder = scratch / "examples" / example.source
         self._deadline = time.monotonic() + example.seconds
-        self._background: list[tuple[Program, Process]] = []
-        self._addresses: list[str] = []
+        self._background: list[_Background] = []
+        self._found: dict[str, str] = {}
 
     def prepare(self, examples: Path) -> None:
-        """Copy the example, and the certificates that lie beside all of them, to where it may write."""
+        """Copy the example, and the certificates beside all of them if it needs those, to where it may write."""
         source = examples / self._example.source
         if not source.is_dir():
             raise ExampleError(f"there is no folder {source}")
         shutil.copytree(source, self._folder)
-        certificates = examples.parent / "certs"
-        if certificates.is_dir():
-            shutil.copytree(certificates, self._folder.parents[1] / "certs")
+        if self._example.certificates:
+            certificates = self._folder.parents[1] / "certs"
+            shutil.copytree(examples.parent / "certs", certificates)
+            try:
+                renew(certificates)
+            except CertificateError as error:
+                raise ExampleError(str(error)) from error
 
     def all_programs(self, launcher: Launcher) -> None:
         """Run the programs in their order.
@@ -176,11 +181,8 @@ class _Run:
             for script in program.ends:
                 self._end(script)
             self._run_program(program, launcher, environment)
-        late = time.monotonic() + LATE_SECONDS
-        for program, process in self._background:
-            if program.leaves:
-                self._check_end(program, process, late)
-            self._check_output(program, process, late)
+        for one in self._background:
+            self._check_background(one)
 
     def _environment(self, launcher: Launcher) -> dict[str, str]:
         return {
@@ -209,17 +211,54 @@ class _Run:
         command = launcher.command(self._generation, script, [self._filled(one) for one in program.arguments])
         process = self._start(program.script, command, folder, environment)
         if program.in_background:
-            self._background.append((program, process))
-        self._answer(program, process)
-        if program.in_background:
-            self._remember_address(program, self._awaited(program, process, program.ready))
+            self._go_on_in_background(program, process)
+        elif program.repeat:
+            while not self._printed_all(program, process):
+                if time.monotonic() > self._deadline:
+                    raise ExampleError(f"{program.script}: never printed {program.expect}, {_state(process)}")
+                process = self._start(program.script, command, folder, environment)
         elif program.until:
+            self._answer(program, process)
             self._awaited(program, process, program.until)
-            self._check_output(program, process, self._deadline)
+            if not program.interrupt:
+                self._check_output(program, process, self._deadline)
             self._stop(program, process)
         else:
+            self._answer(program, process)
             self._check_end(program, process, self._deadline)
             self._check_output(program, process, self._deadline)
+
+    def _go_on_in_background(self, program: Program, process: Process) -> None:
+        one = _Background(program, process)
+        self._background.append(one)
+
+        def answer() -> None:
+            try:
+                self._answer(program, process)
+            except ExampleError as error:
+                one.failure = error
+
+        # It may have to answer to programs that are not there yet.
+        one.thread = threading.Thread(target=answer, daemon=True)
+        one.thread.start()
+        self._found.update(self._awaited(program, process, program.ready).groupdict())
+
+    def _printed_all(self, program: Program, process: Process) -> bool:
+        """Wait for the end of a program that may fail, and return whether it printed what it should."""
+        self._answer(program, process)
+        process.wait_until_ended(self._deadline)
+        return all(process.wait_for(pattern, self._deadline) for pattern in program.expect)
+
+    def _check_background(self, one: _Background) -> None:
+        late = time.monotonic() + LATE_SECONDS
+        if one.program.leaves:
+            self._check_end(one.program, one.process, late)
+        self._check_output(one.program, one.process, late)
+        one.thread.join(max(0.0, late - time.monotonic()))
+        if one.failure is not None:
+            raise one.failure
+        if one.thread.is_alive():
+            raise ExampleError(f"{one.program.script}: did not ask for all of its input, {_state(one.process)}")
 
     def _answer(self, program: Program, process: Process) -> None:
         seen = 0
@@ -230,17 +269,10 @@ class _Run:
         process.tell_no_more()
 
     def _filled(self, text: str) -> str:
-        for number, address in enumerate(self._addresses, 1):
-            text = text.replace(f"{{uri{number}}}", address)
-        if "{uri" not in text:
-            return text
-        if not self._addresses:
-            raise ExampleError("no server has printed an address")
-        return text.replace("{uri}", self._addresses[-1])
-
-    def _remember_address(self, program: Program, found: re.Match[str]) -> None:
-        if address := found.groupdict().get("uri"):
-            self._addresses.append(address)
+        try:
+            return text.format_map(self._found)
+        except KeyError as error:
+            raise ExampleError(f"no program before has printed {error}") from error
 
     def _awaited(self, program: Program, process: Process, pattern: str, start: int = 0) -> re.Match[str]:
         found = process.wait_for(pattern, self._deadline, start)
@@ -261,22 +293,34 @@ class _Run:
         status = process.wait_until_ended(deadline)
         if status is None:
             raise ExampleError(f"{program.script}: did not end, {_state(process)}")
-        if status != program.status:
+        if program.status is not None and status != program.status:
             raise ExampleError(f"{program.script}: exit status {status} instead of {program.status}, {_state(process)}")
 
     def _stop(self, program: Program, process: Process) -> None:
-        if program.interrupt:
-            process.interrupt()
-            self._check_end(program, process, time.monotonic() + INTERRUPT_SECONDS)
-        else:
+        if not program.interrupt:
             process.kill()
+            return
+        process.interrupt()
+        deadline = time.monotonic() + INTERRUPT_SECONDS
+        self._check_end(program, process, deadline)
+        self._check_output(program, process, deadline)
 
     def _end(self, script: str) -> None:
-        for program, process in self._background:
-            if program.script == script:
-                self._check_output(program, process, time.monotonic() + LATE_SECONDS)
-                self._stop(program, process)
-        self._background = [(program, process) for program, process in self._background if program.script != script]
+        for one in [one for one in self._background if one.program.script == script]:
+            self._check_background(one)
+            self._stop(one.program, one.process)
+            self._background.remove(one)
+
+
+@dataclass(slots=True)
+class _Background:
+    """A program that runs while others do."""
+
+    program: Program
+    process: Process
+    thread: threading.Thread = field(default_factory=threading.Thread)
+    """Answers what it asks."""
+    failure: ExampleError | None = None
 
 
 def _state(process: Process) -> str:
