@@ -184,7 +184,7 @@ NETWORKS = (
         (
             Program(
                 "stress.py",
-                until=r"(Name Server trasher running\.[\s\S]*){5}[0-4] [0-4] ",
+                until=r"(Name Server trasher running\.[\s\S]*){5}([0-4] ){30}",
                 interrupt=True,
                 expect=(r"(Trasher exiting\.[\s\S]*){5}cleaned up \d+ names",),
             ),

@@ -34,6 +34,8 @@ LATE_SECONDS = 5.0
 
 INTERRUPT_SECONDS = 10.0
 
+STATE_SECONDS = 0.2
+
 
 class ExampleError(Exception):
     """An example did not do what it must; the text says which program and what."""
@@ -327,5 +329,7 @@ def _state(process: Process) -> str:
     """Return what is to be said of a process that disappoints: whether it runs, and its last line."""
     lines = process.output.split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
-    running = "still running" if process.status is None else f"ended with {process.status}"
+    # Its output may have come to an end a moment before the process itself.
+    status = process.wait_until_ended(time.monotonic() + STATE_SECONDS)
+    running = "still running" if status is None else f"ended with {status}"
     return f"{running}; last line: {last[:160]}"
