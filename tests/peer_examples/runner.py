@@ -82,9 +82,11 @@ class Runner:
     """Runs examples, several at a time if asked from several threads."""
 
     def __init__(self, launcher: Launcher, folders: Mapping[int, Path]) -> None:
-        """Args:
-        launcher: how programs are started.
-        folders: where the examples of each generation lie; they are copied and never written to.
+        """Prepare to run examples.
+
+        Args:
+            launcher: how programs are started.
+            folders: where the examples of each generation lie; they are copied and never written to.
         """
         self._launcher = launcher
         self._folders = folders
