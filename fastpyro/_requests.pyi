@@ -12,6 +12,7 @@ class ConnectionCore:
     handshaken: bool
     held: Any  # a bool that other threads change: nobody shall narrow it
     ordered: bool
+    oneway_apart: bool
     in_call: int
     last_used: float
     instances: dict[type, Any]

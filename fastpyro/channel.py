@@ -37,6 +37,8 @@ _TLS_WOULD_BLOCK = frozenset({"SSLWantReadError", "SSLWantWriteError"})
 class Channel(Protocol):
     """What a proxy and a server need of a connected peer; the arguments are those of ``Link``."""
 
+    objectId: str
+
     @property
     def concurrent(self) -> bool: ...
     @property
@@ -84,7 +86,10 @@ class Channel(Protocol):
 class PlainChannel(Link):
     """A channel over a plain TCP or Unix socket: the native link, unchanged."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "objectId")
+
+    objectId: str
+    """The object that a client connected for; programs written for Pyro ask for it."""
 
     concurrent = True
     """Whether several threads' messages may be under way at once; otherwise they take turns."""
@@ -98,6 +103,7 @@ class PortableChannel:
     """
 
     concurrent = False
+    objectId = ""
 
     def __init__(self, sock: socket.socket, max_message_size: int = 0) -> None:
         self.sock = sock

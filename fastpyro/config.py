@@ -120,7 +120,7 @@ ITEMS: tuple[Item, ...] = (
     Item("NS_LOOKUP_DELAY", _seconds, 0.0, "seconds that looking up a name waits for it to appear"),
     Item("NATHOST", _text_or_none, None, "host to publish in URIs instead of the real one"),
     Item("NATPORT", _integer(0, 65535), 0, "port to publish in URIs; 0: the real one"),
-    Item("SERVERTYPE", _one_of("thread", "multiplex"), "thread", "where methods run: in threads, or all in one"),
+    Item("SERVERTYPE", _text, "thread", "where methods run: in threads, or all in one"),
     Item("COMMTIMEOUT", _seconds, 0.0, "seconds that network operations may take; 0: no limit"),
     Item("POLLTIMEOUT", _seconds, 2.0, "seconds between two looks at a request loop's condition, at the most"),
     Item("ONEWAY_THREADED", _truth, True, "whether a client's next call may overtake its slow oneway call"),

@@ -110,6 +110,7 @@ def _connect(daemon: Daemon, connection: Connection, message: Message) -> Reply:
         log.warning("connection from %s refused: %s", connection.peer_address, error)
         return refusal(error, connection, message)
     connection.handshaken = True
+    connection.oneway_apart = not request.speaks_native  # programs written for Pyro count on it
     return Reply(MSG_CONNECTOK, flags, serializer.serializer_id, payload, annotations)
 
 

@@ -366,6 +366,7 @@ class Proxy(ProxyCore):
         else:
             connected = handshake.attach(self._pyro_socket, uri, settings, seq=self._pyro_next_seq(), **rest)
         channel, wire, answer, response_annotations = connected
+        channel.objectId = uri.object
         self._pyro_update(
             _pyroConnection=channel,
             _pyro_wire=wire,

@@ -108,6 +108,7 @@ def _exchange(
     try:
         if flags & FLAGS_ONEWAY:
             connection.send(MSG_INVOKE, *rest)
+            current_context.received_nothing()
             return None
         return connection.exchange(MSG_INVOKE, *rest)
     except BaseException:

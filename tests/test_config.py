@@ -57,7 +57,7 @@ def test_values_are_taken(name: str, given: object, kept: object) -> None:
         ("NS_PORT", 65536),
         ("NS_PORT", 1.5),
         ("NS_PORT", True),
-        ("SERVERTYPE", "process"),
+        ("SERVERTYPE", 1),
         ("ONEWAY_THREADED", "maybe"),
         ("HOST", None),
         ("NS_AUTOCLEAN", 1),

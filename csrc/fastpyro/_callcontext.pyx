@@ -228,6 +228,10 @@ cdef class CallContext:
         else:
             state.received_plain()
 
+    def received_nothing(self):
+        """Note that a call was made that has no reply."""
+        self.state().received_plain()
+
     def begin(self, connection, Message message not None):
         """Enter the context of a request."""
         cdef CallState state = self.state()

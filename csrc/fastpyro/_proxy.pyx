@@ -238,6 +238,7 @@ cdef object call_ordinary(
         link.leave()
     core.codec.give_back(out)
     if flags:
+        state.received_plain()
         return None
     if message is None:
         if header.flags == 0 and header.kind == RESULT and header.serializer_id == NATIVE and header.seq == seq:

@@ -117,7 +117,10 @@ cdef class OrdinaryRequests:
         term.deposed = True
         self.running = 0
         # Objects of a session are never called concurrently; a channel that takes one message at a time is not shared.
-        term.alone = connection.ordered or (not free_oneway if term.oneway else connection.link is None)
+        if term.oneway:
+            term.alone = not free_oneway or (connection.ordered and not connection.oneway_apart)
+        else:
+            term.alone = connection.ordered or connection.link is None
         if term.alone:
             connection.held = True
         return True

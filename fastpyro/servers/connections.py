@@ -58,6 +58,7 @@ class ConnectionServer(ABC):
         self.unadmitted: dict[int, Connection] = {}
         self.poller = make_poller()
         self.timeout = config.COMMTIMEOUT
+        self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
         self.max_message_size = config.MAX_MESSAGE_SIZE
         plain = not (daemon.has_annotations or config.COMPRESSION)
         plain = plain and native.serializer_id in daemon.accepted_serializers
@@ -149,10 +150,12 @@ class ConnectionServer(ABC):
         del self.connections[fd]
         self.unadmitted.pop(fd, None)
         self.poller.remove(fd)
-        connection.release()
-        self.daemon.streams.connection_lost(connection)
-        if connection.handshaken:
-            self.tell_disconnect(connection)
+        try:
+            if connection.handshaken:
+                self.tell_disconnect(connection)  # which may want to know whom it was connected to, and what it held
+        finally:
+            connection.release()
+            self.daemon.streams.connection_lost(connection)
 
     def tell_disconnect(self, connection: Connection) -> None:
         """Call the daemon's hook for a client that has gone."""
@@ -285,7 +288,7 @@ class ConnectionServer(ABC):
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + min(LONGEST_WAIT, config.POLLTIMEOUT)
+        self._next_look = now + self.longest_wait
         if not self._accepting and not self.stopping:
             self._accepting = True
             self.poller.add(self.listener_fd)

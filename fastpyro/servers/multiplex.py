@@ -1,20 +1,24 @@
 """The server that runs every method in one thread: the one that calls `loop`, or a foreign loop that calls `events`.
 
-A slow method makes all other clients wait; in exchange methods never run concurrently.
+A slow method makes all other clients wait; in exchange methods never run concurrently. The oneway calls of Pyro's own
+clients are an exception: their programs count on a thread for each (`ONEWAY_THREADED`).
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro._link import Link
 from fastpyro._requests import Term
 from fastpyro.config import config
-from fastpyro.servers.connections import LONGEST_WAIT, ConnectionServer
+from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
+from fastpyro.servers.connections import ConnectionServer
 
 if TYPE_CHECKING:
+    from fastpyro._message import Message
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 
@@ -40,7 +44,7 @@ class MultiplexServer(ConnectionServer):
     def loop(self, condition: Callable[[], bool]) -> None:
         """Serve in this thread until ``condition()`` is false or ``shutdown`` is called."""
         while not self.stopping and condition():
-            wait = min(LONGEST_WAIT, config.POLLTIMEOUT)
+            wait = self.longest_wait
             last = self._last.channel if self._last is not None else None
             ready = self.poller.wait(wait if not self.combined else 0.0, last if isinstance(last, Link) else None)
             if self.combined and not ready:
@@ -90,11 +94,10 @@ class MultiplexServer(ConnectionServer):
         try:
             message = self.next_request(connection, self._term)
             while message is not None:
-                connection.in_call += 1
-                try:
-                    self.answer(connection, message)
-                finally:
-                    connection.in_call -= 1
+                if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
+                    threading.Thread(target=self._answer, args=(connection, message), daemon=True).start()
+                else:
+                    self._answer(connection, message)
                 more = connection.channel.has_buffered and not connection.channel.closed and not self.stopping
                 message = self.next_request(connection, self._term) if more else None
         finally:
@@ -102,6 +105,13 @@ class MultiplexServer(ConnectionServer):
             self._last = None if connection.channel.closed else connection
             if self.stopping:
                 self.drop(connection)
+
+    def _answer(self, connection: Connection, message: Message) -> None:
+        connection.in_call += 1
+        try:
+            self.answer(connection, message)
+        finally:
+            connection.in_call -= 1
 
     def shutdown(self) -> None:
         """Stop serving; a call that is being served still gets its reply."""
@@ -114,3 +124,7 @@ class MultiplexServer(ConnectionServer):
             if connection is not self._serving:
                 self.drop(connection)
         self.wakeup()
+
+
+def _is_oneway_call(message: Message) -> bool:
+    return message.kind == MSG_INVOKE and message.flags & (FLAGS_ONEWAY | FLAGS_BATCH) == FLAGS_ONEWAY

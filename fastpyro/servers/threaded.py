@@ -28,7 +28,7 @@ from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.errors import ServerOverloadedError
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
-from fastpyro.servers.connections import LONGEST_WAIT, ConnectionServer
+from fastpyro.servers.connections import ConnectionServer
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -78,7 +78,7 @@ class ThreadedServer(ConnectionServer):
         if not condition():
             return
         self.start()
-        while not self._stopped.wait(max(min(config.POLLTIMEOUT, LONGEST_WAIT), 0.001)):
+        while not self._stopped.wait(self.longest_wait):
             if not condition():
                 return
         deadline = time.monotonic() + FAREWELL_SECONDS
@@ -246,7 +246,7 @@ class ThreadedServer(ConnectionServer):
                 connection = self._pending.popleft()
                 if not connection.held and self._serve(term, connection):
                     return
-            for fd in wait(0.0 if pending else LONGEST_WAIT, last):
+            for fd in wait(0.0 if pending else self.longest_wait, last):
                 last = None
                 readable = connections.get(fd)
                 if readable is not None:

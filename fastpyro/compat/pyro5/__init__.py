@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from fastpyro.compat.shared.logs import configure as _configure_logging
 
-_configure_logging(__name__, "pyro5.log")
+_configure_logging(
+    __name__,
+    "pyro5.log",
+    {
+        "fastpyro": "Pyro5",
+        "fastpyro.proxy": "Pyro5.client",
+        "fastpyro.handshake": "Pyro5.client",
+        "fastpyro.daemon": "Pyro5.server",
+        "fastpyro.dispatch": "Pyro5.server",
+        "fastpyro.servers": "Pyro5.server",
+        "fastpyro.servers.threaded": "Pyro5.threadpoolserver",
+        "fastpyro.locate": "Pyro5.core",
+        "fastpyro.naming": "Pyro5.naming",
+    },
+)
 
 from .configure import global_config as config  # noqa: E402 - logging first, as Pyro5 does it
 

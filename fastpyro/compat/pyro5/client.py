@@ -10,6 +10,7 @@ import fastpyro.batch_proxy
 import fastpyro.proxy
 from fastpyro.blobs import SerializedBlob
 from fastpyro.class_registry import register_decoder
+from fastpyro.config import config
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.proxy import build_proxy
 from fastpyro.uri import URI
@@ -37,6 +38,8 @@ class Proxy(fastpyro.proxy.Proxy):
 
     def _pyroInvoke(self, methodname: str, vargs: Any, kwargs: Any, flags: int = 0, objectId: str | None = None) -> Any:
         self.__check_owner()
+        if self._pyroConnection is not None:
+            self._pyroConnection.set_max_message_size(config.MAX_MESSAGE_SIZE)  # Pyro looks at it for each message
         return super()._pyroInvoke(methodname, vargs, kwargs, flags, objectId)
 
     def _pyroInvokeBatch(self, calls: Any, oneway: bool = False) -> Any:

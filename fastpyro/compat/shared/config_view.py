@@ -25,6 +25,8 @@ ABSENT = {
 
 SETS = frozenset({"SERIALIZERS_ACCEPTED"})
 PREFIX = "PYRO_"
+LARGEST_MESSAGE = 0xFFFFFFFF
+"""Bytes; what the header of a message can say."""
 
 
 class AcceptedSerializers(set[str]):
@@ -82,7 +84,7 @@ class PeerConfiguration:
             accepted._tell()
             self._own[name] = accepted
         elif name == "MAX_MESSAGE_SIZE":
-            config.MAX_MESSAGE_SIZE = value
+            config.MAX_MESSAGE_SIZE = min(value, LARGEST_MESSAGE)
         elif name in FASTPYRO_ITEMS:
             setattr(config, name, value)
         else:

@@ -1,9 +1,10 @@
-"""Logging as the peers set it up: by environment variables, when their package is imported."""
+"""Logging as the peers do it: under their names, set up by environment variables when their package is imported."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 
 __all__ = ["configure"]
 
@@ -11,16 +12,22 @@ SILENT = 9999
 """The level of the peer's logger when nobody asked for its messages."""
 
 
-def configure(package: str, default_file: str) -> None:
-    """Follow PYRO_LOGLEVEL and PYRO_LOGFILE ("{stderr}": standard error), unless the program has set up logging itself."""
+def configure(package: str, default_file: str, names: Mapping[str, str]) -> None:
+    """Let fastpyro log as the package does, and follow PYRO_LOGLEVEL and PYRO_LOGFILE ("{stderr}": standard error).
+
+    Arguments: ``default_file`` of the log; ``names``, the package's loggers by the names of fastpyro's. A program that has
+    set up logging itself is left alone.
+    """
+    peer = logging.getLogger(package)
+    for ours, theirs in names.items():
+        logging.getLogger(ours).name = theirs  # what its records say
+    logging.getLogger("fastpyro").parent = peer  # level and handlers are those of the peer's logger
+    if logging.getLogger().handlers:
+        return
     level = os.environ.get("PYRO_LOGLEVEL")
     if not level:
-        for name in (package, "fastpyro"):
-            logger = logging.getLogger(name)
-            if logger.level == logging.NOTSET and not logging.getLogger().handlers:
-                logger.setLevel(SILENT)
-        return
-    if logging.getLogger().handlers:
+        if peer.level == logging.NOTSET:
+            peer.setLevel(SILENT)
         return
     target = os.environ.get("PYRO_LOGFILE", default_file)
     logging.basicConfig(
