@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fastpyro.batch_proxy import BatchProxy
     from fastpyro.proxy import Proxy
 
-__all__ = ["AsyncProxy", "async_", "asyncproxy"]
+__all__ = ["AsyncMethod", "AsyncProxy", "async_", "asyncproxy", "release_copies"]
 
 MAX_IDLE_COPIES = 16
 """The most connections without a call that are kept for one proxy."""
@@ -147,6 +147,7 @@ def _settings_of(proxy: Proxy) -> tuple[Any, ...]:
 
 def _copy_of(original: Proxy) -> Proxy:
     copied = copy.copy(original)
+    copied._pyroAsync(False)  # a proxy of Pyro4's facade is asynchronous itself, and so is its copy
     for name, value in vars(original).items():
         vars(copied).setdefault(name, value)  # the fields of a subclass, which copying a proxy leaves out
     return copied
@@ -168,6 +169,11 @@ def _copies_of(proxy: Proxy) -> ProxyCopies:
         copies = _copies_by_proxy.setdefault(id(proxy), ProxyCopies())
         weakref.finalize(proxy, _copies_by_proxy.pop, id(proxy), None).atexit = False
     return copies
+
+
+def release_copies(proxy: Proxy) -> None:
+    """Close the connections that asynchronous calls of a proxy have left, and the others when their calls are done."""
+    _copies_of(proxy).release()
 
 
 if hasattr(os, "register_at_fork"):
@@ -267,7 +273,7 @@ class AsyncProxy(RememberedNames):
 
     def _pyroRelease(self) -> None:
         """Close the connections: the proxy's own, and those of asynchronous calls, when these are done."""
-        _copies_of(self._proxy).release()
+        release_copies(self._proxy)
         self._proxy._pyroRelease()
 
     def _pyroAsync(self, asynchronous: bool = True, **keywords: Any) -> AsyncProxy | Proxy:

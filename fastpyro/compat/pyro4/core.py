@@ -1,0 +1,226 @@
+"""Pyro4.core: URIs, proxies and daemons.
+
+Where Pyro4 has rules of its own: a proxy can be made asynchronous in place, and its subclasses may add annotations to
+requests and look at those of replies.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fastpyro.async_proxy
+import fastpyro.daemon
+import fastpyro.locate
+import fastpyro.proxy
+from fastpyro.batch_proxy import BatchProxy as _BatchProxyAdapter
+from fastpyro.batch_proxy import batch
+from fastpyro.blobs import SerializedBlob
+from fastpyro.callcontext import CallContext as _CallContext
+from fastpyro.callcontext import current_context
+from fastpyro.class_registry import register_decoder
+from fastpyro.daemon_object import DaemonObject
+from fastpyro.exposure import behavior, callback, expose, oneway
+from fastpyro.message_kinds import MSG_CONNECTOK, MSG_RESULT
+from fastpyro.remote_method import RemoteMethod as _RemoteMethod
+from fastpyro.stream_result import StreamResult as _StreamResultIterator
+from fastpyro.uri import URI
+
+__all__ = [
+    "URI",
+    "Daemon",
+    "DaemonObject",
+    "Proxy",
+    "SerializedBlob",
+    "_BatchProxyAdapter",
+    "_CallContext",
+    "_RemoteMethod",
+    "_StreamResultIterator",
+    "_locateNS",
+    "_resolve",
+    "asyncproxy",
+    "batch",
+    "behavior",
+    "callback",
+    "current_context",
+    "expose",
+    "oneway",
+    "pyroObjectToAutoProxy",
+]
+
+log = logging.getLogger("Pyro4.core")
+
+KEY_MARK = "b64:"
+
+
+class Proxy(fastpyro.proxy.Proxy):
+    """Stands for a remote object; see fastpyro.Proxy. Threads may share it."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        overridden = (
+            cls._pyroAnnotations is not Proxy._pyroAnnotations
+            or cls._pyroResponseAnnotations is not Proxy._pyroResponseAnnotations
+        )
+        if overridden and not hasattr(cls._pyroInvoke, "_pyro_asks_hooks"):
+            # Only then: a proxy whose calls are replaced cannot go the short way of an ordinary call.
+            cls._pyroInvoke = _asking_hooks(cls._pyroInvoke, MSG_RESULT)  # type: ignore[method-assign]
+            cls._pyroInvokeBatch = _asking_hooks(cls._pyroInvokeBatch, MSG_RESULT)  # type: ignore[method-assign]
+            cls._pyro_connect = _asking_hooks(cls._pyro_connect, MSG_CONNECTOK)  # type: ignore[method-assign]
+
+    def _pyroAnnotations(self) -> dict[str, bytes]:
+        """Return annotations to add to every request; override it in a subclass."""
+        return {}
+
+    def _pyroResponseAnnotations(self, annotations: dict[str, bytes], msgtype: int) -> None:
+        """Called with the annotations of a reply, if it has any, and its message type; override it in a subclass."""
+
+    def _pyroAsync(self, asynchronous: bool = True, **keywords: Any) -> None:
+        """Make the method calls of this proxy return a FutureResult at once, or with False wait for the result again."""
+        asynchronous = keywords.pop("async", asynchronous)
+        if keywords:
+            raise TypeError(f"_pyroAsync() got an unexpected keyword argument '{next(iter(keywords))}'")
+        cls = _synchronous(type(self))
+        object.__setattr__(self, "__class__", _asynchronous(cls) if asynchronous else cls)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        reconstruct, _, state = super().__reduce_ex__(protocol)
+        return reconstruct, (_synchronous(type(self)),), state
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Return what a pickle of the proxy has. It includes the HMAC key: keep it where you keep the key."""
+        uri, oneway_names, methods, attributes, handshake, serializer = super().__getstate__()
+        key = self._pyroHmacKey
+        text = None if key is None else KEY_MARK + base64.b64encode(key).decode("ascii")
+        timeout, retries = self._pyro_timeout, self._pyroMaxRetries
+        return uri, oneway_names, methods, attributes, timeout, text, handshake, retries, serializer
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if len(state) == 6:  # as fastpyro sends it
+            super().__setstate__(state)
+            return
+        # Timeout and retries are the business of whoever uses the proxy here.
+        uri, oneway_names, methods, attributes, _timeout, key, handshake, *rest = state
+        serializer = rest[1] if len(rest) == 2 else None
+        super().__setstate__((str(uri), oneway_names, methods, attributes, handshake, serializer))
+        if isinstance(key, str) and key.startswith(KEY_MARK):
+            key = base64.b64decode(key[len(KEY_MARK) :])
+        self._pyroHmacKey = key
+
+
+class _AsynchronousCalls:
+    """Mixed into the class of a proxy that was made asynchronous in place."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)  # type: ignore[misc]
+        if isinstance(value, _RemoteMethod):
+            return fastpyro.async_proxy.AsyncMethod(self, name, value)  # type: ignore[arg-type]
+        return value
+
+    def _pyroRelease(self) -> None:
+        fastpyro.async_proxy.release_copies(self)  # type: ignore[arg-type]
+        super()._pyroRelease()  # type: ignore[misc]
+
+
+_asynchronous_classes: dict[type, type] = {}
+"""By class of proxy: the same with asynchronous calls. A proxy changes its mode by changing its class, so that the calls
+of all others stay as fast as they are."""
+
+
+def _asynchronous(cls: type) -> type:
+    found = _asynchronous_classes.get(cls)
+    if found is None:
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__slots__": ()}
+        made = type(cls)(cls.__name__, (_AsynchronousCalls, cls), names)
+        found = _asynchronous_classes.setdefault(cls, made)
+    return found
+
+
+def _synchronous(cls: type) -> type:
+    return cls.__mro__[2] if cls.__mro__[1] is _AsynchronousCalls else cls
+
+
+def asyncproxy(proxy: Proxy, asynchronous: bool = True, **keywords: Any) -> None:
+    """Make a proxy asynchronous in place, or with False synchronous again; see ``Proxy._pyroAsync``."""
+    proxy._pyroAsync(asynchronous, **keywords)
+
+
+def _asking_hooks(method: Callable[..., Any], kind: int) -> Callable[..., Any]:
+    """Return a method that adds the proxy's own annotations to a request, and shows it those of the reply."""
+
+    @functools.wraps(method)
+    def ask(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        current_context.response_annotations = {}
+        try:
+            with _also_sending(self._pyroAnnotations()):
+                return method(self, *arguments, **keywords)
+        finally:
+            received = current_context.response_annotations
+            if received:
+                self._pyroResponseAnnotations(dict(received), kind)
+
+    ask._pyro_asks_hooks = True  # type: ignore[attr-defined]
+    return ask
+
+
+@contextmanager
+def _also_sending(annotations: dict[str, bytes]) -> Iterator[None]:
+    before = current_context.annotations
+    current_context.annotations = {**before, **annotations}
+    try:
+        yield
+    finally:
+        current_context.annotations = before
+
+
+class Daemon(fastpyro.daemon.Daemon):
+    """fastpyro's daemon under Pyro4's name."""
+
+    @staticmethod
+    def serveSimple(
+        objects: dict[Any, str | None],
+        host: str | None = None,
+        port: int = 0,
+        daemon: fastpyro.daemon.Daemon | None = None,
+        ns: bool = True,
+        verbose: bool = True,
+    ) -> None:
+        """Register objects, announce them and serve until stopped.
+
+        Arguments: ``objects``, a dict from objects or classes to names (None: a generated one); ``host`` and ``port`` for a
+        new daemon, or an existing ``daemon``; ``ns``: register the names in the name server, otherwise they become the
+        objects' ids; ``verbose``: print what is served. Raises NamingError when there is no name server.
+        """
+        fastpyro.daemon.serve(objects, host, port, daemon or Daemon(host, port), ns, verbose)
+
+
+def pyroObjectToAutoProxy(obj: Any) -> Any:
+    """Return a proxy for an object that is registered with a daemon, anything else unchanged."""
+    daemon, object_id = getattr(obj, "_pyroDaemon", None), getattr(obj, "_pyroId", None)
+    return daemon.proxyFor(obj) if daemon is not None and object_id in daemon.objectsById else obj
+
+
+def _resolve(uri: str | URI, hmac_key: str | bytes | None = None) -> URI:
+    """Return the PYRO uri that a uri stands for; see fastpyro.resolve. Argument ``hmac_key``: the name server's."""
+    return fastpyro.locate.resolve(uri, hmac_key=hmac_key)
+
+
+def _locateNS(
+    host: str | None = None, port: int | None = None, broadcast: bool = True, hmac_key: str | bytes | None = None
+) -> Proxy:
+    """Return a connected proxy for the name server; see fastpyro.locate_ns. Argument ``hmac_key``: the name server's."""
+    return fastpyro.locate.locateNS(host, port, broadcast, hmac_key)  # type: ignore[return-value]
+
+
+def _build(class_name: str, state: Any) -> Any:
+    return fastpyro.proxy.build_proxy(class_name, state, Proxy)
+
+
+fastpyro.proxy.install(Proxy, _RemoteMethod, SerializedBlob)
+register_decoder("fastpyro.Proxy", _build)  # what arrives, and what locating a name server makes

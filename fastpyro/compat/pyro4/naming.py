@@ -1,0 +1,135 @@
+"""Pyro4.naming: name servers, how they are found, and the command that runs one."""
+
+from __future__ import annotations
+
+import optparse
+import os
+from typing import Any
+
+from fastpyro.message_kinds import NAMESERVER_NAME
+from fastpyro.naming import start
+from fastpyro.naming.broadcast import BroadcastServer
+from fastpyro.naming.cleaner import AutoCleaner
+from fastpyro.naming.name_server import NameServer, type_meta
+from fastpyro.naming.start import NameServerDaemon
+from fastpyro.naming.storage import MemoryStorage
+from fastpyro.uri import URI
+
+from .core import _locateNS as locateNS
+from .core import _resolve as resolve
+from .naming_storage import storage_of
+
+__all__ = [
+    "AutoCleaner",
+    "BroadcastServer",
+    "MemoryStorage",
+    "NameServer",
+    "NameServerDaemon",
+    "locateNS",
+    "main",
+    "resolve",
+    "startNS",
+    "startNSloop",
+    "type_meta",
+]
+
+
+def startNS(
+    host: str | None = None,
+    port: int | None = None,
+    enableBroadcast: bool = True,
+    bchost: str | None = None,
+    bcport: int | None = None,
+    unixsocket: str | None = None,
+    nathost: str | None = None,
+    natport: int | None = None,
+    storage: Any = None,
+    hmac: str | bytes | None = None,
+) -> tuple[URI, NameServerDaemon, BroadcastServer | None]:
+    """Make a name server, to be served with ``daemon.requestLoop()``; see fastpyro.start_ns.
+
+    Arguments: ``storage``, "memory", "sql:<file>" or "dbm:<file>"; ``hmac``, a key that clients must have, too.
+    Returns the name server's URI, its daemon, and the responder to broadcast or None.
+    """
+    rest = bchost, bcport, unixsocket, nathost, natport, storage_of(storage)
+    uri, daemon, responder = start.start_ns(host, port, enableBroadcast, *rest)
+    daemon._pyroHmacKey = hmac
+    return uri, daemon, responder
+
+
+def startNSloop(
+    host: str | None = None,
+    port: int | None = None,
+    enableBroadcast: bool = True,
+    bchost: str | None = None,
+    bcport: int | None = None,
+    unixsocket: str | None = None,
+    nathost: str | None = None,
+    natport: int | None = None,
+    storage: Any = None,
+    hmac: str | bytes | None = None,
+) -> None:
+    """Make a name server, print where it is, and serve until Ctrl-C; the arguments are those of ``startNS``."""
+    rest = bchost, bcport, unixsocket, nathost, natport, storage, hmac
+    uri, daemon, responder = startNS(host, port, enableBroadcast, *rest)
+    try:
+        if responder is not None:
+            print(f"Broadcast server running on {responder.locationStr}")
+            responder.runInThread()
+        elif enableBroadcast and not unixsocket:
+            print(f"Not starting broadcast server for {uri.host if not nathost else daemon.locationStr.split(':')[0]}.")
+        _announce(uri, daemon, bool(hmac))
+        daemon.requestLoop()
+    finally:
+        if responder is not None:
+            responder.close()
+        daemon.close()
+    print("NS shut down.", flush=True)
+
+
+def _announce(uri: URI, daemon: NameServerDaemon, has_key: bool) -> None:
+    assert daemon.nameserver is not None
+    existing = daemon.nameserver.count() - 1  # not its own
+    if existing > 0:
+        print(f"Persistent store contains {existing} existing registrations.")
+    is_unix = URI.isUnixsockLocation(daemon.locationStr)
+    print(f"NS running on {daemon.locationStr} ({'Unix domain socket' if is_unix else daemon.sock.getsockname()[0]})")
+    if not has_key:
+        print("Warning: HMAC key not set. Anyone can connect to this server!")
+    if daemon.natLocationStr:
+        print(f"internal URI = {daemon.uriFor(NAMESERVER_NAME, nat=False)}")
+        print(f"external URI = {uri}", flush=True)
+    else:
+        print(f"URI = {uri}", flush=True)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a name server as the command line says (None: that of this process)."""
+    parser = optparse.OptionParser()
+    parser.add_option("-n", "--host", help="hostname to bind server on")
+    parser.add_option("-p", "--port", type="int", help="port to bind server on (0=random)")
+    parser.add_option("-u", "--unixsocket", help="Unix domain socket name to bind server on")
+    parser.add_option("-s", "--storage", default="memory", help="Storage system to use (memory, dbm:file, sql:file)")
+    parser.add_option("--bchost", help='hostname to bind broadcast server on (default is "")')
+    parser.add_option("--bcport", type="int", help="port to bind broadcast server on (0=random)")
+    parser.add_option("--nathost", help="external hostname in case of NAT")
+    parser.add_option("--natport", type="int", help="external port in case of NAT")
+    parser.add_option("-x", "--nobc", action="store_true", default=False, help="don't start a broadcast server")
+    parser.add_option("-k", "--key", help="the HMAC key to use (deprecated)")
+    options, _ = parser.parse_args(args)
+    startNSloop(
+        options.host,
+        options.port,
+        not options.nobc,
+        options.bchost,
+        options.bcport,
+        options.unixsocket,
+        options.nathost,
+        options.natport,
+        options.storage,
+        options.key or os.environ.get("PYRO_HMAC_KEY"),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""Pyro4.socketserver.multiplexserver: the server loop that runs methods in one thread."""
+
+from __future__ import annotations
+
+from fastpyro.servers.multiplex import MultiplexServer as SocketServer_Multiplex
+
+__all__ = ["SocketServer_Multiplex"]

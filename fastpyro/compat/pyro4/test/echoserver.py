@@ -1,0 +1,117 @@
+"""Pyro4.test.echoserver: an object to try things with, and the command that serves it."""
+
+from __future__ import annotations
+
+import contextlib
+import optparse
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import fastpyro.echo
+from fastpyro.config import config
+
+from ..core import Daemon, expose
+from ..naming import locateNS, startNS
+
+__all__ = ["EchoServer", "main"]
+
+
+@expose
+class EchoServer(fastpyro.echo.EchoServer):
+    """fastpyro's echo object with Pyro4's text for its error."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        super().__init__(verbose)
+
+    def error(self) -> None:
+        """Raise a ValueError."""
+        self._say("error: generating exception")
+        raise ValueError("expected error from echoserver error() method")
+
+
+def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> Any:
+    """Run an echo server as the command line says (None: that of this process) until it is told to stop.
+
+    Arguments: ``returnWithoutLooping``: only make it, and return (daemon, echo object, uri).
+    Raises OSError when the address cannot be listened on, NamingError when there is no name server to register with.
+    """
+    options = _options(args)
+    key = options.key or os.environ.get("PYRO_HMAC_KEY")
+
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(text, flush=True)
+
+    say("Starting Pyro's built-in test echo server.")
+    if not key:
+        say("Warning: HMAC key not set. Anyone can connect to this server!")
+    with contextlib.ExitStack() as stack:
+        place: tuple[str | None, int | None] = None, None
+        if options.nameserver:
+            place = stack.enter_context(_name_server(options.host, key))
+        daemon = stack.enter_context(_multiplexed_daemon(options))
+        daemon._pyroHmacKey = key
+        echo = EchoServer(options.verbose)
+        uri = daemon.register(echo, fastpyro.echo.OBJECT_NAME)
+        if options.naming or options.nameserver:
+            with locateNS(*place, hmac_key=key) as name_server:
+                name_server.register(fastpyro.echo.OBJECT_NAME, uri)
+                if options.naming:
+                    say(f"using name server at {name_server._pyroUri}")
+        say(f"object name: {fastpyro.echo.OBJECT_NAME}")
+        say(f"echo uri: {uri}")
+        say("echoserver running.")
+        if returnWithoutLooping:
+            stack.pop_all()
+            return daemon, echo, uri
+        daemon.requestLoop()
+    return None
+
+
+def _options(args: list[str] | None) -> Any:
+    parser = optparse.OptionParser()
+    parser.add_option("-H", "--host", default="localhost", help="hostname to bind server on (default=%default)")
+    parser.add_option("-p", "--port", type="int", default=0, help="port to bind server on")
+    parser.add_option("-u", "--unixsocket", help="Unix domain socket name to bind server on")
+    parser.add_option("-n", "--naming", action="store_true", default=False, help="register with nameserver")
+    parser.add_option("-N", "--nameserver", action="store_true", default=False, help="also start a nameserver")
+    parser.add_option("-v", "--verbose", action="store_true", default=False, help="verbose output")
+    parser.add_option("-q", "--quiet", action="store_true", default=False, help="don't output anything")
+    parser.add_option("-k", "--key", help="the HMAC key to use (deprecated)")
+    options, _ = parser.parse_args(args)
+    if options.verbose:
+        options.quiet = False
+    return options
+
+
+def _multiplexed_daemon(options: Any) -> Daemon:
+    before = config.SERVERTYPE
+    config.SERVERTYPE = "multiplex"
+    try:
+        return Daemon(options.host, options.port, options.unixsocket)
+    finally:
+        config.SERVERTYPE = before
+
+
+@contextlib.contextmanager
+def _name_server(host: str, key: str | None) -> Iterator[tuple[str | None, int | None]]:
+    """Run a name server in a thread as long as the context lasts; gives its host and port."""
+    uri, daemon, responder = startNS(host, hmac=key)
+    thread = threading.Thread(target=daemon.requestLoop, name="name-server", daemon=True)
+    thread.start()
+    if responder is not None:
+        responder.runInThread()
+    try:
+        yield uri.host, uri.port
+    finally:
+        if responder is not None:
+            responder.close()
+        daemon.shutdown()
+        thread.join()
+        daemon.close()
+
+
+if __name__ == "__main__":
+    main()

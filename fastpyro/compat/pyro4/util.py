@@ -1,0 +1,278 @@
+"""Pyro4.util: tracebacks, serializers, and what of an object is exposed."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import fastpyro.class_registry
+from fastpyro import errors, exposure
+from fastpyro._pyro4_message import SERIALIZERS
+from fastpyro.class_dicts import PYRO4, ClassDicts
+from fastpyro.compression import deflated, payload_of
+from fastpyro.config import config
+from fastpyro.exposure import is_private_attribute
+from fastpyro.message_kinds import FLAGS_COMPRESSED, OLD_PROTOCOL_VERSION
+from fastpyro.serializers import IDS
+from fastpyro.serializers import get_serializer as _get_serializer
+from fastpyro.tracebacks import excepthook
+from fastpyro.tracebacks import format_traceback as formatTraceback
+from fastpyro.tracebacks import get_pyro_traceback as getPyroTraceback
+
+__all__ = [
+    "CloudpickleSerializer",
+    "DillSerializer",
+    "JsonSerializer",
+    "MarshalSerializer",
+    "MsgpackSerializer",
+    "PickleSerializer",
+    "SerializerBase",
+    "SerpentSerializer",
+    "all_exceptions",
+    "excepthook",
+    "formatTraceback",
+    "getAttribute",
+    "getPyroTraceback",
+    "get_exposed_members",
+    "get_exposed_property_value",
+    "get_serializer",
+    "get_serializer_by_id",
+    "is_private_attribute",
+    "reset_exposed_members",
+    "set_exposed_property_value",
+]
+
+all_exceptions: dict[str, type[BaseException]] = {
+    name: value
+    for module in (builtins, errors)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
+"""Exceptions that arrive as themselves, by name."""
+
+_PYRO4_IDS = dict(SERIALIZERS)
+_class_dicts = ClassDicts(PYRO4)
+
+
+class SerializerBase(fastpyro.class_registry.SerializerBase):
+    """What all serializers have; and the place where classes are registered.
+
+    A serializer turns values into bytes (``serializeData``, ``dumps``) and calls into bytes (``serializeCall``,
+    ``dumpsCall``), and back. Everything raises SerializeError for what cannot travel.
+    """
+
+    name: ClassVar[str]
+    serializer_id: ClassVar[int]
+
+    def __init__(self) -> None:
+        self._serializer = _get_serializer(self.name, OLD_PROTOCOL_VERSION)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def serializeData(self, data: Any, compress: bool = False) -> tuple[bytes, bool]:
+        """Return a value as bytes, and whether they are compressed, which they are only if that is shorter."""
+        return _perhaps_deflated(self.dumps(data), compress)
+
+    def deserializeData(self, data: Any, compressed: bool = False) -> Any:
+        """Return the value that bytes hold."""
+        return self.loads(_inflated(data) if compressed else data)
+
+    def serializeCall(
+        self, obj: str, method: str, vargs: Any, kwargs: Any, compress: bool = False
+    ) -> tuple[bytes, bool]:
+        """Return a call as bytes, and whether they are compressed, which they are only if that is shorter."""
+        return _perhaps_deflated(self.dumpsCall(obj, method, vargs, kwargs), compress)
+
+    def deserializeCall(self, data: Any, compressed: bool = False) -> Any:
+        """Return the (object id, method, args, kwargs) that bytes hold."""
+        return self.loadsCall(_inflated(data) if compressed else data)
+
+    def dumps(self, data: Any) -> bytes:
+        """Return a value as bytes."""
+        return self._serializer.dumps(data)
+
+    def loads(self, data: Any) -> Any:
+        """Return the value that bytes hold."""
+        return self._serializer.loads(bytes(data))
+
+    def dumpsCall(self, obj: str, method: str, vargs: Any, kwargs: Any) -> bytes:
+        """Return a call as bytes."""
+        return self._serializer.dumps_call(obj, method, vargs, kwargs)  # type: ignore[no-any-return]
+
+    def loadsCall(self, data: Any) -> Any:
+        """Return the (object id, method, args, kwargs) that bytes hold."""
+        return self._serializer.loads_call(bytes(data))
+
+    @classmethod
+    def recreate_classes(cls, literal: Any) -> Any:
+        """Return plain values with the objects in the place of the dicts that stand for some."""
+        if isinstance(literal, set | frozenset):
+            return {cls.recreate_classes(item) for item in literal}
+        if isinstance(literal, list | tuple):
+            return type(literal)(cls.recreate_classes(item) for item in literal)
+        if not isinstance(literal, dict):
+            return literal
+        if isinstance(literal.get("__class__"), str):
+            return cls.dict_to_class(literal)
+        return {key: cls.recreate_classes(value) for key, value in literal.items()}
+
+    @staticmethod
+    def class_to_dict(obj: Any) -> Any:
+        """Return the dict that an object is sent as, with its "__class__"; for a replaced object what replaces it."""
+        return _class_dicts.simplify(obj)
+
+    @staticmethod
+    def dict_to_class(data: dict[str, Any]) -> Any:
+        """Build an object from a dict whose "__class__" names its class."""
+        class_name = data.get("__class__")
+        return _class_dicts.restore(class_name if isinstance(class_name, str) else "<unknown>", data)
+
+    @staticmethod
+    def make_exception(exceptiontype: Callable[..., BaseException], data: dict[str, Any]) -> BaseException:
+        """Build an exception from its class and the dict that stands for it."""
+        error = exceptiontype(*data["args"])
+        for name, value in data.get("attributes", {}).items():
+            setattr(error, name, value)
+        return error
+
+
+def _perhaps_deflated(data: bytes, compress: bool) -> tuple[bytes, bool]:
+    packed, flag = deflated(data) if compress else (data, 0)
+    return packed, bool(flag)
+
+
+def _inflated(data: Any) -> bytes:
+    packed: Any = SimpleNamespace(flags=FLAGS_COMPRESSED, payload=bytes(data))
+    return payload_of(packed)
+
+
+class SerpentSerializer(SerializerBase):
+    """Python literals as text."""
+
+    name = "serpent"
+    serializer_id = _PYRO4_IDS[IDS[name]]
+
+
+class JsonSerializer(SerializerBase):
+    """JSON."""
+
+    name = "json"
+    serializer_id = _PYRO4_IDS[IDS[name]]
+
+
+class MarshalSerializer(SerializerBase):
+    """Python's marshal format."""
+
+    name = "marshal"
+    serializer_id = _PYRO4_IDS[IDS[name]]
+
+
+class MsgpackSerializer(SerializerBase):
+    """MessagePack."""
+
+    name = "msgpack"
+    serializer_id = _PYRO4_IDS[IDS[name]]
+
+
+class PickleSerializer(SerializerBase):
+    """Pickles: reading one runs what its writer wants."""
+
+    name = "pickle"
+    serializer_id = _PYRO4_IDS[IDS[name]]
+
+
+class DillSerializer(SerializerBase):
+    """Pickles of the package dill, if it is installed."""
+
+    name = "dill"
+    serializer_id = _PYRO4_IDS[IDS[name]]
+
+
+class CloudpickleSerializer(SerializerBase):
+    """Pickles of the package cloudpickle, if it is installed."""
+
+    name = "cloudpickle"
+    serializer_id = _PYRO4_IDS[IDS[name]]
+
+
+class _Serializers(Mapping[Any, SerializerBase]):
+    """Serializers, made when they are first asked for. Arguments: ``key``, the attribute by which they are found."""
+
+    def __init__(self, key: str) -> None:
+        classes = (
+            SerpentSerializer, JsonSerializer, MarshalSerializer, MsgpackSerializer, PickleSerializer, DillSerializer,
+            CloudpickleSerializer,
+        )  # fmt: skip
+        self._classes: dict[Any, type[SerializerBase]] = {getattr(cls, key): cls for cls in classes}
+        self._made: dict[Any, SerializerBase] = {}
+
+    def __getitem__(self, key: Any) -> SerializerBase:
+        if key not in self._made:
+            self._made[key] = self._classes[key]()
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
+_serializers = _Serializers("name")
+_serializers_by_id = _Serializers("serializer_id")
+
+
+def get_serializer(name: str) -> SerializerBase:
+    """Return the serializer of that name. Raises SerializeError for one that is unknown, or not installed."""
+    try:
+        return _serializers[name]
+    except KeyError:
+        raise errors.SerializeError(f"serializer '{name}' is unknown or not available") from None
+
+
+def get_serializer_by_id(sid: int) -> SerializerBase:
+    """Return the serializer of that id in protocol 48. Raises SerializeError for one that is unknown, or not installed."""
+    try:
+        return _serializers_by_id[sid]
+    except KeyError:
+        raise errors.SerializeError(f"serializer with id {sid} is unknown or not available") from None
+
+
+def getAttribute(obj: Any, attr: str) -> Any:
+    """Return the method that a client's call means. Raises AttributeError for a private, unknown, or unexposed name."""
+    return exposure.resolve_method(obj, attr, config.REQUIRE_EXPOSE)
+
+
+def get_exposed_members(
+    obj: Any, only_exposed: bool = True, as_lists: bool = False, use_cache: bool = True
+) -> dict[str, Any]:
+    """Return the names that clients may use of an object or class, under "methods", "oneway" and "attrs".
+
+    Arguments: ``only_exposed``: only members that are marked with @expose; ``as_lists``: lists and not sets;
+    ``use_cache``: members that were added since the last time may be missing.
+    """
+    if not use_cache:
+        reset_exposed_members(obj)
+    metadata = exposure.metadata_of(obj, only_exposed)
+    return {key: list(names) for key, names in metadata.items()} if as_lists else dict(metadata)
+
+
+def reset_exposed_members(obj: Any, only_exposed: bool = True, as_lists: bool = False) -> None:
+    """Forget which members an object's class has, after some were added; the other arguments change nothing."""
+    exposure.reset_members(obj if isinstance(obj, type) else type(obj))
+
+
+def get_exposed_property_value(obj: Any, propname: str, only_exposed: bool = True) -> Any:
+    """Return the value of an exposed property. Raises AttributeError for anything else."""
+    return exposure.get_exposed_property(obj, propname, only_exposed)
+
+
+def set_exposed_property_value(obj: Any, propname: str, value: Any, only_exposed: bool = True) -> None:
+    """Set an exposed property. Raises AttributeError for anything else."""
+    exposure.set_exposed_property(obj, propname, value, only_exposed)

@@ -1,0 +1,1 @@
+"""Pyro4.utils: programs around Pyro."""
