@@ -10,6 +10,7 @@ from typing import Any
 
 from fastpyro.compat.shared.config_view import PeerConfiguration
 from fastpyro.config import config as _config
+from fastpyro.proxy import _connected as connected_proxies
 
 from .constants import PROTOCOL_VERSION, VERSION
 
@@ -75,6 +76,14 @@ class Configuration(PeerConfiguration):
         if name == "BROADCAST_ADDRS":
             return ", ".join(address or "''" for address in value)
         return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "MAX_MESSAGE_SIZE":
+            for proxy in list(connected_proxies.values()):  # Pyro looks at it for each message
+                connection = proxy._pyroConnection
+                if connection is not None:
+                    connection.set_max_message_size(_config.MAX_MESSAGE_SIZE)
 
     def reset(self, useenvironment: bool = True) -> None:
         """Set every item to Pyro4's default, or to what the environment says (``PYRO_`` and its name)."""
