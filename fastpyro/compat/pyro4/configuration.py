@@ -91,8 +91,8 @@ class Configuration(PeerConfiguration):
         _config.NS_BROADCAST = True
 
     def asDict(self) -> dict[str, Any]:
-        """Return all items and their values."""
-        return self.as_dict()
+        """Return all items and their values; what is changed in there changes nothing else."""
+        return {**self.as_dict(), "SERIALIZERS_ACCEPTED": set(self.SERIALIZERS_ACCEPTED)}
 
     def parseAddressesString(self, addresses: str) -> list[str]:
         """Return the addresses of a text with commas between them; two quotes stand for an empty one."""
