@@ -258,7 +258,7 @@ def _state(data: dict[str, Any], *lengths: int) -> tuple[Any, ...]:
 def _uri(data: dict[str, Any]) -> Any:
     protocol, name, *location = _state(data, 5)
     if isinstance(name, list | tuple):
-        name = set(name)
+        name = set(_names(name))
     return class_registry.build("fastpyro.URI", (protocol, name, *location))
 
 
@@ -281,7 +281,7 @@ def _proxy(data: dict[str, Any]) -> Any:
 
 def _names(names: Any) -> tuple[str, ...]:
     if not isinstance(names, set | frozenset | list | tuple) or not all(type(name) is str for name in names):
-        raise SerializeError("the names of a proxy's methods and attributes are str")
+        raise SerializeError("names, such as those of a proxy's methods, are a collection of str")
     return tuple(names)
 
 

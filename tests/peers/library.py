@@ -14,7 +14,10 @@ def load(name: str) -> Any:
         core: Any = importlib.import_module("Pyro4.core")
         module.config.SERIALIZERS_ACCEPTED = {"serpent", "json", "msgpack", "marshal", "pickle"}
         return SimpleNamespace(
-            **{key: getattr(module, key) for key in ("Proxy", "Daemon", "expose", "oneway", "current_context", "config")},
+            **{
+                key: getattr(module, key)
+                for key in ("Proxy", "Daemon", "expose", "oneway", "current_context", "config")
+            },
             BatchProxy=module.batch,
             SerializedBlob=core.SerializedBlob,
             locate_ns=module.locateNS,

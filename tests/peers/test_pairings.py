@@ -129,7 +129,8 @@ def test_all_kinds_of_clients_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "client"), [("fastpyro", "fastpyro"), ("fastpyro", "Pyro5"), ("Pyro5", "fastpyro"), ("fastpyro", "Pyro4")]
+    ("server", "client"),
+    [("fastpyro", "fastpyro"), ("fastpyro", "Pyro5"), ("Pyro5", "fastpyro"), ("fastpyro", "Pyro4")],
 )
 def test_over_a_connected_socket(server: str, client: str) -> None:
     needs(server, client)

@@ -1,0 +1,75 @@
+"""Batches as the peers' serializers carry them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import fastpyro
+from fastpyro._batch import BatchWriter
+from fastpyro.batch_values import ResultList, read_batch, read_results, write_batch
+from fastpyro.class_dicts import FailedCall
+from fastpyro.errors import SerializeError
+from fastpyro.serializers import get_serializer, native
+
+
+class Point:
+    """A class that nobody registered here."""
+
+
+@pytest.mark.parametrize("name", ["serpent", "json", "msgpack", "marshal"])
+def test_there_and_back(name: str) -> None:
+    writer = BatchWriter(native.codec)
+    writer.add("add", (1, 2))
+    writer.add("echo", ("x",), {"k": [3]})
+    serializer = get_serializer(name)
+    object_id, calls = read_batch(serializer.loads_call(write_batch(serializer, writer, "obj")))
+    assert object_id == "obj"
+    assert calls == [("add", (1, 2), None), ("echo", ("x",), {"k": [3]})]
+
+
+def test_objects_of_users_classes_and_proxies_are_rewritten() -> None:
+    writer = BatchWriter(native.codec)
+    point = Point()
+    point.x = 7  # type: ignore[attr-defined]
+    writer.add("m", (point, fastpyro.URI("PYRO:x@h:1"), fastpyro.Proxy("PYRO:x@h:1"), ValueError("why")))
+    text = write_batch(get_serializer("serpent"), writer, "obj").decode()
+    assert "Point','x':7}" in text
+    assert "Pyro5.core.URI" in text
+    assert "Pyro5.client.Proxy" in text
+    assert "builtins.ValueError" in text
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("o", "method", (), {}),
+        ("o", "<batch>", (1,), {}),
+        ("o", "<batch>", (("m", ()),), {}),
+        ("o", "<batch>", ((1, (), {}),), {}),
+        ("o", "<batch>", (("m", 1, {}),), {}),
+        ("o", "<batch>", (("m", (), 1),), {}),
+        ("o", "<batch>", (("m", (), {1: 2}),), {}),
+    ],
+)
+def test_what_is_no_batch(call: Any) -> None:
+    with pytest.raises(SerializeError):
+        read_batch(call)
+
+
+def test_results() -> None:
+    serializer: Any = get_serializer("serpent")
+    results = ResultList()
+    results.add(1)
+    results.add([2])
+    assert len(results) == 2
+    assert read_results(serializer.loads(results.payload(serializer))) == ([1, [2]], None)
+    results.add_error(ValueError("why"))
+    values, error = read_results(serializer.loads(results.payload(serializer)))
+    assert values == [1, [2]]
+    assert isinstance(error, ValueError)
+    assert read_results([]) == ([], None)
+    assert read_results((FailedCall(KeyError(1)),))[0] == []
+    with pytest.raises(SerializeError, match="list"):
+        read_results("text")
