@@ -5,7 +5,22 @@ from __future__ import annotations
 from fastpyro.async_proxy import async_ as _async
 from fastpyro.compat.shared.logs import configure as _configure_logging
 
-_configure_logging(__name__, "pyro.log")
+_configure_logging(
+    __name__,
+    "pyro.log",
+    {
+        "fastpyro": "Pyro4",
+        "fastpyro.proxy": "Pyro4.core",
+        "fastpyro.handshake": "Pyro4.core",
+        "fastpyro.daemon": "Pyro4.core",
+        "fastpyro.dispatch": "Pyro4.core",
+        "fastpyro.locate": "Pyro4.core",
+        "fastpyro.futures": "Pyro4.futures",
+        "fastpyro.naming": "Pyro4.naming",
+        "fastpyro.servers": "Pyro4.threadpoolserver",
+        "fastpyro.servers.threaded": "Pyro4.threadpoolserver",
+    },
+)
 
 from . import configuration as _configuration  # noqa: E402 - logging first, as Pyro4 does it
 from . import (  # noqa: E402 - `import Pyro4` is enough to use these

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastpyro.compat.shared.config_view import PeerConfiguration
 from fastpyro.config import config as _config
+from fastpyro.proxy import _connected as connected_proxies
 
 from .constants import PROTOCOL_VERSION, VERSION
 
@@ -76,14 +77,22 @@ class Configuration(PeerConfiguration):
             return ", ".join(address or "''" for address in value)
         return value
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "MAX_MESSAGE_SIZE":
+            for proxy in list(connected_proxies.values()):  # Pyro looks at it for each message
+                connection = proxy._pyroConnection
+                if connection is not None:
+                    connection.set_max_message_size(_config.MAX_MESSAGE_SIZE)
+
     def reset(self, useenvironment: bool = True) -> None:
         """Set every item to Pyro4's default, or to what the environment says (``PYRO_`` and its name)."""
         super().reset(useenvironment)
         _config.NS_BROADCAST = True
 
     def asDict(self) -> dict[str, Any]:
-        """Return all items and their values."""
-        return self.as_dict()
+        """Return all items and their values; what is changed in there changes nothing else."""
+        return {**self.as_dict(), "SERIALIZERS_ACCEPTED": set(self.SERIALIZERS_ACCEPTED)}
 
     def parseAddressesString(self, addresses: str) -> list[str]:
         """Return the addresses of a text with commas between them; two quotes stand for an empty one."""

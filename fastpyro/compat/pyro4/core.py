@@ -17,6 +17,7 @@ import fastpyro.async_proxy
 import fastpyro.daemon
 import fastpyro.locate
 import fastpyro.proxy
+from fastpyro._proxy import install
 from fastpyro.batch_proxy import BatchProxy as _BatchProxyAdapter
 from fastpyro.batch_proxy import batch
 from fastpyro.blobs import SerializedBlob
@@ -222,5 +223,5 @@ def _build(class_name: str, state: Any) -> Any:
     return fastpyro.proxy.build_proxy(class_name, state, Proxy)
 
 
-fastpyro.proxy.install(Proxy, _RemoteMethod, SerializedBlob)
+install(Proxy, _RemoteMethod, SerializedBlob)
 register_decoder("fastpyro.Proxy", _build)  # what arrives, and what locating a name server makes

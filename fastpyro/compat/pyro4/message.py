@@ -206,7 +206,7 @@ class Message:
     def ping(pyroConnection: Any, annotations: dict[str, bytes] | None = None, hmac_key: bytes | None = None) -> None:
         """Ask the daemon behind a proxy's ``_pyroConnection`` for a sign of life. Raises CommunicationError.
 
-        The connection signs its messages itself, if it has a key, and a ping carries no annotations: both arguments are there
-        for Pyro4's sake.
+        The connection signs its messages itself, if it has a key, and a ping carries no annotations: both arguments are
+        there for Pyro4's sake.
         """
         ping(pyroConnection)

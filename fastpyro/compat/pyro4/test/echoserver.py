@@ -7,7 +7,7 @@ import optparse
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastpyro.echo
 from fastpyro.config import config
@@ -16,6 +16,14 @@ from ..core import Daemon, expose
 from ..naming import locateNS, startNS
 
 __all__ = ["EchoServer", "main"]
+
+
+class Place(NamedTuple):
+    """Where the name server is (None: the usual place), and a line about its responder to broadcast."""
+
+    host: str | None
+    port: int | None
+    broadcast: str = ""
 
 
 @expose
@@ -48,7 +56,7 @@ def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> A
     if not key:
         say("Warning: HMAC key not set. Anyone can connect to this server!")
     with contextlib.ExitStack() as stack:
-        place: tuple[str | None, int | None] = None, None
+        place = Place(None, None)
         if options.nameserver:
             place = stack.enter_context(_name_server(options.host, key))
         daemon = stack.enter_context(_multiplexed_daemon(options))
@@ -56,10 +64,12 @@ def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> A
         echo = EchoServer(options.verbose)
         uri = daemon.register(echo, fastpyro.echo.OBJECT_NAME)
         if options.naming or options.nameserver:
-            with locateNS(*place, hmac_key=key) as name_server:
+            with locateNS(place.host, place.port, hmac_key=key) as name_server:
                 name_server.register(fastpyro.echo.OBJECT_NAME, uri)
                 if options.naming:
                     say(f"using name server at {name_server._pyroUri}")
+                    if options.nameserver:
+                        say(place.broadcast)
         say(f"object name: {fastpyro.echo.OBJECT_NAME}")
         say(f"echo uri: {uri}")
         say("echoserver running.")
@@ -96,15 +106,18 @@ def _multiplexed_daemon(options: Any) -> Daemon:
 
 
 @contextlib.contextmanager
-def _name_server(host: str, key: str | None) -> Iterator[tuple[str | None, int | None]]:
-    """Run a name server in a thread as long as the context lasts; gives its host and port."""
+def _name_server(host: str, key: str | None) -> Iterator[Place]:
+    """Run a name server in a thread as long as the context lasts."""
     uri, daemon, responder = startNS(host, hmac=key)
     thread = threading.Thread(target=daemon.requestLoop, name="name-server", daemon=True)
     thread.start()
     if responder is not None:
         responder.runInThread()
     try:
-        yield uri.host, uri.port
+        shown = "not using a broadcast server"
+        if responder is not None:
+            shown = f"using a broadcast server at {responder.locationStr}"
+        yield Place(uri.host, uri.port, shown)
     finally:
         if responder is not None:
             responder.close()
