@@ -179,7 +179,7 @@ def _make(name: str, dialect: int) -> Serializer:
         dicts = ClassDicts(names)
         codec = MarshalCodec(dicts.simplify, dicts.restore)
     else:
-        from fastpyro.text_codecs import PickleCodec
+        from fastpyro.pickles import PickleCodec
 
-        codec = PickleCodec(name, config.PICKLE_PROTOCOL_VERSION, lambda value: value)
+        codec = PickleCodec(name, config.PICKLE_PROTOCOL_VERSION)
     return PeerSerializer(name, codec)

@@ -69,8 +69,8 @@ cdef class MarshalCodec:
     """Encodes and decodes values and calls.
 
     Arguments: ``simplify(value)``, called for a value whose exact type the format does not have, returns what is
-    written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what takes
-    its place. Re-entrant, and usable from several threads.
+    written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what
+    takes its place. Re-entrant, and usable from several threads.
     """
 
     cdef object simplify, restore

@@ -31,7 +31,7 @@ cdef class SerpentCodec:
 
     Arguments: ``simplify(value)``, called for a value whose exact type is not one of Python's literals or bytes,
     returns what is written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__",
-    returns what takes its place. Attribute ``bytes_literal``: bytes are written as literals instead of as base64 in a dict.
+    returns what takes its place. Attribute ``bytes_literal``: bytes are written as literals instead of as base64 text.
     Re-entrant, and usable from several threads.
     """
 
