@@ -3,6 +3,8 @@ from typing import Any, Self, final
 
 from typing_extensions import Buffer
 
+class MarshalReading: ...
+
 @final
 class MarshalCodec:
     def __new__(cls, simplify: Callable[[Any], Any], restore: Callable[[str, dict[str, Any]], Any]) -> Self: ...

@@ -235,8 +235,9 @@ class PortableChannel:
 
     def _pack(self, kind: int, flags: int, seq: int, serializer_id: int, payload: Any, *rest: Any) -> bytes:
         if self._decoder.dialect == OLD_PROTOCOL_VERSION:
+            annotations, correlation_id = rest
             return pack_pyro4_message(
-                kind, flags, seq, serializer_id, payload, *rest, hmac_key=self._hmac_key, max_message_size=self._limit
+                kind, flags, seq, serializer_id, payload, annotations, correlation_id, self._hmac_key, self._limit
             )
         data = pack_message(kind, flags, seq, serializer_id, payload, *rest)
         if 0 < self._limit < len(data) - 40:

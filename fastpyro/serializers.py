@@ -125,7 +125,8 @@ def get_serializer(name: str, dialect: int = PROTOCOL_VERSION) -> Serializer:
         check_name(name)
         made = _made[name, dialect] = _make(name, dialect)
     if name == "serpent":
-        made.codec.bytes_literal = config.SERPENT_BYTES_REPR
+        codec: Any = made.codec
+        codec.bytes_literal = config.SERPENT_BYTES_REPR
     return made
 
 

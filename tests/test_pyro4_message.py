@@ -205,9 +205,9 @@ def test_what_cannot_be_said() -> None:
     for arguments in ((MSG_INVOKE, 0, 0, NATIVE_SERIALIZER_ID, b""), (300, 0, 0, 1, b""), (4, 0, 70000, 1, b"")):
         with pytest.raises(LocalProtocolError, match="no form in protocol 48"):
             pack_pyro4_message(*arguments)
-    for annotations in ({"TOOLONG": b""}, {"ABCD": "text"}):
+    for chunks in ({"TOOLONG": b""}, {"ABCD": "text"}):
         with pytest.raises(LocalProtocolError):
-            pack_pyro4_message(MSG_INVOKE, 0, 0, 1, b"", annotations)  # type: ignore[arg-type]
+            pack_pyro4_message(MSG_INVOKE, 0, 0, 1, b"", chunks)  # type: ignore[arg-type]
     with pytest.raises(MessageTooLargeError, match="65,535"):
         pack_pyro4_message(MSG_INVOKE, 0, 0, 1, b"", {"ABCD": bytes(65530)})
     with pytest.raises(MessageTooLargeError, match="MAX_MESSAGE_SIZE 100"):

@@ -1,4 +1,4 @@
-"""The plain values of Python's marshal format, as Pyro's peers use them, without marshal.loads: that one trusts its input.
+"""The plain values of Python's marshal format, as Pyro's peers use them, without marshal.loads, which trusts its input.
 
 Written is version 2, which every Python reads; versions 0 to 4 are read. Integers are little endian.
 
@@ -68,9 +68,9 @@ cdef class MarshalReading:
 cdef class MarshalCodec:
     """Encodes and decodes values and calls.
 
-    Arguments: ``simplify(value)``, called for a value whose exact type the format does not have, returns what is written
-    instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what takes its
-    place. Re-entrant, and usable from several threads.
+    Arguments: ``simplify(value)``, called for a value whose exact type the format does not have, returns what is
+    written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what takes
+    its place. Re-entrant, and usable from several threads.
     """
 
     cdef object simplify, restore

@@ -85,8 +85,8 @@ cdef class ProxyCore:
         cdef Writer out
         cdef int seq
         if (
-            link is None or not self._pyro_native or link.closing or link.broken or not self.plain_invoke or self._pyroMaxRetries
-            or self._pyroRawWireResponse or self._pyro_timeout or name in self._pyroOneway
+            link is None or not self._pyro_native or link.closing or link.broken or not self.plain_invoke
+            or self._pyroMaxRetries or self._pyroRawWireResponse or self._pyro_timeout or name in self._pyroOneway
             or not current_state().plain() or (len(args) == 1 and type(args[0]) is blob_class)
         ):
             return None

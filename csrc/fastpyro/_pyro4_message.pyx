@@ -12,19 +12,18 @@ All integers are big endian. Header of 24 bytes:
     16     2    serializer id
     18     2    size of all annotations
     20     2    reserved
-    22     2    checksum: the sum of kind, version, payload size, annotations size, serializer id, flags, sequence number
-                and 0x34E9, modulo 65536
+    22     2    checksum: the sum of kind, version, payload size, annotations size, serializer id, flags, sequence
+                number and 0x34E9, modulo 65536
     24          annotations: 4 ASCII characters, 2 bytes length, value; then the payload
 
-Kinds are those of protocol 502. Flags and serializer ids differ: `FLAGS` and `SERIALIZERS` translate, so that nobody else
-has to know. The correlation id is the annotation CORR here. With a key, the annotation HMAC is an HMAC-SHA1 of the payload
-and the values of the other annotations in the order of their keys.
+Kinds are those of protocol 502. Flags and serializer ids differ: `FLAGS` and `SERIALIZERS` translate, so that nobody
+else has to know. The correlation id is the annotation CORR here. With a key, the annotation HMAC is an HMAC-SHA1 of the
+payload and the values of the other annotations in the order of their keys.
 
 Rule 1: received bytes are good, or give a RemoteProtocolError or a MessageTooLargeError, and nothing else.
 Rule 2: nothing of a message is used before its HMAC has been verified, in constant time.
 """
 
-cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

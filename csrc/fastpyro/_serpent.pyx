@@ -29,9 +29,9 @@ HEADER = HEAD[:HEAD_SIZE]
 cdef class SerpentCodec:
     """Encodes and decodes values and calls.
 
-    Arguments: ``simplify(value)``, called for a value whose exact type is not one of Python's literals or bytes, returns
-    what is written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns
-    what takes its place. Attribute ``bytes_literal``: bytes are written as literals instead of as base64 in a dict.
+    Arguments: ``simplify(value)``, called for a value whose exact type is not one of Python's literals or bytes,
+    returns what is written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__",
+    returns what takes its place. Attribute ``bytes_literal``: bytes are written as literals instead of as base64 in a dict.
     Re-entrant, and usable from several threads.
     """
 

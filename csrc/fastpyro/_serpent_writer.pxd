@@ -5,7 +5,7 @@ from fastpyro._encoder cimport Writer
 
 cdef class SerpentWriter:
     cdef object simplify
-    cdef public bint bytes_literal
+    cdef bint bytes_literal
 
     cdef int write(self, Writer out, object value, int depth) except -1
     cdef int write_other(self, Writer out, object value, int depth) except -1

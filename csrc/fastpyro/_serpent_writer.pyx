@@ -209,7 +209,7 @@ cdef class SerpentWriter:
         self.write(out, key, depth)
         if out.data[before] == c"{" or out.data[before] == c"[":
             raise SerializeError(
-                f"a key of a dict or an element of a set, of type {type(key).__name__}, becomes something that is neither"
+                f"a key of a dict or element of a set, of type {type(key).__name__}, becomes something that is neither"
             )
         return 0
 

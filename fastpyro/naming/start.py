@@ -190,4 +190,5 @@ def startNS(*arguments: Any, hmac: str | bytes | None = None, **keywords: Any) -
 
 def startNSloop(*arguments: Any, hmac: str | bytes | None = None, **keywords: Any) -> None:
     """Pyro4's spelling of ``start_ns_loop``; with ``hmac``, a key, its clients need the same one."""
-    start_ns_loop(*arguments, hmac=hmac, **keywords)
+    keywords["hmac"] = hmac
+    start_ns_loop(*arguments, **keywords)

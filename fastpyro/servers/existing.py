@@ -11,6 +11,8 @@ from fastpyro.errors import PyroError
 from fastpyro.servers.multiplex import MultiplexServer
 
 if TYPE_CHECKING:
+    from fastpyro.channel import Channel
+    from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 
 __all__ = ["ExistingConnectionServer"]
@@ -30,10 +32,10 @@ class ExistingConnectionServer(MultiplexServer):
         log.info("starting server on user-supplied connected socket %s", sock)
         self._given = sock
         self.admit(sock.dup(), sock.getsockname())
-        (self._connection,) = self.connections.values()
+        (connection,) = self.connections.values()
         self.unadmitted.clear()
-        self._connection.attached = self._connection.handshaken = True
-        self._connection.channel.set_max_message_size(self.max_message_size)
+        connection.attached = connection.handshaken = True
+        connection.channel.set_max_message_size(self.max_message_size)
 
     @property
     def sock(self) -> socket.socket:
@@ -54,10 +56,11 @@ class ExistingConnectionServer(MultiplexServer):
     def combine(self, other: Any) -> None:
         raise PyroError("a daemon on a connected socket cannot be combined with others")
 
-    def drop(self, connection: Any) -> None:
+    def drop(self, connection: Connection) -> None:
         """Forget the peer; only our own copy of its socket is closed."""
-        if self.connections.get(connection.fd) is connection and not connection.channel.closed:
-            connection.channel.abandon()
+        channel: Channel = connection.channel
+        if self.connections.get(connection.fd) is connection and not channel.closed:
+            channel.abandon()
         super().drop(connection)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
-"""A client of any of the libraries, which tries every feature. Arguments: library, uri, serializer ("-": its own choice), HMAC
-key ("-": none), descriptor of a connected socket. Prints one JSON document: what came of each feature.
+"""A client of any of the libraries, which tries every feature. Prints one JSON document: what came of each.
+
+Arguments: library; uri; serializer ("-": its own choice); HMAC key ("-": none); descriptor of a connected socket.
 """
 
 from __future__ import annotations
@@ -62,8 +63,7 @@ def batch_of(*calls: tuple[str, Any]) -> list[Any]:
         getattr(batch, name)(*args)
     results: list[Any] = []
     try:
-        for result in batch():
-            results.append(result)
+        results.extend(batch())
     except Exception as error:
         results.append(type(error).__name__)
     return results

@@ -86,9 +86,7 @@ class Proxy(fastpyro.proxy.Proxy):
 class BatchProxy(fastpyro.batch_proxy.BatchProxy):
     """A batch of calls; calling it claims the proxy for the calling thread."""
 
-    def __call__(self, oneway: bool = False, **keywords: Any) -> Any:
-        if keywords:
-            raise TypeError(f"batch() got an unexpected keyword argument '{next(iter(keywords))}'")
+    def __call__(self, oneway: bool = False) -> Any:  # type: ignore[override]
         if isinstance(self._proxy, Proxy):
             self._proxy._pyroClaimOwnership()
         return super().__call__(oneway)

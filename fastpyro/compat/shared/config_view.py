@@ -40,7 +40,7 @@ class AcceptedSerializers(set[str]):
         self._tell()
 
     def discard(self, name: object) -> None:
-        super().discard(name)  # type: ignore[arg-type]
+        super().discard(name)
         self._tell()
 
     def remove(self, name: str) -> None:

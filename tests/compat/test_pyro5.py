@@ -1,0 +1,231 @@
+"""The facade of Pyro5: its names, its rules, its tools."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from compat.programs import output_of, run_under
+from server_process import ServerProcess
+
+MODULES = [
+    "api",
+    "client",
+    "server",
+    "core",
+    "errors",
+    "configure",
+    "callcontext",
+    "protocol",
+    "serializers",
+    "socketutil",
+    "nameserver",
+    "nsc",
+    "svr_threads",
+    "svr_multiplex",
+    "svr_existingconn",
+    "utils.echoserver",
+]
+
+NOT_THERE = {
+    "Pyro5.serializers": {"JsonSerializer", "MarshalSerializer", "MsgpackSerializer", "SerpentSerializer"}
+    | {"pyro_class_serpent_serializer", "serialize_pyro_object_to_dict"},
+    "Pyro5.svr_threads": {"ClientConnectionJob", "Housekeeper", "NoFreeWorkersError", "Pool", "PoolError", "Worker"},
+    "Pyro5.utils.echoserver": {"NameServer", "start_nameserver"},
+    "Pyro5.protocol": {"recv_stub", "log_wiredata"},
+    "Pyro5.socketutil": {"get_ssl_context"},
+}
+"""Names that a module of Pyro5 defines and the facade leaves out: the insides of its serializers and of its thread pool."""
+
+DEFINED = """
+import importlib, inspect, json, sys
+names = {}
+for module in sys.argv[1:]:
+    found = importlib.import_module("Pyro5." + module)
+    names["Pyro5." + module] = sorted(
+        name for name, value in vars(found).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("Pyro5")
+        and (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == found.__name__
+    )
+print(json.dumps(names))
+"""
+
+PRESENT = """
+import importlib, json, sys
+for module, names in json.loads(sys.argv[1]).items():
+    found = importlib.import_module(module)
+    for name in names:
+        if not hasattr(found, name):
+            print(module, name)
+"""
+
+
+def test_every_public_name_of_pyro5_is_there(tmp_path: Path) -> None:
+    if importlib.util.find_spec("Pyro5") is None:
+        pytest.skip("Pyro5 is not installed")
+    listed = subprocess.run([sys.executable, "-c", DEFINED, *MODULES], capture_output=True, text=True, check=True)
+    missing = output_of("Pyro5", tmp_path, PRESENT, listed.stdout).splitlines()
+    allowed = {f"{module} {name}" for module, names in NOT_THERE.items() for name in names}
+    assert set(missing) <= allowed
+
+
+def test_classes_say_where_they_are_from(tmp_path: Path) -> None:
+    program = """
+import Pyro5.api, Pyro5.errors, Pyro5.client, Pyro5.server, fastpyro.errors
+same = Pyro5.api.Proxy is Pyro5.client.Proxy, Pyro5.errors.NamingError is fastpyro.errors.NamingError
+print(Pyro5.api.Proxy("PYRO:x@h:1"), *same)
+print(Pyro5.api.Daemon.__module__)
+"""
+    first, second = output_of("Pyro5", tmp_path, program).splitlines()
+    assert re.fullmatch(r"<Pyro5\.client\.Proxy at 0x\w+; not connected; for PYRO:x@h:1; owner \d+> True True", first)
+    assert second == "Pyro5.server"
+
+
+OWNERS = """
+import copy, threading, Pyro5.api
+from Pyro5.errors import PyroError
+
+@Pyro5.api.expose
+class Adder:
+    def add(self, a, b): return a + b
+    def myself(self): return self
+
+daemon = Pyro5.api.Daemon()
+uri = daemon.register(Adder())
+threading.Thread(target=daemon.requestLoop, daemon=True).start()
+proxy = Pyro5.api.Proxy(uri)
+print(proxy.add(1, 2), type(proxy.myself()).__module__, proxy._pyro_wire.name)
+
+def elsewhere():
+    for use in (lambda: proxy.add(1, 2), proxy._pyroBind, proxy._pyroRelease, proxy._pyroReconnect, lambda: proxy.nothing):
+        try:
+            use()
+        except PyroError as error:
+            print(error)
+    print(copy.copy(proxy).add(2, 2))
+    proxy._pyroClaimOwnership()
+    print(proxy.add(3, 4))
+
+thread = threading.Thread(target=elsewhere)
+thread.start()
+thread.join()
+batch = Pyro5.api.BatchProxy(proxy)
+batch.add(1, 1)
+print(list(batch()))
+"""
+
+
+def test_a_proxy_belongs_to_one_thread(tmp_path: Path) -> None:
+    lines = output_of("Pyro5", tmp_path, OWNERS).splitlines()
+    refusal = (
+        "the calling thread is not the owner of this proxy, create a new proxy in this thread or transfer ownership."
+    )
+    assert lines == ["3 Pyro5.client serpent", *[refusal] * 5, "4", "7", "[2]"]
+
+
+CONFIG = """
+import Pyro5, Pyro5.configure, fastpyro, json
+config = Pyro5.config
+print(config is Pyro5.configure.global_config, config.SERIALIZER, config.THREADPOOL_SIZE, config.COMMTIMEOUT)
+for attempt in ("config.NOTHING", "setattr(config, 'NOTHING', 1)", "setattr(config, 'SSL', True)"):
+    try:
+        eval(attempt)
+    except (AttributeError, ValueError) as error:
+        print(type(error).__name__)
+config.COMMTIMEOUT = 2.5
+copied = config.copy()
+config.COMMTIMEOUT = 3.5
+print(fastpyro.config.COMMTIMEOUT, copied.COMMTIMEOUT, config.as_dict()["COMMTIMEOUT"], config.BROADCAST_ADDRS[0])
+config.reset(False)
+print(config.COMMTIMEOUT, "LOGLEVEL" in config.dump(), "version:" in config.dump())
+"""
+
+
+def test_configuration(tmp_path: Path) -> None:
+    lines = output_of("Pyro5", tmp_path, CONFIG, PYRO_COMMTIMEOUT="1.5").splitlines()
+    assert lines == [
+        "True serpent 80 1.5", "AttributeError", "AttributeError", "ValueError", "3.5 2.5 3.5 <broadcast>", "0.0 True True"
+    ]  # fmt: skip
+
+
+def test_configuration_tool_and_bad_environment() -> None:
+    done = run_under("Pyro5", "-m", "Pyro5.configure")
+    assert "SERIALIZER = serpent" in done.stdout
+    done = run_under("Pyro5", "-m", "Pyro5.configure", environment={"PYRO_COMPRESSION": "perhaps"})
+    assert "PYRO_COMPRESSION" in done.stderr
+
+
+LOGS = """
+import logging, Pyro5.api
+logging.getLogger("Pyro5").setLevel(logging.DEBUG)
+logging.getLogger().addHandler(logging.StreamHandler())
+Pyro5.api.Daemon().close()
+"""
+
+
+def test_log_names(tmp_path: Path) -> None:
+    program = LOGS.replace("StreamHandler()", "StreamHandler(__import__('sys').stdout)")
+    assert "pyro protocol version" in output_of("Pyro5", tmp_path, program)
+    logged = output_of(
+        "Pyro5",
+        tmp_path,
+        "import Pyro5.api; Pyro5.api.Daemon()",
+        PYRO_LOGLEVEL="DEBUG",
+        PYRO_LOGFILE=str(tmp_path / "log"),
+    )
+    assert logged == ""
+    assert ",Pyro5.server,DEBUG]" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_name_server_and_its_client() -> None:
+    command = ("-m", "fastpyro.compat", "Pyro5", "-m")
+    with ServerProcess(*command, "Pyro5.nameserver", "-n", "127.0.0.1", "-p", "0", "-x") as server:
+        port = server.wait_for(r"^URI = PYRO:Pyro\.NameServer@127\.0\.0\.1:(\d+)$")[1]
+        assert "NS running on 127.0.0.1" in server.output
+        asked = ("-m", "Pyro5.nsc", "-n", "127.0.0.1", "-p", port)
+        assert "Name server ping ok." in run_under("Pyro5", *asked, "ping").stdout
+        assert "Registered one" in run_under("Pyro5", *asked, "register", "one", "PYRO:x@h:1").stdout
+        assert "Metadata updated" in run_under("Pyro5", *asked, "setmeta", "one", "tag").stdout
+        listing = run_under("Pyro5", *asked, "list", "on").stdout
+        assert "--------START LIST - prefix 'on'\none --> PYRO:x@h:1\n    metadata: tag\n--------END LIST" in listing
+        assert "one --> " in run_under("Pyro5", *asked, "yplookup_any", "tag").stdout
+        assert "1 items removed." in run_under("Pyro5", *asked, "removematching", "o.*", stdin="y\n").stdout
+        failed = run_under("Pyro5", *asked, "lookup", "one")
+        assert "Error: NamingError - unknown name: one" in failed.stdout
+        assert failed.returncode == 1
+
+
+def test_echo_server() -> None:
+    with ServerProcess(
+        "-m", "fastpyro.compat", "Pyro5", "-m", "Pyro5.utils.echoserver", "-N", "-H", "127.0.0.1"
+    ) as server:
+        uri = server.wait_for(r"^echo uri: (\S+)$")[1]
+        server.wait_for(r"^echoserver running\.$")
+        import fastpyro
+
+        with fastpyro.Proxy(uri) as proxy:
+            assert proxy.echo("hello") == "hello"
+            proxy.shutdown()
+        assert server.wait_for_end() == 0
+
+
+def test_protocol_and_serializers(tmp_path: Path) -> None:
+    program = """
+import json, Pyro5.protocol, Pyro5.serializers
+message = Pyro5.protocol.SendingMessage(Pyro5.protocol.MSG_PING, 0, 0, 42, b"ping")
+print(message.data.hex())
+table = Pyro5.serializers.serializers
+print(sorted(table), {key: type(value).__name__ for key, value in Pyro5.serializers.serializers_by_id.items()})
+for name in table:
+    assert table[name].loads(table[name].dumps([1])) == [1]
+    assert table[name].loadsCall(table[name].dumpsCall("o", "m", (1,), {}))[:2] == ("o", "m")
+"""
+    ping, names = output_of("Pyro5", tmp_path, program).splitlines()
+    assert ping == "5059524f01f6062a00000000000000040000000000000000000000000000000000000000" + "00004dc570696e67"
+    assert names.startswith("['json', 'marshal', 'msgpack', 'serpent'] {1:")
+    assert json.loads(json.dumps(names))

@@ -1,0 +1,94 @@
+"""The long way of a call: what travels beside the values, and replies that do not fit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import fastpyro
+from fastpyro.config import config
+from fastpyro.remote_calls import invoke, invoke_batch
+from fastpyro.serializers import native
+
+
+class Subject:
+    """What is called."""
+
+    def __init__(self) -> None:
+        self.blobs: list[Any] = []
+
+    @fastpyro.expose
+    def echo(self, *args: Any, **kwargs: Any) -> Any:
+        return [list(args), kwargs]
+
+    @fastpyro.expose
+    def take(self, blob: Any) -> Any:
+        self.blobs.append(blob)
+        return [type(blob).__name__, blob.info, blob.deserialized()]
+
+    @fastpyro.expose
+    def size(self, text: str) -> int:
+        return len(text)
+
+
+@pytest.fixture
+def daemon() -> Iterator[fastpyro.Daemon]:
+    with fastpyro.Daemon(host="127.0.0.1") as made:
+        made.register(Subject(), "subject")
+        thread = threading.Thread(target=made.requestLoop)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture(params=["native", "serpent", "msgpack", "json"])
+def proxy(request: pytest.FixtureRequest, daemon: fastpyro.Daemon) -> Iterator[Any]:
+    with fastpyro.Proxy(daemon.uriFor("subject")) as made:
+        made._pyroSerializer = request.param
+        made._pyroBind()
+        assert made._pyro_wire.name == request.param
+        assert made._pyro_native is (request.param == "native")
+        yield made
+
+
+def test_a_call_and_a_batch(proxy: Any) -> None:
+    assert invoke(proxy, "echo", [1, "x"], {"k": None}, 0, None) == [[1, "x"], {"k": None}]
+    batch = fastpyro.BatchProxy(proxy)
+    batch.echo(1)
+    batch.size("four")
+    assert list(batch()) == [[[1], {}], 4]
+    assert invoke_batch(proxy, batch._writer, False) == ([], None)
+
+
+def test_blobs(proxy: Any) -> None:
+    assert proxy.take(fastpyro.SerializedBlob({"about": 1}, ["data"])) == ["SerializedBlob", {"about": 1}, ["data"]]
+    assert proxy.take(fastpyro.SerializedBlob("again", ["data"]))[1] == "again"
+
+
+def test_compression_both_ways(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "_pyroMaxRetries", 0)
+    config.COMPRESSION = True
+    try:
+        text = "text " * 5000
+        assert proxy._pyroInvoke("echo", (text,), {}) == [[text], {}]
+        batch = fastpyro.BatchProxy(proxy)
+        batch.size(text)
+        assert list(batch()) == [25000]
+    finally:
+        config.COMPRESSION = False
+
+
+def test_a_raw_response_is_a_message(proxy: Any) -> None:
+    proxy._pyroRawWireResponse = True
+    message = proxy.size("four")
+    assert proxy._pyro_wire.loads(message.payload) == 4
+
+
+def test_the_short_way_and_the_long_way_agree(daemon: fastpyro.Daemon) -> None:
+    with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
+        assert proxy.echo(1) == invoke(proxy, "echo", (1,), {}, 0, None)
+        assert proxy._pyro_wire is native
