@@ -67,7 +67,8 @@ class Proxy(fastpyro.proxy.Proxy):
             cls._pyroAnnotations is not Proxy._pyroAnnotations
             or cls._pyroResponseAnnotations is not Proxy._pyroResponseAnnotations
         )
-        if overridden and not hasattr(cls._pyroInvoke, "_pyro_asks_hooks"):
+        asked = any(hasattr(vars(base).get("_pyroInvoke"), "_pyro_asks_hooks") for base in cls.__mro__)
+        if overridden and not asked:
             # Only then: a proxy whose calls are replaced cannot go the short way of an ordinary call.
             cls._pyroInvoke = _asking_hooks(cls._pyroInvoke, MSG_RESULT)  # type: ignore[method-assign]
             cls._pyroInvokeBatch = _asking_hooks(cls._pyroInvokeBatch, MSG_RESULT)  # type: ignore[method-assign]
@@ -89,8 +90,7 @@ class Proxy(fastpyro.proxy.Proxy):
         object.__setattr__(self, "__class__", _asynchronous(cls) if asynchronous else cls)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        reconstruct, _, state = super().__reduce_ex__(protocol)
-        return reconstruct, (_synchronous(type(self)),), state
+        return _made_anew, (_synchronous(type(self)),), self.__getstate__()
 
     def __getstate__(self) -> tuple[Any, ...]:
         """Return what a pickle of the proxy has. It includes the HMAC key: keep it where you keep the key."""
@@ -111,6 +111,10 @@ class Proxy(fastpyro.proxy.Proxy):
         if isinstance(key, str) and key.startswith(KEY_MARK):
             key = base64.b64decode(key[len(KEY_MARK) :])
         self._pyroHmacKey = key
+
+
+def _made_anew(cls: type[Proxy]) -> Proxy:
+    return cls.__new__(cls)
 
 
 class _AsynchronousCalls:
