@@ -63,7 +63,7 @@ class PickleCodec:
         """Return a call as bytes."""
         return self.encode((object_id, method, args, kwargs))
 
-    def decode(self, data: Any) -> Any:
+    def decode(self, data: Any, buffers: list[Any] | None = None) -> Any:
         """Return the value that the bytes hold; running them as a program is what a pickle is."""
         try:
             return _Unpickler(io.BytesIO(data)).load() if self._module is pickle else self._module.loads(data)

@@ -41,8 +41,8 @@ class JsonCodec:
         """Return a call as bytes."""
         return self.encode({"object": object_id, "method": method, "params": args, "kwargs": kwargs})
 
-    def decode(self, data: Any) -> Any:
-        """Return the value that the bytes hold. Raises SerializeError."""
+    def decode(self, data: Any, buffers: list[Any] | None = None) -> Any:
+        """Return the value that the bytes hold. Raises SerializeError. ``buffers`` is there because the native codec has it."""
         try:
             return self._decoder.decode(bytes(data).decode("utf-8"))
         except PyroError:

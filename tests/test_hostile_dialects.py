@@ -291,6 +291,7 @@ def answering(*answers: bytes) -> Iterator[str]:
         thread.join()
 
 
+REFUSAL = get_serializer("marshal").dumps("no")
 META = {"methods": ["add"], "oneway": [], "attrs": []}
 
 

@@ -93,8 +93,11 @@ cdef class MarshalCodec:
         self.write(out, (object_id, method, args, kwargs), 0)
         return out.take()
 
-    def decode(self, data):
-        """Return the value that a contiguous buffer begins with. Raises SerializeError for anything else."""
+    def decode(self, data, buffers=None):
+        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else.
+
+        Arguments: ``buffers`` is there because the native codec has it.
+        """
         cdef Py_buffer view
         cdef Reader reader
         cdef MarshalReading reading = MarshalReading()
