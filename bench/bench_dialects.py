@@ -1,7 +1,7 @@
-"""fastpyro as a peer of Pyro5: clients and daemons of both, on Pyro5's wire, beside Pyro5 with itself, in interleaved rounds.
+"""fastpyro as a peer of Pyro5: clients and daemons of both, on Pyro5's wire, beside Pyro5 with itself, in turns.
 
 ``python bench/bench_dialects.py`` prints a table for serpent and for msgpack: the median of a call, the CPU time of both
-processes for each, and how much less that is than Pyro5 with Pyro5. Under pytest short rounds run, and the ratios are checked.
+processes for each, and how much less that is than Pyro5 with Pyro5. Under pytest short rounds run; the ratios are checked.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.dirname(__file__))  # pytest does not put it there
 
 from bench_peers import Peer, Sample, echo_call, null_call, one_round, running_server
 
@@ -93,11 +92,12 @@ def main() -> None:
                 samples = compare(peers, workload, repeats, 30)
                 base = samples["Pyro5 - Pyro5"]
                 for pair, sample in samples.items():
-                    print(
-                        f"{serializer:8} {name:34} {pair:20} median {sample.median * 1e6:7.1f}  p99 {sample.p99 * 1e6:7.1f}  "
-                        f"CPU {sample.median_cpu * 1e6:6.1f}  ratio of medians {base.median / sample.median:5.2f}  "
-                        f"of CPU {base.median_cpu / sample.median_cpu:5.2f}"
+                    figures = (sample.median * 1e6, sample.p99 * 1e6, sample.median_cpu * 1e6)
+                    times = "median {:7.1f}  p99 {:7.1f}  CPU {:6.1f}".format(*figures)
+                    ratios = (
+                        f"median {base.median / sample.median:5.2f}  CPU {base.median_cpu / sample.median_cpu:5.2f}"
                     )
+                    print(f"{serializer:8} {name:34} {pair:20} {times}  ratios: {ratios}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ class Connection(ConnectionCore):
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
     seconds; ``in_call``, how many of its requests are being served now; ``held``, whether the thread that serves it is the
     only one that may; ``ordered``, whether it has used an object of its session, so that its requests are served one by one;
-    ``accepted``, the ids of the serializers that it may use; ``attached``, whether it came connected, without a handshake;
-    ``oneway_apart``, whether a slow oneway call leaves it free for the next call even on an object of its session; ``serializer``, the one that it used last.
+    ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last; ``attached``,
+    whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it free for
+    the next call even on an object of its session.
     """
 
     __slots__ = ("__weakref__", "_tracked_resources", "accepted", "attached", "serializer")

@@ -1,8 +1,8 @@
 """The pickles: for Pyro4 programs that insist on them, with a peer that has shown who it is. A pickle is a program that its
 reader runs, which is why `serializers` and `handshake` hand it to nobody who has not asked for it.
 
-Classes of fastpyro are written as those of Pyro4 that they stand for, and read as such (`PYRO4_CLASSES`). They are written as
-"import this, get that", because the module need not be there where it is written.
+Classes of fastpyro are written as those of Pyro4 that they stand for, and read as such (`PYRO4_CLASSES`): as "import this,
+get that", because the module need not be there where it is written.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class JsonCodec:
         return self.encode({"object": object_id, "method": method, "params": args, "kwargs": kwargs})
 
     def decode(self, data: Any, buffers: list[Any] | None = None) -> Any:
-        """Return the value that the bytes hold. Raises SerializeError. ``buffers`` is there because the native codec has it."""
+        """Return the value that the bytes hold; ``buffers`` is the native codec's. Raises SerializeError."""
         try:
             return self._decoder.decode(bytes(data).decode("utf-8"))
         except PyroError:
