@@ -81,6 +81,7 @@ class Channel(Protocol):
     def receive_available(self) -> Message | None: ...
     def close(self) -> None: ...
     def abandon(self) -> None: ...
+    def getpeercert(self) -> dict[str, Any] | None: ...
 
 
 class PlainChannel(Link):
@@ -90,6 +91,10 @@ class PlainChannel(Link):
 
     objectId: str
     """The object that a client connected for; programs written for Pyro ask for it."""
+
+    def getpeercert(self) -> None:
+        """Return None: without TLS there is no certificate."""
+        return None
 
     concurrent = True
     """Whether several threads' messages may be under way at once; otherwise they take turns."""
@@ -119,7 +124,7 @@ class PortableChannel:
 
     @property
     def has_buffered(self) -> bool:
-        return self._decoder.has_message
+        return self._decoder.has_message or self._has_pending()
 
     @property
     def receiving(self) -> bool:
@@ -205,7 +210,9 @@ class PortableChannel:
                 return message
             self.sock.setblocking(False)
             self._receive_some()
-            return self._decoder.next_message()
+            while (message := self._decoder.next_message()) is None and self._has_pending():
+                self._receive_some()
+            return message
         except OSError as error:
             if _would_block(error):
                 return None
@@ -284,6 +291,14 @@ class PortableChannel:
         if isinstance(error, socket.timeout):
             raise TimeoutError(f"{doing}: timeout") from None  # as the native link does: there is no OSError behind it
         raise ConnectionClosedError(f"{doing}: connection lost: {error}") from error
+
+    def _has_pending(self) -> bool:
+        # TLS has read more than it gave us; no poller will say so.
+        return not self._closing and hasattr(self.sock, "pending") and self.sock.pending() > 0
+
+    def getpeercert(self) -> dict[str, Any] | None:
+        """Return the certificate that the peer has shown, as ssl gives it; None without one."""
+        return self.sock.getpeercert() or None if hasattr(self.sock, "getpeercert") else None
 
     def _enter(self) -> None:
         if self._closing or self._broken:

@@ -58,6 +58,10 @@ class Connection(ConnectionCore):
     def pyroInstances(self) -> dict[type, Any]:
         return self.instances
 
+    def getpeercert(self) -> dict[str, Any] | None:
+        """Return the certificate that the client has shown (TLS), as ssl gives it; None without one."""
+        return self.channel.getpeercert()
+
     def fileno(self) -> int:
         return self.channel.fileno()
 

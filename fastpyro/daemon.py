@@ -81,7 +81,11 @@ class Daemon:
         else:
             listener = sockets.listen(self._host, port, unixsocket)
             self.locationStr, self.natLocationStr = self._locations(listener, nathost, natport)
-            self.transportServer = make_server(config.SERVERTYPE, self, listener)
+            try:
+                self.transportServer = make_server(config.SERVERTYPE, self, listener)
+            except BaseException:
+                listener.close()
+                raise
         own = interface(self)
         own._pyroId = DAEMON_NAME  # type: ignore[attr-defined]
         self.objectsById: dict[str, Any] = {DAEMON_NAME: own}

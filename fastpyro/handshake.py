@@ -15,7 +15,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastpyro import serializers, sockets
+from fastpyro import serializers, sockets, tls
 from fastpyro.channel import Channel, open_channel
 from fastpyro.compression import payload_of
 from fastpyro.config import config
@@ -44,6 +44,8 @@ from fastpyro.message_kinds import (
 from fastpyro.serializers import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
 
 if TYPE_CHECKING:
+    import ssl
+
     from fastpyro._message import Message
     from fastpyro.uri import URI
 
@@ -115,10 +117,11 @@ def connect(
     """
     place = uri.location or ""
     rest = (seq, annotations, correlation_id)
-    if settings.serializer in PICKLES and settings.hmac_key is None and not uri.sockname:
+    has_shown_itself = uri.sockname or settings.hmac_key is not None or (config.SSL and config.SSL_CLIENTCERT)
+    if settings.serializer in PICKLES and not has_shown_itself:
         raise SecurityError(
             f"serializer '{settings.serializer}' runs what the other side wrote: it needs an HMAC key (_pyroHmacKey) on "
-            "both sides, or a Unix socket"
+            "both sides, TLS with certificates on both sides, or a Unix socket"
         )
     if settings.hmac_key is not None or settings.serializer in PICKLES or config.PROTOCOL == OLD_PROTOCOL_VERSION:
         return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
@@ -238,9 +241,22 @@ def _request(serializer: Serializer, data: Any, object_id: str, annotations: dic
 
 def _open_socket(uri: URI, timeout: float) -> socket.socket:
     try:
-        return sockets.connect(uri.host, uri.port, uri.sockname, timeout)
+        sock = sockets.connect(uri.host, uri.port, uri.sockname, timeout)
+        context = None if uri.sockname else tls.client_context()
+        return sock if context is None else _wrapped(sock, context, uri, timeout)
     except OSError as error:
         raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
+
+
+def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, timeout: float) -> socket.socket:
+    try:
+        sock.settimeout(timeout or None)
+        wrapped = context.wrap_socket(sock, server_hostname=uri.host)
+        wrapped.settimeout(None)
+    except BaseException:
+        sock.close()
+        raise
+    return wrapped
 
 
 def _accepted(uri: URI, message: Message, serializer: Serializer, dialect: int, speaks_native: bool) -> dict[str, Any]:
@@ -291,6 +307,10 @@ def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int]) 
         raise SerializeError(
             f"message used serializer that is not accepted: {serializer_id}"
             + (f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else "")
-            + (", and the pickles need an HMAC key on both sides, or a Unix socket" if name in PICKLES else "")
+            + (
+                ", and the pickles need an HMAC key or TLS certificates on both sides, or a Unix socket"
+                if name in PICKLES
+                else ""
+            )
         )
     return get_serializer_by_id(serializer_id, dialect)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastpyro import dispatch
+from fastpyro import dispatch, tls
 from fastpyro._link import Link
 from fastpyro._message import pack_message
 from fastpyro._pyro4_message import pack_pyro4_message
@@ -51,6 +51,7 @@ class ConnectionServer(ABC):
     """
 
     def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
+        self.tls = tls.server_context()
         self.daemon = daemon
         self.listener = listener
         self.stopping = False
@@ -124,11 +125,14 @@ class ConnectionServer(ABC):
         """Take a connected socket in; its first message must be a CONNECT."""
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        is_local = sock.family == getattr(socket, "AF_UNIX", None)
+        if self.tls is not None and not is_local:
+            sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         channel = open_channel(sock, HANDSHAKE_LIMIT)
         accepted = self.daemon.accepted_serializers
         if self.daemon._pyroHmacKey is not None:
             channel.set_hmac_key(self.daemon._pyroHmacKey)
-        elif sock.family != getattr(socket, "AF_UNIX", None):
+        elif not is_local and not (self.tls is not None and self.tls.verify_mode):
             accepted -= PICKLE_IDS  # nobody has shown who he is
         connection = Connection(channel, address, accepted)
         fd = connection.fd

@@ -132,7 +132,7 @@ CONFIG = """
 import Pyro5, Pyro5.configure, fastpyro, json
 config = Pyro5.config
 print(config is Pyro5.configure.global_config, config.SERIALIZER, config.THREADPOOL_SIZE, config.COMMTIMEOUT)
-for attempt in ("config.NOTHING", "setattr(config, 'NOTHING', 1)", "setattr(config, 'SSL', True)"):
+for attempt in ("config.NOTHING", "setattr(config, 'NOTHING', 1)", "setattr(config, 'COMMTIMEOUT', -1)"):
     try:
         eval(attempt)
     except (AttributeError, ValueError) as error:

@@ -19,7 +19,6 @@ __all__ = ["PeerConfiguration"]
 FASTPYRO_ITEMS = frozenset(item.name for item in ITEMS)
 
 ABSENT = {
-    "SSL": "fastpyro offers no TLS; use a tunnel, or Unix sockets",
     "FLAME_ENABLED": "fastpyro has no flame: running whatever a client sends is not offered",
 }
 

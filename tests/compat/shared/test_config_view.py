@@ -14,7 +14,7 @@ ITEMS = {
     "SERIALIZER": "serpent",
     "SERIALIZERS_ACCEPTED": {"serpent"},
     "LOGWIRE": False,
-    "SSL": False,
+    "FLAME_ENABLED": False,
     "MAX_MESSAGE_SIZE": 0,
     "NS_BCHOST": None,
     "BROADCAST_ADDRS": ["<broadcast>"],
@@ -37,7 +37,7 @@ def test_items_are_those_of_fastpyro_or_its_own(view: PeerConfiguration) -> None
     assert view.LOGWIRE is True
     view.MAX_MESSAGE_SIZE = 1 << 40
     assert config.MAX_MESSAGE_SIZE == 0xFFFFFFFF
-    assert {"LOGWIRE", "SSL"} <= set(dir(view))
+    assert {"LOGWIRE", "FLAME_ENABLED"} <= set(dir(view))
 
 
 def test_the_set_of_accepted_serializers_is_alive(view: PeerConfiguration) -> None:
@@ -59,8 +59,8 @@ def test_unknown_and_refused(view: PeerConfiguration) -> None:
         view.NOTHING  # noqa: B018
     with pytest.raises(AttributeError, match="NOTHING"):
         view.NOTHING = 1
-    with pytest.raises(ValueError, match="no TLS"):
-        view.SSL = True
+    with pytest.raises(ValueError, match="no flame"):
+        view.FLAME_ENABLED = True
 
 
 def test_environment(view: PeerConfiguration, monkeypatch: pytest.MonkeyPatch) -> None:
