@@ -102,7 +102,9 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_of_help.value.code == 0
     text = capsys.readouterr().out
     assert "show this help message" in text
-    assert all(option in text for option in ["--host", "--port", "--unixsocket", "--storage", "--bchost", "--nobc", "--key"])
+    assert all(
+        option in text for option in ["--host", "--port", "--unixsocket", "--storage", "--bchost", "--nobc", "--key"]
+    )
     with pytest.raises(SystemExit) as exit_of_error:
         naming.main(["--bogus"])
     assert exit_of_error.value.code == 2
