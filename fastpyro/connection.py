@@ -12,6 +12,7 @@ from typing import Any
 from fastpyro._requests import ConnectionCore
 from fastpyro.channel import Channel
 from fastpyro.message_kinds import PROTOCOL_VERSION
+from fastpyro.serializers import Serializer
 
 __all__ = ["Connection"]
 
@@ -23,16 +24,18 @@ class Connection(ConnectionCore):
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
     seconds; ``in_call``, how many of its requests are being served now; ``held``, whether the thread that serves it is the
     only one that may; ``ordered``, whether it has used an object of its session, so that its requests are served one by one;
-    ``accepted``, the ids of the serializers that it may use; ``attached``, whether it came connected, without a handshake;
-    ``oneway_apart``, whether a slow oneway call leaves it free for the next call even on an object of its session.
+    ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last; ``attached``,
+    whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it free for
+    the next call even on an object of its session.
     """
 
-    __slots__ = ("__weakref__", "_tracked_resources", "accepted", "attached")
+    __slots__ = ("__weakref__", "_tracked_resources", "accepted", "attached", "serializer")
 
     def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)
         self.accepted = accepted
         self.attached = False
+        self.serializer: Serializer | None = None
         self._tracked_resources: weakref.WeakSet[Any] | None = None
 
     @property

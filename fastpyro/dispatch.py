@@ -24,6 +24,7 @@ from fastpyro.exposure import get_exposed_property, resolve_method, set_exposed_
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
     FLAGS_BUFFERS,
+    FLAGS_COMPRESSED,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
     FLAGS_KEEPSERIALIZED,
@@ -128,11 +129,14 @@ def refusal(reason: object, connection: Connection, message: Message | None = No
 
 def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
     flags = message.flags
-    try:
-        serializer = handshake.peer_serializer(message.serializer_id, connection.dialect, connection.accepted)
-    except SerializeError as error:
-        log.warning("%r: %s", connection, error)
-        return None if flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
+    serializer = connection.serializer
+    if serializer is None or serializer.serializer_id != message.serializer_id:
+        try:
+            serializer = handshake.peer_serializer(message.serializer_id, connection.dialect, connection.accepted)
+        except SerializeError as error:
+            log.warning("%r: %s", connection, error)
+            return None if flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
+        connection.serializer = serializer
     if flags & FLAGS_BATCH:
         return _invoke_batch(daemon, connection, message, serializer)
     target: Any = None
@@ -144,7 +148,8 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
             blob, object_id, name = received_blob(message, connection.dialect)
             args = (blob,)
         else:
-            object_id, name, args, kwargs = serializer.loads_call(payload_of(message), message.buffers)
+            payload = payload_of(message) if flags & FLAGS_COMPRESSED else message.payload
+            object_id, name, args, kwargs = serializer.loads_call(payload, message.buffers)
         target = daemon.find_object(object_id, connection)
         pseudo_method = PSEUDO_METHODS.get(name)
         if pseudo_method is not None:
@@ -198,6 +203,9 @@ def finished(daemon: Daemon, connection: Connection, message: Message, result: A
 
 def _reply_serializer(connection: Connection, message: Message) -> Serializer:
     """Return the serializer of a request, for writing; the peers' default for one that nobody knows, or may use."""
+    serializer = connection.serializer
+    if serializer is not None and serializer.serializer_id == message.serializer_id:
+        return serializer
     if message.serializer_id in PICKLE_IDS - connection.accepted:
         return get_serializer("serpent", connection.dialect)
     try:

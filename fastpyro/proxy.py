@@ -183,7 +183,9 @@ class Proxy(ProxyCore):
         )
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        uri, oneway, methods, attributes, handshake_data, serializer = state
+        uri, oneway, methods, attributes, handshake_data, serializer = (
+            state[:6] if len(state) == 6 else _of_pyro4(state)
+        )
         Proxy.__init__(self, uri)
         self._pyro_update(
             _pyroMethods=set(methods),
@@ -431,6 +433,12 @@ class Proxy(ProxyCore):
         from fastpyro.async_proxy import asyncproxy
 
         return asyncproxy(self, asynchronous, **keywords)
+
+
+def _of_pyro4(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    # (uri, oneway, methods, attributes, timeout, HMAC key, handshake, retries, serializer), of which some may be missing.
+    uri, oneway, methods, attributes, _timeout, _key, handshake_data, *rest = state
+    return str(uri), oneway, methods, attributes, handshake_data, rest[1] if len(rest) == 2 else None
 
 
 def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy:

@@ -18,6 +18,7 @@ from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
     FLAGS_BUFFERS,
+    FLAGS_COMPRESSED,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
     FLAGS_KEEPSERIALIZED,
@@ -139,7 +140,8 @@ def result_of(
         return message
     serializer = proxy._pyro_wire
     if not message.flags & _NOT_A_VALUE:
-        return serializer.loads(payload_of(message), message.buffers)
+        payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
+        return serializer.loads(payload, message.buffers)
     if message.flags & FLAGS_ITEMSTREAMRESULT:
         stream_id = message.annotations.get("STRM")
         if not stream_id:

@@ -87,7 +87,7 @@ class NativeSerializer:
 
 
 class PeerSerializer:
-    """A serializer of the peers, with the face of the native one. Arguments: ``name``; ``codec``; ``class_dicts``."""
+    """A serializer of the peers, with the face of the native one. Arguments: ``name``; ``codec``, which does it."""
 
     def __init__(self, name: str, codec: Any) -> None:
         self.name = name
@@ -96,10 +96,7 @@ class PeerSerializer:
         self.dumps: Callable[[Any], bytes] = codec.encode
         self.dumps_parts: Callable[[Any], Any] = codec.encode
         self.dumps_call: Callable[..., Any] = codec.encode_call
-
-    def loads(self, data: Any, buffers: list[Any] | None = None) -> Any:
-        """Return the value that the bytes hold. Raises SerializeError."""
-        return self.codec.decode(data)
+        self.loads: Callable[..., Any] = codec.decode
 
     def loads_call(
         self, data: Any, buffers: list[Any] | None = None
@@ -179,7 +176,7 @@ def _make(name: str, dialect: int) -> Serializer:
         dicts = ClassDicts(names)
         codec = MarshalCodec(dicts.simplify, dicts.restore)
     else:
-        from fastpyro.text_codecs import PickleCodec
+        from fastpyro.pickles import PickleCodec
 
-        codec = PickleCodec(name, config.PICKLE_PROTOCOL_VERSION, lambda value: value)
+        codec = PickleCodec(name, config.PICKLE_PROTOCOL_VERSION)
     return PeerSerializer(name, codec)

@@ -1,13 +1,11 @@
-"""Formats that modules of the standard library, or packages that the user installed, read and write: json and the pickles.
+"""JSON, which a module of the standard library reads and writes.
 
-The faces are those of the native codecs: ``encode``, ``decode``, ``encode_call``, ``decode_call``.
-Rule 1: bad bytes give a SerializeError and nothing else, for json; a pickle does whatever its writer wants, which is why
-        `serializers` hands one out to nobody who has not asked for it.
+The face is that of the native codecs: ``encode``, ``decode``, ``encode_call``, ``decode_call``.
+Rule 1: bad bytes give a SerializeError and nothing else.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SerializeError
 
-__all__ = ["JsonCodec", "PickleCodec"]
+__all__ = ["JsonCodec", "checked_call"]
 
 Call = tuple[str, str, Any, Any]
 
@@ -43,8 +41,8 @@ class JsonCodec:
         """Return a call as bytes."""
         return self.encode({"object": object_id, "method": method, "params": args, "kwargs": kwargs})
 
-    def decode(self, data: Any) -> Any:
-        """Return the value that the bytes hold. Raises SerializeError."""
+    def decode(self, data: Any, buffers: list[Any] | None = None) -> Any:
+        """Return the value that the bytes hold; ``buffers`` is the native codec's. Raises SerializeError."""
         try:
             return self._decoder.decode(bytes(data).decode("utf-8"))
         except PyroError:
@@ -69,42 +67,6 @@ class JsonCodec:
     def _hook(self, data: dict[str, Any]) -> Any:
         class_name = data.get("__class__")
         return self._restore(class_name, data) if isinstance(class_name, str) else data
-
-
-class PickleCodec:
-    """Pickles, by a module that has ``dumps`` and ``loads``. Arguments: ``module_name``, ``protocol``."""
-
-    def __init__(self, module_name: str, protocol: int, simplify: Callable[[Any], Any]) -> None:
-        try:
-            self._module = importlib.import_module(module_name)
-        except ImportError as error:
-            raise SerializeError(f"serializer '{module_name}' is not available: {error}") from error
-        self._protocol = protocol
-        self._simplify = simplify
-
-    def encode(self, value: Any) -> bytes:
-        """Return the value as bytes. Raises SerializeError for what cannot be pickled."""
-        try:
-            return self._module.dumps(self._simplify(value), protocol=self._protocol)  # type: ignore[no-any-return]
-        except PyroError:
-            raise
-        except Exception as error:
-            raise SerializeError(f"cannot be pickled: {error}") from error
-
-    def encode_call(self, object_id: str, method: str, args: Any, kwargs: dict[str, Any] | None) -> bytes:
-        """Return a call as bytes."""
-        return self.encode((object_id, method, args, kwargs))
-
-    def decode(self, data: Any) -> Any:
-        """Return the value that the bytes hold; running them as a program is what a pickle is."""
-        try:
-            return self._module.loads(data)
-        except Exception as error:
-            raise SerializeError(f"this is no pickle: {error}") from error
-
-    def decode_call(self, data: Any) -> Call:
-        """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
-        return checked_call(self.decode(data))
 
 
 def checked_call(call: Any) -> Call:

@@ -16,7 +16,7 @@ import fastpyro
 from fastpyro._message import pack_message
 from fastpyro._wire import Decoder
 from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE, MSG_PING, MSG_RESULT
-from fastpyro.serializers import native
+from fastpyro.serializers import get_serializer_by_id, native
 
 ID = native.serializer_id
 HELLO = pack_message(MSG_CONNECT, 0, 0, ID, native.dumps({"handshake": "hello", "object": "calculator"}))
@@ -69,7 +69,7 @@ def converse(server: SubjectServer, pieces: list[bytes]) -> None:
     while (message := decoder.next_message()) is not None:
         assert message.kind in KINDS
         if message.kind == MSG_RESULT:
-            native.loads(message.payload)
+            get_serializer_by_id(message.serializer_id).loads(message.payload)
 
 
 def still_serving(server: SubjectServer) -> None:

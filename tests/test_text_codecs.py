@@ -1,4 +1,4 @@
-"""JSON, and the pickles."""
+"""JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from fastpyro.class_dicts import PYRO5, ClassDicts
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import SerializeError
-from fastpyro.text_codecs import JsonCodec, PickleCodec, checked_call
+from fastpyro.text_codecs import JsonCodec, checked_call
 
 dicts = ClassDicts(PYRO5, refused=frozenset({bytes, complex}))
 codec = JsonCodec(dicts.simplify, dicts.restore)
@@ -56,15 +56,3 @@ def test_checked_call() -> None:
     for call in (1, ("o", "m", 1, {}), ("o", "m", (), []), ("o", "m", (), {1: 2}), (None, "m", (), {})):
         with pytest.raises(SerializeError):
             checked_call(call)
-
-
-def test_pickles() -> None:
-    pickles = PickleCodec("pickle", 4, lambda value: value)
-    assert pickles.decode(pickles.encode((1, {2}, b"x"))) == (1, {2}, b"x")
-    assert pickles.decode_call(pickles.encode_call("o", "m", (1,), {"k": 2})) == ("o", "m", (1,), {"k": 2})
-    with pytest.raises(SerializeError, match="pickled"):
-        pickles.encode(lambda: None)
-    with pytest.raises(SerializeError, match="no pickle"):
-        pickles.decode(b"garbage")
-    with pytest.raises(SerializeError, match="not available"):
-        PickleCodec("no_such_module", 4, lambda value: value)

@@ -69,8 +69,8 @@ cdef class MarshalCodec:
     """Encodes and decodes values and calls.
 
     Arguments: ``simplify(value)``, called for a value whose exact type the format does not have, returns what is
-    written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what takes
-    its place. Re-entrant, and usable from several threads.
+    written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what
+    takes its place. Re-entrant, and usable from several threads.
     """
 
     cdef object simplify, restore
@@ -93,8 +93,11 @@ cdef class MarshalCodec:
         self.write(out, (object_id, method, args, kwargs), 0)
         return out.take()
 
-    def decode(self, data):
-        """Return the value that a contiguous buffer begins with. Raises SerializeError for anything else."""
+    def decode(self, data, buffers=None):
+        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else.
+
+        Arguments: ``buffers`` is there because the native codec has it.
+        """
         cdef Py_buffer view
         cdef Reader reader
         cdef MarshalReading reading = MarshalReading()

@@ -82,8 +82,11 @@ cdef class MsgpackCodec:
         self.write(out, (object_id, method, args, kwargs), 0)
         return out.take()
 
-    def decode(self, data):
-        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else."""
+    def decode(self, data, buffers=None):
+        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else.
+
+        Arguments: ``buffers`` is there because the native codec has it.
+        """
         cdef Py_buffer view
         cdef Reader reader
         cdef int collecting = 0

@@ -31,7 +31,7 @@ cdef class SerpentCodec:
 
     Arguments: ``simplify(value)``, called for a value whose exact type is not one of Python's literals or bytes,
     returns what is written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__",
-    returns what takes its place. Attribute ``bytes_literal``: bytes are written as literals instead of as base64 in a dict.
+    returns what takes its place. Attribute ``bytes_literal``: bytes are written as literals instead of as base64 text.
     Re-entrant, and usable from several threads.
     """
 
@@ -64,8 +64,11 @@ cdef class SerpentCodec:
         self.writer.write(out, (object_id, method, args, kwargs), 0)
         return out.take()
 
-    def decode(self, data):
-        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else."""
+    def decode(self, data, buffers=None):
+        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else.
+
+        Arguments: ``buffers`` is there because the native codec has it.
+        """
         cdef Py_buffer view
         cdef int collecting = 0
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)

@@ -55,8 +55,6 @@ def needs(*libraries: str) -> None:
     for name in libraries:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
-        if name == "Pyro4" and sys.version_info >= (3, 13):
-            pytest.skip("Pyro4 ends at Python 3.10, and does not work from 3.13 on")
 
 
 @pytest.fixture(autouse=True)
