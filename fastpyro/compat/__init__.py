@@ -9,9 +9,12 @@ fastpyro and nothing of fastpyro imports them.
 from __future__ import annotations
 
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 __all__ = ["FACADES", "install"]
 
@@ -33,14 +36,21 @@ def install(name: str) -> ModuleType:
         if getattr(existing, "__path__", None) == [str(folder)]:
             return existing
         raise ImportError(f"{name} has been imported already; install its facade before anything imports it")
-    spec = spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
+    _installed.add(name)
+    return import_module(name)
+
+
+_installed: set[str] = set()
+
+
+class _Finder:
+    """Finds the packages that were installed; a finder, so that ``importlib.reload`` and all others find them, too."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in _installed:
+            return None
+        folder = Path(__file__).parent / FACADES[name]
+        return spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])

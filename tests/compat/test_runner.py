@@ -50,3 +50,9 @@ for name in ("{facade}", "Pyro3"):
     lines = output_of(facade, tmp_path, program).splitlines()
     assert lines[0].startswith(f"ImportError {facade} has been imported already")
     assert lines[1].startswith("ValueError there are facades for")
+
+
+@pytest.mark.parametrize("facade", FACADES)
+def test_reloading(facade: str, tmp_path: Path) -> None:
+    program = f"import importlib, {facade}; print(importlib.reload({facade}) is {facade})"
+    assert output_of(facade, tmp_path, program, PYRO_LOGLEVEL="DEBUG", PYRO_LOGFILE="{stderr}") == "True\n"

@@ -17,6 +17,8 @@ import fastpyro.async_proxy
 import fastpyro.daemon
 import fastpyro.locate
 import fastpyro.proxy
+import fastpyro.standard_types
+import fastpyro.uri
 from fastpyro._proxy import install
 from fastpyro.batch_proxy import BatchProxy as _BatchProxyAdapter
 from fastpyro.batch_proxy import batch
@@ -24,12 +26,12 @@ from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import CallContext as _CallContext
 from fastpyro.callcontext import current_context
 from fastpyro.class_registry import register_decoder
+from fastpyro.config import config
 from fastpyro.daemon_object import DaemonObject
 from fastpyro.exposure import behavior, callback, expose, oneway
 from fastpyro.message_kinds import MSG_CONNECTOK, MSG_RESULT
 from fastpyro.remote_method import RemoteMethod as _RemoteMethod
 from fastpyro.stream_result import StreamResult as _StreamResultIterator
-from fastpyro.uri import URI
 
 __all__ = [
     "URI",
@@ -58,8 +60,16 @@ log = logging.getLogger("Pyro4.core")
 KEY_MARK = "b64:"
 
 
+class URI(fastpyro.uri.URI):
+    """fastpyro's URI under Pyro4's name."""
+
+    __slots__ = ()
+
+
 class Proxy(fastpyro.proxy.Proxy):
     """Stands for a remote object; see fastpyro.Proxy. Threads may share it."""
+
+    __dir__ = fastpyro.proxy.Proxy.__dir__  # programs replace it in this class
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -73,6 +83,15 @@ class Proxy(fastpyro.proxy.Proxy):
             cls._pyroInvoke = _asking_hooks(cls._pyroInvoke, MSG_RESULT)  # type: ignore[method-assign]
             cls._pyroInvokeBatch = _asking_hooks(cls._pyroInvokeBatch, MSG_RESULT)  # type: ignore[method-assign]
             cls._pyro_connect = _asking_hooks(cls._pyro_connect, MSG_CONNECTOK)  # type: ignore[method-assign]
+
+    def _pyro_update(self, **values: Any) -> None:
+        if "_pyroUri" in values:
+            values["_pyroUri"] = URI(values["_pyroUri"])
+        super()._pyro_update(**values)
+
+    def _pyro_take_metadata(self, metadata: dict[str, Any]) -> None:
+        if config.METADATA:
+            super()._pyro_take_metadata(metadata)
 
     def _pyroAnnotations(self) -> dict[str, bytes]:
         """Return annotations to add to every request; override it in a subclass."""
@@ -166,9 +185,11 @@ def _asking_hooks(method: Callable[..., Any], kind: int) -> Callable[..., Any]:
             with _also_sending(self._pyroAnnotations()):
                 return method(self, *arguments, **keywords)
         finally:
-            received = current_context.response_annotations
+            received = dict(current_context.response_annotations)
+            if current_context.correlation_id is not None:
+                received["CORR"] = current_context.correlation_id.bytes
             if received:
-                self._pyroResponseAnnotations(dict(received), kind)
+                self._pyroResponseAnnotations(received, kind)
 
     ask._pyro_asks_hooks = True  # type: ignore[attr-defined]
     return ask
@@ -186,6 +207,10 @@ def _also_sending(annotations: dict[str, bytes]) -> Iterator[None]:
 
 class Daemon(fastpyro.daemon.Daemon):
     """fastpyro's daemon under Pyro4's name."""
+
+    def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:
+        """Return the URI of a registered object, or of any id; see fastpyro.Daemon."""
+        return URI(super().uriFor(objectOrId, nat))
 
     @staticmethod
     def serveSimple(
@@ -211,9 +236,9 @@ def pyroObjectToAutoProxy(obj: Any) -> Any:
     return daemon.proxyFor(obj) if daemon is not None and object_id in daemon.objectsById else obj
 
 
-def _resolve(uri: str | URI, hmac_key: str | bytes | None = None) -> URI:
+def _resolve(uri: str | fastpyro.uri.URI, hmac_key: str | bytes | None = None) -> URI:
     """Return the PYRO uri that a uri stands for; see fastpyro.resolve. Argument ``hmac_key``: the name server's."""
-    return fastpyro.locate.resolve(uri, hmac_key=hmac_key)
+    return URI(fastpyro.locate.resolve(uri, hmac_key=hmac_key))
 
 
 def _locateNS(
@@ -223,9 +248,14 @@ def _locateNS(
     return fastpyro.locate.locateNS(host, port, broadcast, hmac_key)  # type: ignore[return-value]
 
 
-def _build(class_name: str, state: Any) -> Any:
+def _build_uri(class_name: str, state: Any) -> URI:
+    return URI(fastpyro.standard_types._uri(class_name, state))
+
+
+def _build_proxy(class_name: str, state: Any) -> Any:
     return fastpyro.proxy.build_proxy(class_name, state, Proxy)
 
 
 install(Proxy, _RemoteMethod, SerializedBlob)
-register_decoder("fastpyro.Proxy", _build)  # what arrives, and what locating a name server makes
+register_decoder("fastpyro.URI", _build_uri)
+register_decoder("fastpyro.Proxy", _build_proxy)  # what arrives, and what locating a name server makes

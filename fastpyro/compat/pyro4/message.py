@@ -115,8 +115,9 @@ class Message:
         )
 
     def hmac(self) -> bytes:
-        """Return the signature of payload and annotations. Precondition: there is a key."""
-        signature = hmac.new(self.hmac_key or b"", self.data, hashlib.sha1)
+        """Return the signature of payload and annotations. Raises TypeError when there is no key."""
+        key: Any = self.hmac_key
+        signature = hmac.new(key, self.data, hashlib.sha1)
         for key in sorted(self.annotations):
             if key != "HMAC":
                 signature.update(self.annotations[key])
@@ -163,22 +164,17 @@ class Message:
         """Receive a message over a connection with methods ``recv(size)`` and ``close()``.
 
         Arguments: ``requiredMsgTypes``, those that are expected; ``hmac_key``, with which it must be signed.
-        Raises ProtocolError for what is no such message, SecurityError for a wrong signature; the connection is closed then.
+        Raises ProtocolError for what is no such message, SecurityError for a wrong signature.
         """
-        try:
-            header = connection.recv(_HEADER.size)
-            message = cls.from_header(header)
-            size = message.data_size + message.annotations_size
-            if 0 < config.MAX_MESSAGE_SIZE < size:
-                raise errors.MessageTooLargeError(
-                    f"max message size exceeded ({size} where max={config.MAX_MESSAGE_SIZE})"
-                )
-            if requiredMsgTypes is not None and message.type not in requiredMsgTypes:
-                raise errors.ProtocolError(f"invalid msg type {message.type} received")
-            message._take_body(header, connection.recv(size), hmac_key or None)
-        except (errors.ProtocolError, errors.SecurityError):
+        header = connection.recv(_HEADER.size)
+        message = cls.from_header(header)
+        size = message.data_size + message.annotations_size
+        if 0 < config.MAX_MESSAGE_SIZE < size:
             connection.close()
-            raise
+            raise errors.MessageTooLargeError(f"max message size exceeded ({size} where max={config.MAX_MESSAGE_SIZE})")
+        if requiredMsgTypes is not None and message.type not in requiredMsgTypes:
+            raise errors.ProtocolError(f"invalid msg type {message.type} received")
+        message._take_body(header, connection.recv(size), hmac_key or None)
         return message
 
     def _take_body(self, header: bytes, body: bytes, key: bytes | None) -> None:
@@ -192,6 +188,8 @@ class Message:
         self.data, self.annotations, self.hmac_key = received.payload, dict(received.annotations), key
         if received.correlation_id is not None:
             self.annotations["CORR"] = received.correlation_id
+        if key:
+            self.annotations["HMAC"] = self.hmac()  # the decoder has compared them
 
     def decompress_if_needed(self) -> Message:
         """Undo the compression of the payload, if there is any; returns this message. Raises ProtocolError."""

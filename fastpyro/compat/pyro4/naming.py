@@ -13,8 +13,8 @@ from fastpyro.naming.cleaner import AutoCleaner
 from fastpyro.naming.name_server import NameServer, type_meta
 from fastpyro.naming.start import NameServerDaemon
 from fastpyro.naming.storage import MemoryStorage
-from fastpyro.uri import URI
 
+from .core import URI
 from .core import _locateNS as locateNS
 from .core import _resolve as resolve
 from .naming_storage import storage_of
@@ -54,7 +54,7 @@ def startNS(
     rest = bchost, bcport, unixsocket, nathost, natport, storage_of(storage)
     uri, daemon, responder = start.start_ns(host, port, enableBroadcast, *rest)
     daemon._pyroHmacKey = hmac
-    return uri, daemon, responder
+    return URI(uri), daemon, responder
 
 
 def startNSloop(

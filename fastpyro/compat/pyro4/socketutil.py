@@ -73,5 +73,5 @@ def getIpVersion(hostnameOrAddress: str) -> int:
 
 
 def getInterfaceAddress(ip_address: Any) -> str:
-    """Return, as text, the address of this machine from which another one would be reached. Raises OSError."""
-    return str(socket_helpers.get_interface(ip_address).ip)
+    """Return, as text, the address of this machine from which another one, or a host, would be reached. Raises OSError."""
+    return str(socket_helpers.get_interface(getIpAddress(str(ip_address))).ip)

@@ -107,7 +107,7 @@ class SerializerBase(fastpyro.class_registry.SerializerBase):
 
     def loadsCall(self, data: Any) -> Any:
         """Return the (object id, method, args, kwargs) that bytes hold."""
-        return self._serializer.loads_call(bytes(data))
+        return self._serializer.codec.decode_call(bytes(data))
 
     @classmethod
     def recreate_classes(cls, literal: Any) -> Any:

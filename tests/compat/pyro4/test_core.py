@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+import uuid
 from typing import Any
 
 import Pyro4
@@ -156,6 +157,12 @@ def test_a_subclass_adds_annotations_and_sees_those_of_replies(serve: Any) -> No
         batch = Pyro4.batch(proxy)
         batch.annotated()
         assert list(batch()) == [["MINE"]]
+        identity = Pyro4.current_context.correlation_id = uuid.uuid4()
+        try:
+            proxy.annotated()
+        finally:
+            Pyro4.current_context.correlation_id = None
+        assert proxy.__dict__["replies"][-1][1] == {"RESP": b"answer", "CORR": identity.bytes}
 
 
 def test_hooks_are_asked_once_also_for_a_subclass_that_replaces_the_call(serve: Any) -> None:
@@ -225,6 +232,28 @@ def test_states_of_older_versions(length: int) -> None:
     assert (proxy._pyroOneway, proxy._pyroMethods, proxy._pyroAttrs) == ({"o"}, {"m", "o"}, {"a"})
     assert (proxy._pyroHmacKey, proxy._pyroHandshake, proxy._pyroTimeout) == (b"k", "hi", None)
     assert proxy._pyroSerializer == ("json" if length == 9 else None)
+
+
+def test_without_metadata_the_names_are_those_of_the_client(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pyro4.config, "METADATA", False)
+    with Pyro4.Proxy(serve(Service())) as proxy:
+        proxy._pyroOneway = {"add"}
+        proxy._pyroBind()
+        assert (proxy._pyroOneway, proxy._pyroMethods) == ({"add"}, set())
+        assert proxy.add(1, 2) is None
+        proxy._pyroOneway.clear()
+        assert proxy.add(1, 2) == 3
+        with pytest.raises(AttributeError):
+            proxy.no_such_method()
+
+
+def test_uris_are_those_of_pyro4(serve: Any) -> None:
+    uri = serve(Service())
+    serializer = Pyro4.util.get_serializer("serpent")
+    for found in (uri, Pyro4.resolve(uri), Pyro4.Proxy(uri)._pyroUri, serializer.loads(serializer.dumps(uri))):
+        assert type(found) is Pyro4.URI
+        assert found == fastpyro.URI(str(uri)) == uri
+    assert repr(uri) == f"<Pyro4.core.URI at 0x{id(uri):x}; {uri}>"
 
 
 def test_name_server_and_resolving(name_server: Any, serve: Any) -> None:

@@ -62,12 +62,13 @@ def test_there_and_back() -> None:
 def test_keys() -> None:
     received = Message.recv(Connection(SIGNED), hmac_key=b"secret")
     assert (received.data, received.annotations["TEST"]) == (b"hello", b"abcde")
+    assert received.annotations["HMAC"] == received.hmac()
+    with pytest.raises(TypeError):
+        Message(message.MSG_PING, b"ping", 42, 0, 0).hmac()
     assert Message.recv(Connection(PING)).data == b"ping"
     for data, key in ((SIGNED, b"wrong"), (SIGNED, None), (PING, b"secret")):
-        connection = Connection(data)
         with pytest.raises(errors.SecurityError):
-            Message.recv(connection, hmac_key=key)
-        assert connection.closed
+            Message.recv(Connection(data), hmac_key=key)
 
 
 def test_correlation_travels_as_an_annotation() -> None:
@@ -84,10 +85,8 @@ def test_correlation_travels_as_an_annotation() -> None:
     [b"", PING[:20], b"X" + PING[1:], PING[:22] + b"\0\0" + PING[24:], PING[:4] + b"\x01\xf6" + PING[6:]],
 )
 def test_what_is_no_message(data: bytes) -> None:
-    connection = Connection(data)
     with pytest.raises(errors.ProtocolError):
-        Message.recv(connection)
-    assert connection.closed
+        Message.recv(Connection(data))
 
 
 def test_what_is_not_wanted() -> None:
@@ -105,8 +104,10 @@ def test_limit_of_size() -> None:
     try:
         with pytest.raises(errors.MessageTooLargeError):
             Message(message.MSG_RESULT, b"a" * 200, 1, 0, 0)
+        connection = Connection(data)
         with pytest.raises(errors.MessageTooLargeError):
-            Message.recv(Connection(data))
+            Message.recv(connection)
+        assert connection.closed
     finally:
         Pyro4.config.MAX_MESSAGE_SIZE = 0
 

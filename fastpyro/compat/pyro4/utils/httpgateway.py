@@ -91,9 +91,12 @@ pyro_app.comm_timeout = 0.0  # type: ignore[attr-defined]
 pyro_app.hmac_key = None  # type: ignore[attr-defined]
 
 
-def singlyfy_parameters(parameters: dict[str, list[str]]) -> dict[str, Any]:
+def singlyfy_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return form parameters with the value in the place of a list of one value."""
-    return {name: values[0] if len(values) == 1 else values for name, values in parameters.items()}
+    return {
+        name: values[0] if isinstance(values, list) and len(values) == 1 else values
+        for name, values in parameters.items()
+    }
 
 
 def not_found(start_response: StartResponse) -> Answer:
