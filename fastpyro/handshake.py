@@ -69,6 +69,8 @@ NATIVE_VERSION = b"\x01"
 """First byte of the annotation FAST: version 1 of the native dialect. Behind a client's may stand its handshake data in
 the native form, when the peers' serializers would change it."""
 
+NEEDED_BY_PICKLES = "the pickles need an HMAC key or TLS certificates on both sides, or a Unix socket"
+
 FALLBACK = "serpent"
 """What a proxy whose serializer is the native one speaks with a peer that does not know it."""
 
@@ -307,10 +309,6 @@ def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int]) 
         raise SerializeError(
             f"message used serializer that is not accepted: {serializer_id}"
             + (f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else "")
-            + (
-                ", and the pickles need an HMAC key or TLS certificates on both sides, or a Unix socket"
-                if name in PICKLES
-                else ""
-            )
+            + (f", and {NEEDED_BY_PICKLES}" if name in PICKLES else "")
         )
     return get_serializer_by_id(serializer_id, dialect)

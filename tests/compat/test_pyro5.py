@@ -30,6 +30,7 @@ MODULES = [
     "svr_multiplex",
     "svr_existingconn",
     "utils.echoserver",
+    "utils.httpgateway",
 ]
 
 NOT_THERE = {

@@ -40,7 +40,7 @@ def test_items_that_fastpyro_does_not_have_are_remembered() -> None:
     assert Pyro4.config.SOCK_NODELAY is True
 
 
-@pytest.mark.parametrize("item", ["SSL", "FLAME_ENABLED"])
+@pytest.mark.parametrize("item", ["FLAME_ENABLED"])
 def test_what_there_is_not_cannot_be_switched_on(item: str) -> None:
     setattr(Pyro4.config, item, False)
     with pytest.raises(ValueError, match=item):

@@ -1,0 +1,212 @@
+"""A WSGI application that lets HTTP clients call objects.
+
+``/pyro/<name>/<method>?arguments`` calls a method, or reads an attribute, of the object that the name server has under that
+name, and answers in JSON; ``/pyro/<name>/$meta`` tells its methods and attributes. Only names that match `ns_regex` are
+reachable. Each request stands for itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+import html
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+from wsgiref.simple_server import make_server
+
+from fastpyro.callcontext import current_context
+from fastpyro.class_dicts import ClassDicts, PeerNames
+from fastpyro.compression import payload_of
+from fastpyro.errors import CommunicationError, ProtocolError, PyroError
+from fastpyro.message_kinds import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT
+
+__all__ = ["HttpGateway", "as_bytes", "serve", "single_values"]
+
+StartResponse = Callable[..., Any]
+Answer = Iterable[bytes]
+
+MOST_SHOWN = 10
+"""Names on the home page."""
+
+LARGEST_FORM = 1 << 20
+"""Bytes of a POST request."""
+
+JSON_HEADER = ("Content-Type", "application/json; charset=utf-8")
+TEXT_HEADER = ("Content-Type", "text/plain")
+
+_PAGE = """<!DOCTYPE html>
+<html><head><title>Pyro HTTP gateway</title></head>
+<body><h1>Pyro HTTP gateway</h1>
+<p>Objects whose names match the pattern "{pattern}" can be called at
+<code>/pyro/<em>name</em>/<em>method</em>?<em>argument=value</em></code>; the answer is JSON.
+<code>/pyro/<em>name</em>/$meta</code> tells an object's methods and attributes. The request header
+<code>X-Pyro-Options: oneway</code> asks for no answer.</p>
+<table border="1"><tr><th>Name</th><th>Methods</th><th>Attributes</th></tr>
+{rows}
+</table></body></html>
+"""
+
+
+class HttpGateway:
+    """The application. Arguments: ``find_name_server()`` and ``connect(uri)``, which return proxies; ``names``, the peer's.
+
+    Attributes, its settings: ``ns_regex``, which names are reachable; ``gateway_key``, bytes that clients must give as
+    header X-Pyro-Gateway-Key or parameter $key, or None; ``comm_timeout`` in seconds, 0 for none; ``hmac_key``, that of name
+    server and objects, or None; ``cors``, the origin whose pages may use it, or None.
+    """
+
+    def __init__(self, find_name_server: Callable[[], Any], connect: Callable[[Any], Any], names: PeerNames) -> None:
+        self._find_name_server = find_name_server
+        self._connect = connect
+        self._class_dicts = ClassDicts(names)
+        self.ns_regex = r"http\."
+        self.gateway_key: str | bytes | None = None
+        self.comm_timeout = 0.0
+        self.hmac_key: str | bytes | None = None
+        self.cors: str | None = None
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Answer:
+        """Answer one HTTP request."""
+        path = environ.get("PATH_INFO", "").lstrip("/")
+        if not path:
+            start_response("302 Found", [("Location", "/pyro/")])
+            return [b""]
+        if not path.startswith("pyro/"):
+            return self.not_found(start_response)
+        method = environ.get("REQUEST_METHOD")
+        if method == "OPTIONS" and self.cors:
+            start_response("200 OK", self._headers(("Access-Control-Allow-Methods", "GET, POST, OPTIONS")))
+            return [b""]
+        if method not in ("GET", "POST"):
+            return self._text(start_response, "405 Method Not Allowed", "Error 405: Method Not Allowed")
+        path = path.removeprefix("pyro/")
+        if not path:
+            return self.home_page(environ, start_response)
+        form = environ.get("QUERY_STRING", "")
+        if method == "POST":
+            size = min(int(environ.get("CONTENT_LENGTH") or 0), LARGEST_FORM)
+            form = "&".join(filter(None, [form, environ["wsgi.input"].read(size).decode("utf-8", "replace")]))
+        return self.answer(environ, path, single_values(parse_qs(form)), start_response)
+
+    def not_found(self, start_response: StartResponse) -> Answer:
+        """Answer that there is no such page."""
+        return self._text(start_response, "404 Not Found", "Error 404: Not Found")
+
+    def home_page(self, environ: dict[str, Any], start_response: StartResponse) -> Answer:
+        """Answer with a page that explains the gateway and lists some objects."""
+        try:
+            with self._find_name_server() as nameserver:
+                names = sorted(nameserver.list(regex=self.ns_regex))[:MOST_SHOWN]
+                uris = {name: nameserver.lookup(name) for name in names}
+            rows = [self._row(name, uri) for name, uri in uris.items()]
+        except PyroError as error:
+            return self._text(start_response, "500 Internal Server Error", f"Error 500: {error}")
+        start_response("200 OK", self._headers(("Content-Type", "text/html; charset=utf-8")))
+        return [_PAGE.format(pattern=html.escape(self.ns_regex), rows="\n".join(rows)).encode("utf-8")]
+
+    def answer(
+        self, environ: dict[str, Any], path: str, parameters: dict[str, Any], start_response: StartResponse
+    ) -> Answer:
+        """Answer a request for ``path``, a name and a method, with ``parameters`` as the method's arguments."""
+        object_name, _, method = path.rpartition("/")
+        if not object_name or not method:
+            return self.not_found(start_response)
+        given_key = environ.get("HTTP_X_PYRO_GATEWAY_KEY") or parameters.get("$key", "")
+        if self.gateway_key and not hmac.compare_digest(as_bytes(str(given_key)), as_bytes(self.gateway_key)):
+            return self._text(start_response, "403 Forbidden", "403 Forbidden - incorrect gateway api key")
+        if not re.match(self.ns_regex, object_name):
+            text = "403 Forbidden - access to the requested object has been denied"
+            return self._text(start_response, "403 Forbidden", text)
+        parameters.pop("$key", None)
+        before = current_context.correlation_id
+        try:
+            requested = environ.get("HTTP_X_PYRO_CORRELATION_ID")
+            current_context.correlation_id = uuid.UUID(requested) if requested else uuid.uuid4()
+            return self._call(environ, object_name, method, parameters, start_response)
+        except Exception as error:
+            start_response("500 Internal Server Error", self._headers(JSON_HEADER))
+            return [json.dumps(self._class_dicts.simplify(error), default=str).encode("utf-8")]
+        finally:
+            current_context.correlation_id = before
+
+    def _headers(self, *headers: tuple[str, str]) -> list[tuple[str, str]]:
+        return [*headers, *([("Access-Control-Allow-Origin", self.cors)] if self.cors else [])]
+
+    def _text(self, start_response: StartResponse, status: str, text: str) -> Answer:
+        start_response(status, self._headers(TEXT_HEADER))
+        return [text.encode("utf-8")]
+
+    def _row(self, name: str, uri: Any) -> str:
+        try:
+            with self._proxy_for(uri) as proxy:
+                proxy._pyroBind()
+                members = [", ".join(sorted(names)) for names in (proxy._pyroMethods, proxy._pyroAttrs)]
+        except CommunicationError as error:
+            members = [f"cannot be reached: {error}", ""]
+        return "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in (name, *members)) + "</tr>"
+
+    def _proxy_for(self, uri: Any) -> Any:
+        proxy = self._connect(uri)
+        proxy._pyroSerializer = "json"  # what the object answers is handed on as it is
+        proxy._pyroHmacKey = self.hmac_key
+        proxy._pyroTimeout = self.comm_timeout
+        return proxy
+
+    def _call(
+        self,
+        environ: dict[str, Any],
+        object_name: str,
+        method: str,
+        parameters: dict[str, Any],
+        start_response: StartResponse,
+    ) -> Answer:
+        headers = self._headers(JSON_HEADER, ("X-Pyro-Correlation-Id", str(current_context.correlation_id)))
+        with self._find_name_server() as nameserver:
+            uri = nameserver.lookup(object_name)
+        with self._proxy_for(uri) as proxy:
+            proxy._pyroGetMetadata()
+            if method == "$meta":
+                names = {"methods": sorted(proxy._pyroMethods), "attributes": sorted(proxy._pyroAttrs)}
+                start_response("200 OK", headers)
+                return [json.dumps(names).encode("utf-8")]
+            if "oneway" in environ.get("HTTP_X_PYRO_OPTIONS", "").split(","):
+                proxy._pyroOneway.add(method)
+            proxy._pyroRawWireResponse = True
+            if method in proxy._pyroAttrs:
+                if parameters:
+                    raise ValueError("an attribute is read without parameters")
+                message = getattr(proxy, method)
+            else:
+                message = getattr(proxy, method)(**parameters)
+        if message is None:  # oneway
+            start_response("200 OK", headers)
+            return [b""]
+        if message.flags & FLAGS_ITEMSTREAMRESULT:
+            raise ProtocolError("the result is a stream of items, which cannot be sent over HTTP")
+        status = "500 Internal Server Error" if message.flags & FLAGS_EXCEPTION else "200 OK"
+        start_response(status, headers)
+        return [payload_of(message)]
+
+
+def single_values(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return form parameters with the value in the place of a list of one value."""
+    return {
+        name: values[0] if isinstance(values, list) and len(values) == 1 else values
+        for name, values in parameters.items()
+    }
+
+
+def as_bytes(key: str | bytes) -> bytes:
+    """Return a key as bytes."""
+    return key.encode("utf-8") if isinstance(key, str) else key
+
+
+def serve(app: HttpGateway, host: str, port: int) -> None:
+    """Serve the application until Ctrl-C, after printing where it is. Raises OSError for an address that is taken."""
+    with make_server(host, port, app) as server:
+        print(f"Pyro HTTP gateway running on http://{host}:{server.server_port}/pyro/", flush=True)
+        print(f"Exposing objects with names matching:  {app.ns_regex}", flush=True)
+        server.serve_forever()
