@@ -35,7 +35,7 @@ NAMES = {
     "Pyro4.nsc": "handleCommand main",
     "Pyro4.socketutil": """
         getIpVersion getIpAddress getInterfaceAddress createSocket createBroadcastSocket receiveData sendData setReuseAddr
-        setNoDelay setKeepalive setNoInherit findProbablyUnusedPort bindOnUnusedPort interruptSocket SocketConnection
+        setNoDelay setKeepalive setNoInherit findProbablyUnusedPort getSSLcontext bindOnUnusedPort interruptSocket SocketConnection
         family_str ERRNO_RETRIES ERRNO_BADF ERRNO_ENOTSOCK ERRNO_EADDRNOTAVAIL ERRNO_EADDRINUSE""",
     "Pyro4.util": """
         SerializerBase SerpentSerializer JsonSerializer MarshalSerializer MsgpackSerializer PickleSerializer DillSerializer
