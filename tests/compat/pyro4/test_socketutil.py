@@ -11,6 +11,7 @@ from pathlib import Path
 import Pyro4
 import pytest
 from Pyro4 import socketutil
+from socket_pairs import make_certificate
 
 
 def test_addresses_are_texts() -> None:
