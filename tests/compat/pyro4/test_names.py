@@ -36,7 +36,7 @@ NAMES = {
     "Pyro4.socketutil": """
         getIpVersion getIpAddress getInterfaceAddress createSocket createBroadcastSocket receiveData sendData setReuseAddr
         setNoDelay setKeepalive setNoInherit findProbablyUnusedPort bindOnUnusedPort interruptSocket SocketConnection
-        family_str ERRNO_RETRIES ERRNO_BADF ERRNO_ENOTSOCK ERRNO_EADDRNOTAVAIL ERRNO_EADDRINUSE""",
+        family_str getSSLcontext ERRNO_RETRIES ERRNO_BADF ERRNO_ENOTSOCK ERRNO_EADDRNOTAVAIL ERRNO_EADDRINUSE""",
     "Pyro4.util": """
         SerializerBase SerpentSerializer JsonSerializer MarshalSerializer MsgpackSerializer PickleSerializer DillSerializer
         CloudpickleSerializer getPyroTraceback formatTraceback excepthook get_serializer get_serializer_by_id getAttribute

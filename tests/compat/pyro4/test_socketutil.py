@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
 import threading
+from pathlib import Path
 
 import Pyro4
 import pytest
 from Pyro4 import socketutil
+from socket_pairs import make_certificate
 
 
 def test_addresses_are_texts() -> None:
@@ -52,3 +56,17 @@ def test_options_and_ports() -> None:
         assert socketutil.bindOnUnusedPort(sock) == sock.getsockname()[1]
     assert socketutil.findProbablyUnusedPort() > 0
     socketutil.interruptSocket(("127.0.0.1", socketutil.findProbablyUnusedPort()))
+
+
+def test_contexts_for_tls(tmp_path: Path) -> None:
+    context = socketutil.getSSLcontext()
+    assert isinstance(context, ssl.SSLContext)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    with pytest.raises(ValueError, match="one certificate"):
+        socketutil.getSSLcontext(servercert="a", clientcert="b")
+    for arguments in ({"servercert": "missing"}, {"clientcert": "missing"}, {"cacerts": "missing"}):
+        with pytest.raises(OSError, match=r"No such file"):
+            socketutil.getSSLcontext(**{name: str(tmp_path / file) for name, file in arguments.items()})
+    if shutil.which("openssl") is not None:
+        certificate = str(make_certificate(tmp_path))
+        assert socketutil.getSSLcontext(servercert=certificate).verify_mode == ssl.CERT_NONE
