@@ -131,10 +131,14 @@ def connect(
         try:
             return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
         except (RemoteProtocolError, ConnectionClosedError):
-            del _dialects[place]  # another daemon listens there now, perhaps
+            _dialects.pop(place, None)  # another daemon listens there now, perhaps
     try:
         return _connect(uri, settings, PROTOCOL_VERSION, *rest)
     except _OtherDialectError:
+        if config.PROTOCOL:
+            raise CommunicationError(
+                f"connection to {place} rejected: it speaks protocol {OLD_PROTOCOL_VERSION}, and config.PROTOCOL does not"
+            ) from None
         log.debug("%s speaks protocol %d", place, OLD_PROTOCOL_VERSION)
     connected = _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
     if len(_dialects) >= MOST_REMEMBERED:

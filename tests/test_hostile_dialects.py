@@ -344,6 +344,16 @@ def test_a_daemon_of_the_other_dialect_is_called_again() -> None:
                 assert proxy._pyroConnection.dialect == 48
 
 
+def test_a_daemon_of_the_other_dialect_is_not_called_again_when_502_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config, "PROTOCOL", 502)
+    text = get_serializer("marshal", 48).dumps("invalid data or unsupported protocol")
+    for uri in answering(pack_pyro4_message(MSG_CONNECTFAIL, 0, 0, MARSHAL_ID, text)):
+        with pytest.raises(CommunicationError, match=r"config\.PROTOCOL"):
+            fastpyro.Proxy(uri)._pyroBind()
+
+
 @pytest.mark.parametrize(
     ("reply", "error", "text"),
     [

@@ -40,8 +40,9 @@ NOT_THERE = {
     "Pyro5.utils.echoserver": {"NameServer", "start_nameserver"},
     "Pyro5.protocol": {"recv_stub", "log_wiredata"},
     "Pyro5.socketutil": {"get_ssl_context"},
+    "Pyro5.utils.httpgateway": {"redirect", "option_request", "cors_response_header", "invalid_request"},
 }
-"""Names that a module of Pyro5 defines and the facade leaves out: the insides of its serializers and of its thread pool."""
+"""Names that a module of Pyro5 defines and the facade leaves out: the insides of its serializers, its thread pool, its gateway."""
 
 DEFINED = """
 import importlib, inspect, json, sys
