@@ -45,7 +45,7 @@ log = logging.getLogger("fastpyro.proxy")
 CONNECTED = "<<connected-socket>>:0"
 """The location of an object that is reached through a connected socket."""
 
-_connected: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
+connected_proxies: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
 
 
 class Proxy(ProxyCore):
@@ -377,7 +377,7 @@ class Proxy(ProxyCore):
             _pyro_resolved=uri,
             _pyroLocalSocket=channel.sock.getsockname(),
         )
-        _connected[id(self)] = self
+        connected_proxies[id(self)] = self
         try:
             if response_annotations:
                 current_context.response_annotations = response_annotations
@@ -452,7 +452,7 @@ def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy
 
 def _abandon_after_fork() -> None:
     # The child shares its parent's sockets: it lets go of them, and each proxy connects anew when it is used.
-    for proxy in list(_connected.values()):
+    for proxy in list(connected_proxies.values()):
         connection = proxy._pyroConnection
         proxy._pyro_update(_pyro_lock=threading.RLock(), _pyroConnection=None)
         if connection is not None:

@@ -15,7 +15,7 @@ from fastpyro.config import config
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["client_context", "server_context"]
+__all__ = ["client_context", "make_context", "server_context"]
 
 MOST_CONTEXTS = 32
 
@@ -32,7 +32,7 @@ def server_context() -> ssl.SSLContext | None:
         raise ValueError("SSL is on, and SSL_SERVERCERT names no certificate for the daemon")
     if config.SSL_REQUIRECLIENTCERT and not config.SSL_CACERTS:
         raise ValueError("SSL_REQUIRECLIENTCERT is on, and SSL_CACERTS does not say whose certificates are good")
-    return _make(
+    return make_context(
         True,
         config.SSL_SERVERCERT,
         config.SSL_SERVERKEY,
@@ -50,13 +50,16 @@ def client_context() -> ssl.SSLContext | None:
     """
     if not config.SSL:
         return None
-    return _make(
+    return make_context(
         False, config.SSL_CLIENTCERT, config.SSL_CLIENTKEY, config.SSL_CLIENTKEYPASSWD, config.SSL_CACERTS, True
     )
 
 
 @lru_cache(MOST_CONTEXTS)
-def _make(server: bool, certificate: str, key: str, password: str, authorities: str, verify: bool) -> ssl.SSLContext:
+def make_context(
+    server: bool, certificate: str, key: str, password: str, authorities: str, verify: bool
+) -> ssl.SSLContext:
+    """Return the context for these settings: of a server or a client; files, or "" for none; whether the peer is checked."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)

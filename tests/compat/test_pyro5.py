@@ -42,7 +42,7 @@ NOT_THERE = {
     "Pyro5.socketutil": {"get_ssl_context"},
     "Pyro5.utils.httpgateway": {"redirect", "option_request", "cors_response_header", "invalid_request"},
 }
-"""Names that a module of Pyro5 defines and the facade leaves out: the insides of its serializers, its thread pool, its gateway."""
+"""Names that a module of Pyro5 defines and the facade leaves out: the insides of serializers, thread pool and gateway."""
 
 DEFINED = """
 import importlib, inspect, json, sys

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastpyro.compat.shared.config_view import PeerConfiguration
 from fastpyro.config import config as _config
-from fastpyro.proxy import _connected as connected_proxies
+from fastpyro.proxy import connected_proxies
 
 from .constants import PROTOCOL_VERSION, VERSION
 

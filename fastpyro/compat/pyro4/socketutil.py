@@ -22,7 +22,7 @@ from fastpyro.compat.shared.socket_helpers import set_reuseaddr as setReuseAddr
 from fastpyro.config import config
 from fastpyro.connection import Connection as SocketConnection
 from fastpyro.sockets import family_name as family_str
-from fastpyro.tls import _make as make_context
+from fastpyro.tls import make_context
 
 __all__ = [
     "ERRNO_BADF",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
-from fastpyro.compat.shared.name_server_tool import run_name_server
 from fastpyro.locate import lookup, yplookup
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
@@ -45,8 +45,29 @@ def start_ns_loop(
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run a name server as the command line says."""
-    run_name_server(args, dbm=False)
+    """Run a name server until Ctrl-C, as the command line says (None: that of this process)."""
+    parser = argparse.ArgumentParser(description="Pyro name server command line launcher.")
+    parser.add_argument("-n", "--host", help="hostname to bind server on")
+    parser.add_argument("-p", "--port", type=int, help="port to bind server on (0=random)")
+    parser.add_argument("-u", "--unixsocket", help="Unix domain socket name to bind server on")
+    parser.add_argument("-s", "--storage", default="memory", help="Storage system to use (memory, sql:file)")
+    parser.add_argument("--bchost", help='hostname to bind broadcast server on (default is "")')
+    parser.add_argument("--bcport", type=int, help="port to bind broadcast server on (0=random)")
+    parser.add_argument("--nathost", help="external hostname in case of NAT")
+    parser.add_argument("--natport", type=int, help="external port in case of NAT")
+    parser.add_argument("-x", "--nobc", action="store_true", help="don't start a broadcast server")
+    options = parser.parse_args(args)
+    start_ns_loop(
+        options.host,
+        options.port,
+        not options.nobc,
+        options.bchost,
+        options.bcport,
+        options.unixsocket,
+        options.nathost,
+        options.natport,
+        options.storage,
+    )
 
 
 if __name__ == "__main__":

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from typing import Any
 
-from fastpyro.compat.shared.name_server_client import run_command, run_name_server_client
+from fastpyro.cli import nsc
+from fastpyro.locate import locate_ns
 
 __all__ = ["handle_command", "main"]
 
 
 def handle_command(namesrv: Any, cmd: str, args: list[str]) -> None:
-    """Run one command with a name server's proxy."""
-    run_command(namesrv, cmd, args, swallow=False)
+    """Run one command with a name server's proxy and print what comes of it. Raises what goes wrong, after printing it."""
+    try:
+        nsc.handle_command(namesrv, cmd, args)
+    except Exception as error:
+        print(f"Error: {type(error).__name__} - {error}")
+        raise
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command that the command line says."""
-    run_name_server_client(args, swallow=False)
+    """Run the command that the command line says (None: that of this process)."""
+    parser = argparse.ArgumentParser(description="Pyro name server control utility.")
+    parser.add_argument("-n", "--host", default="", help="hostname of the NS")
+    parser.add_argument("-p", "--port", type=int, help="port of the NS (or bc-port if host isn't specified)")
+    parser.add_argument("-u", "--unixsocket", help="Unix domain socket name of the NS")
+    parser.add_argument("-v", "--verbose", action="store_true", help="verbose output")
+    parser.add_argument("command", choices=list(nsc.COMMANDS))
+    options, rest = parser.parse_known_args(args)
+    if options.verbose:
+        print("Locating name server...")
+    try:
+        name_server = locate_ns(f"./u:{options.unixsocket}" if options.unixsocket else options.host, options.port)
+    except Exception as error:
+        print(f"Error: {error}")
+        sys.exit(1)
+    if options.verbose:
+        print("Name server found:", name_server._pyroUri)
+    with name_server:
+        handle_command(name_server, options.command, rest)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,69 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
-from fastpyro.compat.shared.echo_tool import run_echo_server
-from fastpyro.echo import EchoServer
+from fastpyro.config import config
+from fastpyro.echo import OBJECT_NAME, EchoServer
+from fastpyro.locate import locate_ns
+from fastpyro.naming.start import start_ns
+
+from ..server import Daemon
 
 __all__ = ["EchoServer", "main"]
 
 
 def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> tuple[Any, Any, Any] | None:
-    """Run an echo server as the command line says."""
-    return run_echo_server(args, returnWithoutLooping, key=False)
+    """Run an echo server, as the command line says (None: that of this process), until it is told to stop.
+
+    With ``returnWithoutLooping`` only make it, and return (daemon, echo object, uri).
+    """
+    parser = argparse.ArgumentParser(description="Pyro test echo/nameserver command line launcher.")
+    parser.add_argument("-H", "--host", default="localhost", help="hostname to bind server on (default=%(default)s)")
+    parser.add_argument("-p", "--port", type=int, default=0, help="port to bind server on")
+    parser.add_argument("-u", "--unixsocket", help="Unix domain socket name to bind server on")
+    parser.add_argument("-n", "--naming", action="store_true", help="register with nameserver")
+    parser.add_argument("-N", "--nameserver", action="store_true", help="also start a nameserver")
+    parser.add_argument("-v", "--verbose", action="store_true", help="verbose output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="don't output anything")
+    options = parser.parse_args(args)
+    config.SERVERTYPE = "multiplex"
+
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(text, flush=True)
+
+    say("Starting Pyro's built-in test echo server.")
+    name_server: Any = None
+    if options.nameserver:
+        options.naming = True
+        uri, name_server, _ = start_ns(options.host, 0)
+        say(f"Started a name server: {uri}")
+    daemon = Daemon(options.host, options.port, options.unixsocket)
+    echo = EchoServer(options.verbose)
+    uri = daemon.register(echo, OBJECT_NAME)
+    if options.naming:
+        host, port = ("", None) if name_server is None else (options.host, name_server.sock.getsockname()[1])
+        if name_server is not None:
+            daemon.combine(name_server)
+            name_server.nameserver.register(OBJECT_NAME, uri)
+        else:
+            with locate_ns(host, port) as proxy:
+                proxy.register(OBJECT_NAME, uri)
+        say(f"using name server at {name_server.locationStr if name_server else 'the usual place'}")
+    say(f"object name: {OBJECT_NAME}")
+    say(f"echo uri: {uri}")
+    say("echoserver running.")
+    if returnWithoutLooping:
+        return daemon, echo, uri
+    try:
+        daemon.requestLoop()
+    finally:
+        daemon.close()
+        if name_server is not None:
+            name_server.close()
+    return None
 
 
 if __name__ == "__main__":
