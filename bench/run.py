@@ -239,10 +239,12 @@ def row_of(step: Step, transport: str, contender: str, measured: Measured) -> re
 
 def import_seconds(statement: str) -> float:
     code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
-    environment = {**os.environ, "PYTHONPATH": str(BENCH.parent)}
     command = [sys.executable, "-c", code]
-    runs = (subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(7))
-    return statistics.median(float(run.stdout) for run in runs)
+    with tempfile.TemporaryDirectory() as cache:  # compiled, as what pip has installed is
+        environment = {**os.environ, "PYTHONPATH": str(BENCH.parent), "PYTHONPYCACHEPREFIX": cache}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        runs = [subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(8)]
+    return statistics.median(float(run.stdout) for run in runs[1:])
 
 
 def import_rows(contenders: Sequence[str]) -> list[report.Row]:
