@@ -135,6 +135,7 @@ cdef Block take_block(Py_ssize_t size):
 cdef void give_back(uint8_t *data, Py_ssize_t capacity) noexcept:
     global pool, pooled, cleaning
     cdef Free *entry = NULL
+    cdef Free *dropped = NULL
     if capacity <= limit:
         entry = <Free *> malloc(sizeof(Free))
     if entry == NULL:
@@ -145,18 +146,24 @@ cdef void give_back(uint8_t *data, Py_ssize_t capacity) noexcept:
     entry.next = pool
     pool = entry
     pooled += capacity
-    drop_last(limit, 0)
+    if pooled > limit:
+        dropped = drop_last(limit, 0)
     if not cleaning:
         cleaning = start_thread(clean)
     pthread_cond_signal(&something_free)
     pthread_mutex_unlock(&mutex)
+    unmap_all(dropped)
 
 
-cdef void drop_last(Py_ssize_t most, long before) noexcept nogil:
-    """Unmap what has not been used since `before`, and the oldest beyond so many bytes. The mutex is held."""
+cdef Free *drop_last(Py_ssize_t most, long before) noexcept nogil:
+    """Take out what has not been used since `before`, and the oldest beyond so many bytes. The mutex is held.
+
+    Returns them for `unmap_all`, which takes long and is called without the mutex.
+    """
     global pooled
     cdef Free **place = &pool
     cdef Free *entry
+    cdef Free *dropped = NULL
     cdef Py_ssize_t kept = 0
     while place[0] != NULL:
         entry = place[0]
@@ -166,12 +173,23 @@ cdef void drop_last(Py_ssize_t most, long before) noexcept nogil:
             continue
         place[0] = entry.next
         pooled -= entry.capacity
+        entry.next = dropped
+        dropped = entry
+    return dropped
+
+
+cdef void unmap_all(Free *entry) noexcept nogil:
+    cdef Free *next_one
+    while entry != NULL:
+        next_one = entry.next
         fastpyro_unmap(entry.data, entry.capacity)
         free(entry)
+        entry = next_one
 
 
 cdef void *clean(void *unused) noexcept nogil:
     # The life of the thread that gives idle memory back to the system.
+    cdef Free *dropped
     pthread_mutex_lock(&mutex)
     while True:
         while pool == NULL:
@@ -179,7 +197,10 @@ cdef void *clean(void *unused) noexcept nogil:
         pthread_mutex_unlock(&mutex)
         sleep(1)
         pthread_mutex_lock(&mutex)
-        drop_last(limit, seconds_now() - IDLE)
+        dropped = drop_last(limit, seconds_now() - IDLE)
+        pthread_mutex_unlock(&mutex)
+        unmap_all(dropped)
+        pthread_mutex_lock(&mutex)
 
 
 def take(Py_ssize_t size):
@@ -190,12 +211,14 @@ def take(Py_ssize_t size):
 def set_limit(Py_ssize_t size):
     """Let the pool keep so many bytes at the most; 0: none."""
     global limit
+    cdef Free *dropped
     if size < 0:
         raise ValueError(f"a limit of {size:,} bytes makes no sense; give 0 or more")
     pthread_mutex_lock(&mutex)
     limit = size
-    drop_last(limit, 0)
+    dropped = drop_last(limit, 0)
     pthread_mutex_unlock(&mutex)
+    unmap_all(dropped)
 
 
 def statistics():
