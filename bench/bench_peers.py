@@ -165,7 +165,7 @@ LEAST_CPU_RATIO = {
 }
 """How many times less CPU than Pyro5 both ends together may use, at the least, when the rounds are long."""
 
-SHORT_RUN = 0.6
+SHORT_RUN = 0.4
 """Part of it that the short rounds of a plain pytest demand: they run beside other tests, on a machine that is not still."""
 
 
