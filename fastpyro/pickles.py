@@ -45,19 +45,19 @@ class PickleCodec:
         except ImportError as error:
             raise SerializeError(f"serializer '{module_name}' is not available: {error}") from error
         self._protocol = protocol
+        self._pickler = _pickler_of(self._module.Pickler)
+        self._unpickler = _unpickler_of(getattr(self._module, "Unpickler", pickle.Unpickler))
 
     def encode(self, value: Any) -> bytes:
         """Return the value as bytes. Raises SerializeError for what cannot be pickled."""
+        out = io.BytesIO()
         try:
-            if self._module is not pickle:
-                return self._module.dumps(_plain(value), protocol=self._protocol)  # type: ignore[no-any-return]
-            out = io.BytesIO()
-            _Pickler(out, self._protocol).dump(_plain(value))
-            return out.getvalue()
+            self._pickler(out, self._protocol).dump(_plain(value))
         except PyroError:
             raise
         except Exception as error:
             raise SerializeError(f"cannot be pickled: {error}") from error
+        return out.getvalue()
 
     def encode_call(self, object_id: str, method: str, args: Any, kwargs: dict[str, Any] | None) -> bytes:
         """Return a call as bytes."""
@@ -66,7 +66,7 @@ class PickleCodec:
     def decode(self, data: Any, buffers: list[Any] | None = None) -> Any:
         """Return the value that the bytes hold; running them as a program is what a pickle is."""
         try:
-            return _Unpickler(io.BytesIO(data)).load() if self._module is pickle else self._module.loads(data)
+            return self._unpickler(io.BytesIO(data)).load()
         except Exception as error:
             raise SerializeError(f"this is no pickle: {error}") from error
 
@@ -91,17 +91,30 @@ class _Module:
         self.name = name
 
 
-class _Pickler(pickle.Pickler):
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is _Module:
-            return importlib.import_module, (obj.name,)
-        if isinstance(obj, type):
-            place = _place_of(obj)
-            return NotImplemented if place is None else (getattr, (_Module(place[0]), place[1]))
-        replaced = _replaced(obj)
-        if replaced is not obj:
-            return _reduced_proxy(replaced) if _is_proxy(replaced) else replaced.__reduce_ex__(2)
-        return _reduced_proxy(obj) if _is_proxy(obj) else NotImplemented
+def _pickler_of(base: Any) -> Any:
+    """Return a pickler like that of a module, which writes fastpyro's classes as Pyro4's."""
+
+    class Pickler(base):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            reduced = _reduced(obj)
+            if reduced is NotImplemented and hasattr(base, "reducer_override"):
+                return super().reducer_override(obj)
+            return reduced
+
+    return Pickler
+
+
+def _reduced(obj: Any) -> Any:
+    """Return how an object that has to do with fastpyro is pickled, NotImplemented for the others."""
+    if type(obj) is _Module:
+        return importlib.import_module, (obj.name,)
+    if isinstance(obj, type):
+        place = _place_of(obj)
+        return NotImplemented if place is None else (getattr, (_Module(place[0]), place[1]))
+    replaced = _replaced(obj)
+    if replaced is not obj:
+        return _reduced_proxy(replaced) if _is_proxy(replaced) else replaced.__reduce_ex__(2)
+    return _reduced_proxy(obj) if _is_proxy(obj) else NotImplemented
 
 
 def _is_proxy(obj: Any) -> bool:
@@ -137,14 +150,19 @@ def _reduced_proxy(proxy: Any) -> Any:
     return copyreg._reconstructor, (cls, object, None), state  # type: ignore[attr-defined]
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        if module_name == "Pyro4.errors":
-            return getattr(errors, global_name)
-        for ours, theirs in PYRO4_CLASSES.items():
-            if theirs == (module_name, global_name):
-                if ours == PROXY:
-                    return type(class_registry.build("fastpyro.Proxy", ("PYRO:x@x:1", (), (), (), "", None)))
-                module, _, name = ours.rpartition(".")
-                return getattr(importlib.import_module(module), name)
-        return super().find_class(module_name, global_name)
+def _unpickler_of(base: Any) -> Any:
+    """Return an unpickler like that of a module, which reads Pyro4's classes as fastpyro's."""
+
+    class Unpickler(base):  # type: ignore[misc]
+        def find_class(self, module_name: str, global_name: str) -> Any:
+            if module_name == "Pyro4.errors":
+                return getattr(errors, global_name)
+            for ours, theirs in PYRO4_CLASSES.items():
+                if theirs == (module_name, global_name):
+                    if ours == PROXY:
+                        return type(class_registry.build("fastpyro.Proxy", ("PYRO:x@x:1", (), (), (), "", None)))
+                    module, _, name = ours.rpartition(".")
+                    return getattr(importlib.import_module(module), name)
+            return super().find_class(module_name, global_name)
+
+    return Unpickler

@@ -8,6 +8,7 @@ A line that ends in ``# → value`` is checked: the expression's repr must be th
 
 from __future__ import annotations
 
+import ast
 import re
 from contextlib import ExitStack
 from pathlib import Path
@@ -95,3 +96,13 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8")
     for path in PAGES.glob("*.md"):
         assert f": {path.name}" in navigation
+
+
+def test_the_names_of_the_pyro4_facade_are_listed() -> None:
+    text = (PAGES / "compat-pyro4.md").read_text(encoding="utf-8")
+    for path in (ROOT / "fastpyro" / "compat" / "pyro4").glob("*.py"):
+        module = "Pyro4" if path.stem == "__init__" else f"Pyro4.{path.stem}"
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{module}` |")]
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                assert {f"`{name}`" for name in ast.literal_eval(node.value)} <= set(row.replace(",", "").split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 import pickletools
 from typing import Any
@@ -15,6 +16,8 @@ from fastpyro.pickles import PickleCodec
 from fastpyro.remote_exceptions import with_traceback
 
 codec = PickleCodec("pickle", 4)
+
+MODULES = ["pickle", "dill", "cloudpickle"]
 
 
 class Served:
@@ -32,6 +35,20 @@ def test_plain_values_and_calls() -> None:
     value = (1, {2}, b"x", {"k": [None]})
     assert codec.decode(codec.encode(value)) == value == pickle.loads(codec.encode(value))
     assert codec.decode_call(codec.encode_call("o", "m", (1,), {"k": 2})) == ("o", "m", (1,), {"k": 2})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_there_and_back_in_each_of_them(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    other = PickleCodec(module, 4)
+    value = [1, ("x", b"y"), {"k": {2.5}}, None]
+    assert other.decode(other.encode(value)) == value
+    uri = fastpyro.URI("PYRO:x@h:1")
+    assert {"Pyro4.core", "URI"} <= strings_in(other.encode(uri))
+    assert "Pyro4.errors" in strings_in(other.encode(with_traceback(NamingError("gone"), [])))
+    if module != "pickle":
+        assert other.decode(other.encode(lambda x: x + 1))(2) == 3
 
 
 def test_errors() -> None:

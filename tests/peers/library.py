@@ -12,7 +12,7 @@ def load(name: str) -> Any:
     if name == "Pyro4":
         module: Any = importlib.import_module("Pyro4")
         core: Any = importlib.import_module("Pyro4.core")
-        module.config.SERIALIZERS_ACCEPTED = {"serpent", "json", "msgpack", "marshal", "pickle"}
+        module.config.SERIALIZERS_ACCEPTED = {"serpent", "json", "msgpack", "marshal", "pickle", "dill", "cloudpickle"}
         return SimpleNamespace(
             **{
                 key: getattr(module, key)

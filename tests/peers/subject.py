@@ -12,7 +12,7 @@ pyro = load(sys.argv[1])
 key = sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] != "-" else None
 connected = socket.socket(fileno=int(sys.argv[3])) if len(sys.argv) > 3 else None
 if key is not None and sys.argv[1] == "fastpyro":
-    pyro.config.SERIALIZERS_ACCEPTED = ["native", "serpent", "pickle"]
+    pyro.config.SERIALIZERS_ACCEPTED = ["native", "serpent", "pickle", "dill", "cloudpickle"]
 
 
 @pyro.expose

@@ -18,6 +18,7 @@ pyro = load(sys.argv[1])
 uri, serializer, key = sys.argv[2:5]
 connected = socket.socket(fileno=int(sys.argv[5])) if len(sys.argv) > 5 else None
 outcome: dict[str, Any] = {}
+PICKLES = ("pickle", "dill", "cloudpickle")  # Pyro4 makes no proxies in them
 
 
 class Curious(pyro.Proxy):
@@ -97,7 +98,9 @@ with proxy(**({} if connected is None else {"connected_socket": connected})) as 
     outcome["annotations"] = list(subject.annotate())
     outcome["response annotations"] = bytes(context.response_annotations["BACK"]).decode()
     context.annotations, context.correlation_id = {}, None
-    outcome["autoproxy"] = type(subject.myself()).__name__ if serializer != "pickle" else "Proxy"
+    outcome["autoproxy"] = (
+        type(subject.myself()).__name__ if serializer not in ("pickle", "dill", "cloudpickle") else "Proxy"
+    )
     outcome["blob"] = subject.open(pyro.SerializedBlob({"about": 1}, [1, "two"])) if serializer != "json" else None
     pyro.config.COMPRESSION = True
     compressed = proxy() if connected is None else subject
