@@ -98,9 +98,7 @@ with proxy(**({} if connected is None else {"connected_socket": connected})) as 
     outcome["annotations"] = list(subject.annotate())
     outcome["response annotations"] = bytes(context.response_annotations["BACK"]).decode()
     context.annotations, context.correlation_id = {}, None
-    outcome["autoproxy"] = (
-        type(subject.myself()).__name__ if serializer not in ("pickle", "dill", "cloudpickle") else "Proxy"
-    )
+    outcome["autoproxy"] = "Proxy" if serializer in PICKLES else type(subject.myself()).__name__
     outcome["blob"] = subject.open(pyro.SerializedBlob({"about": 1}, [1, "two"])) if serializer != "json" else None
     pyro.config.COMPRESSION = True
     compressed = proxy() if connected is None else subject
