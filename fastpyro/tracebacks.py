@@ -65,7 +65,10 @@ def format_traceback(
             return list(_detailed(ex_value, ex_tb))
         return _formatted(ex_type, ex_value, ex_tb)
     except Exception as failure:  # out of memory or of stack, or an exception that is odd beyond words
-        return [f"{type(ex_value).__qualname__}, whose traceback cannot be shown: {type(failure).__name__}\n"]
+        remote = ex_value.__dict__.get("_pyroTraceback")
+        lines = [line for line in remote if type(line) is str] if type(remote) is list else []
+        shown = [f"{_remote_note(lines)}\n"] if lines else []
+        return [f"{type(ex_value).__qualname__}, whose traceback cannot be shown: {type(failure).__name__}\n", *shown]
 
 
 def get_pyro_traceback(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastpyro import class_registry, errors, remote_exceptions
@@ -411,6 +411,7 @@ fields = st.dictionaries(st.sampled_from([n for f in remote_exceptions._FIELDS.v
 
 
 @given(names, st.lists(json_like, max_size=6).map(tuple), st.dictionaries(st.text(max_size=8), json_like), fields)
+@example("builtins.TabError", (None, [None, None, None, []]), {}, {})
 def test_any_state_gives_an_exception_or_serialize_error(name: str, args: Any, attributes: Any, own: Any) -> None:
     try:
         received = round_trip(StateOf("exception", (name, args, attributes, ["line\n"], [], own)))
