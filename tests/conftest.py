@@ -13,6 +13,6 @@ from hypothesis import HealthCheck, settings
 SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("dev", max_examples=100, **SHARED)
-settings.register_profile("ci", max_examples=500, derandomize=True, print_blob=True, **SHARED)
+settings.register_profile("ci", max_examples=250, derandomize=True, print_blob=True, **SHARED)
 settings.register_profile("fuzz", max_examples=20_000, print_blob=True, **SHARED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
