@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import serpent
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from peer_strategies import keys, mutated, mutations, same, values
 
@@ -27,6 +27,8 @@ codec = SerpentCodec(refuse, keep)
 
 
 @given(values)
+@example(complex(0.0, -0.0))
+@example([complex(-0.0, 1.0)])
 def test_the_package_reads_what_we_write_and_the_other_way_round(value: Any) -> None:
     theirs = serpent.dumps(value, module_in_classname=True)
     assert codec.encode(value) == theirs
