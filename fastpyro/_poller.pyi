@@ -1,9 +1,9 @@
 from typing import Self, final
 
-from fastpyro._link import Link
+from fastpyro._link import Link, Looker
 
 @final
-class EpollPoller:
+class EpollPoller(Looker):
     def __new__(cls, spin: int = 0) -> Self: ...
     def add(self, fd: int) -> None: ...
     def remove(self, fd: int) -> None: ...

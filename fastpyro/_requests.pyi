@@ -2,7 +2,7 @@ from typing import Any, Self, final
 
 from fastpyro._batch import ResultWriter
 from fastpyro._codec import Codec
-from fastpyro._link import Link
+from fastpyro._link import Link, Looker
 from fastpyro._message import Message
 from fastpyro.channel import Channel
 
@@ -45,7 +45,9 @@ class OrdinaryRequests:
     def stop(self) -> None: ...
     def watch(self) -> int: ...
     def park(self) -> bool: ...
-    def serve(self, connection: ConnectionCore, term: Term, timeout: float) -> Message | None: ...
+    def serve(
+        self, connection: ConnectionCore, term: Term, timeout: float, looker: Looker | None = None
+    ) -> Message | None: ...
 
 def perform_batch(
     target: Any,

@@ -55,6 +55,7 @@ class Channel(Protocol):
     def set_dialect(self, dialect: int) -> None: ...
     def set_hmac_key(self, key: bytes | None) -> None: ...
     def set_max_message_size(self, max_message_size: int) -> None: ...
+    def part_from_peer(self) -> None: ...
     def send(
         self,
         kind: int,
@@ -121,6 +122,9 @@ class PortableChannel:
     @property
     def closed(self) -> bool:
         return self._closing or self._broken
+
+    def part_from_peer(self) -> None:
+        """Nothing: this channel never looks before it sleeps."""
 
     @property
     def has_buffered(self) -> bool:

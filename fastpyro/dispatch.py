@@ -78,7 +78,7 @@ def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | 
     try:
         reply = request(daemon, connection, message)
         if connection.attached and reply is not None and handshake.FAST in message.annotations:
-            return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.NATIVE_VERSION})
+            return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.native_answer()})
         return reply
     finally:
         current_context.end()
@@ -94,7 +94,7 @@ def _connect(daemon: Daemon, connection: Connection, message: Message) -> Reply:
         annotations = _annotations(daemon) or {}
         if request.speaks_native:
             serializer: Serializer = native
-            annotations[handshake.FAST] = handshake.NATIVE_VERSION
+            annotations[handshake.FAST] = handshake.native_answer()
         else:
             serializer = get_serializer_by_id(message.serializer_id, connection.dialect)
         answer: Any = daemon.validateHandshake(connection, request.data)

@@ -57,6 +57,7 @@ __all__ = [
     "Settings",
     "attach",
     "connect",
+    "native_answer",
     "peer_serializer",
     "read_request",
 ]
@@ -67,7 +68,10 @@ HANDSHAKE_LIMIT = 65536
 FAST = "FAST"
 NATIVE_VERSION = b"\x01"
 """First byte of the annotation FAST: version 1 of the native dialect. Behind a client's may stand its handshake data in
-the native form, when the peers' serializers would change it."""
+the native form, when the peers' serializers would change it; behind a daemon's LOOKS."""
+
+LOOKS = b"\x01"
+"""Says that the daemon looks for requests before it sleeps (SPIN)."""
 
 NEEDED_BY_PICKLES = "the pickles need an HMAC key or TLS certificates on both sides, or a Unix socket"
 
@@ -173,7 +177,10 @@ def _connect(
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
             raise _OtherDialectError
         received = dict(message.annotations)
-        speaks_native = received.pop(FAST, b"").startswith(NATIVE_VERSION) and dialect == PROTOCOL_VERSION
+        fast = received.pop(FAST, b"")
+        speaks_native = fast.startswith(NATIVE_VERSION) and dialect == PROTOCOL_VERSION
+        if speaks_native and fast.startswith(LOOKS, len(NATIVE_VERSION)):
+            channel.part_from_peer()
         answer = _accepted(uri, message, serializer, dialect, speaks_native)
         return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)
     except BaseException:
@@ -281,6 +288,11 @@ def _accepted(uri: URI, message: Message, serializer: Serializer, dialect: int, 
     if not isinstance(answer, dict) or "handshake" not in answer or not isinstance(answer.get("meta"), dict):
         raise ProtocolError("connect: the daemon's answer lacks 'handshake' or 'meta'")
     return answer
+
+
+def native_answer() -> bytes:
+    """Return the annotation FAST of a daemon that agrees to the native dialect."""
+    return NATIVE_VERSION + LOOKS if config.SPIN and not config.PORTABLE else NATIVE_VERSION
 
 
 def read_request(message: Message, dialect: int, accepted: frozenset[int]) -> Request:

@@ -17,6 +17,11 @@ cdef class Waiter:
     cdef int wake(self) noexcept
 
 
+# Who can look for the next bytes of one link, before anybody sleeps.
+cdef class Looker:
+    cdef bint look_at(self, Link last) except -1
+
+
 cdef class Link(MessageStream):
     cdef unsigned long reader  # who reads, while it is for callbacks only
     cdef int awaited  # the sequence number that the reader reads for, -1 for none

@@ -20,7 +20,8 @@ from libc.stdint cimport uint8_t
 
 from fastpyro._message cimport Header, Message, message_of
 from fastpyro._message_stream cimport SMALL_REPLY, MessageStream
-from fastpyro._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of, monotonic
+from fastpyro._spin cimport monotonic
+from fastpyro._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of
 
 from functools import partial
 
@@ -56,6 +57,12 @@ cdef class Waiter:
             self.waiting = False
             PyThread_release_lock(self.lock)
         return 0
+
+
+cdef class Looker:
+    cdef bint look_at(self, Link last) except -1:
+        """Look whether bytes come soon; True when they are in the link's buffer. This one never looks."""
+        return False
 
 
 cdef class Link(MessageStream):

@@ -10,9 +10,10 @@ cimport cython
 from libc.errno cimport EAGAIN, EEXIST, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastpyro._link cimport Link
+from fastpyro._link cimport Link, Looker
 from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, recv, sched_yield
-from fastpyro._stream cimport BUFFER_SIZE, Spin, begin_spin, end_spin, monotonic, slept
+from fastpyro._spin cimport Spin, begin_spin, end_spin, monotonic, slept, spin_of
+from fastpyro._stream cimport BUFFER_SIZE
 
 import os
 
@@ -39,8 +40,13 @@ cdef enum:
     MISSES_BETWEEN = 4  # looks at one connection before the others are looked at
 
 
+cdef inline bint may_look_at(Link last) noexcept:
+    # Nobody else reads from it, and what it said before has been taken.
+    return not (last.closing or last.broken or last.reading or last.end > last.start)
+
+
 @cython.final
-cdef class EpollPoller:
+cdef class EpollPoller(Looker):
     """Level-triggered epoll. Arguments: ``spin``, microseconds to look for requests before sleeping; 0: none."""
 
     cdef int epoll
@@ -52,7 +58,7 @@ cdef class EpollPoller:
     def __cinit__(self, int spin=0):
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         self.in_a_row = self.crowd = 0
-        self.spin = Spin(<long long> spin * 1000, 0, 0)
+        self.spin = spin_of(spin)
         if self.epoll < 0:
             raise OSError(errno, os.strerror(errno))
 
@@ -83,7 +89,7 @@ cdef class EpollPoller:
         cdef int count, milliseconds = <int> (timeout * 1000 + 0.999)
         cdef long long began
         cdef Py_ssize_t received = -1
-        if last is not None and (last.closing or last.broken or last.reading or last.end > last.start):
+        if last is not None and not may_look_at(last):
             last = None
         if self.spin.budget == 0 or timeout <= 0 or self.crowd > 0:
             with nogil:
@@ -91,16 +97,7 @@ cdef class EpollPoller:
             return self.ready(count)
         if begin_spin(&self.spin):
             if last is not None and self.in_a_row < MOST_IN_A_ROW:
-                self.in_a_row += 1
-                last.take_buffer()
-                last.users += 1  # or a close by another thread would give the descriptor to somebody else
-                with nogil:
-                    count = self.look(last, &received)
-                if received > 0:
-                    last.end = received
-                else:
-                    last.release_buffer()
-                last.leave()
+                count = self.look_into(last, &received)
             else:
                 self.in_a_row = 0
                 with nogil:
@@ -115,6 +112,33 @@ cdef class EpollPoller:
             count = epoll_wait(self.epoll, self.events, MOST_EVENTS, milliseconds)
         slept(&self.spin, monotonic() - began)
         return self.ready(count)
+
+    cdef bint look_at(self, Link last) except -1:
+        """Look for the next bytes of the connection that was just served; whether `wait` would have named it alone."""
+        cdef int count
+        cdef Py_ssize_t received = -1
+        if self.crowd > 0 or self.in_a_row >= MOST_IN_A_ROW or not may_look_at(last) or not begin_spin(&self.spin):
+            return False
+        count = self.look_into(last, &received)
+        end_spin(&self.spin, count > 0 or received != -1)
+        if count > 0:
+            self.in_a_row = MOST_IN_A_ROW  # others have spoken: `wait` shall ask epoll first, who tells it again
+        return received != -1
+
+    cdef int look_into(self, Link last, Py_ssize_t *received) except -1:
+        """As `look`; what has been received is in the link's buffer."""
+        cdef int count
+        self.in_a_row += 1
+        last.take_buffer()
+        last.users += 1  # or a close by another thread would give the descriptor to somebody else
+        with nogil:
+            count = self.look(last, received)
+        if received[0] > 0:
+            last.end = received[0]
+        else:
+            last.release_buffer()
+        last.leave()
+        return count
 
     cdef int look(self, Link last, Py_ssize_t *received) noexcept nogil:
         """Look until the time is up: the count of epoll's events, or 0; `received` as recv says it, -1 for nothing."""

@@ -20,9 +20,10 @@ from fastpyro._callcontext cimport CallState, current_state
 from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader, invalid
 from fastpyro._encoder cimport Writer
-from fastpyro._link cimport Link
+from fastpyro._link cimport Link, Looker
 from fastpyro._posix cimport usleep
-from fastpyro._stream cimport deadline_in, monotonic
+from fastpyro._spin cimport monotonic
+from fastpyro._stream cimport deadline_in
 from fastpyro._message cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
 from fastpyro._message_stream cimport SMALL_REPLY
 
@@ -178,10 +179,11 @@ cdef class OrdinaryRequests:
         self.parked = 1
         return True
 
-    def serve(self, ConnectionCore connection not None, Term term not None, double timeout):
+    def serve(self, ConnectionCore connection not None, Term term not None, double timeout, Looker looker=None):
         """Serve what has arrived on a connection, as long as it is ordinary and the leader stays in office.
 
-        Arguments: ``timeout``, seconds for sending a reply, 0 for no limit. Returns the first whole message that is not
+        Arguments: ``timeout``, seconds for sending a reply, 0 for no limit; ``looker``, who looks for the next request
+        of this connection, or None to return when there is none yet. Returns the first whole message that is not
         ordinary and None when there is none. Raises CommunicationError when the connection is broken.
         """
         cdef Link link = connection.link
@@ -200,7 +202,9 @@ cdef class OrdinaryRequests:
                 return message_of(&header, payload)
             if self.answer(connection, term, &header, payload, timeout):
                 return message_of(&header, payload)
-            if term.deposed or link.end == link.start or link.closing or link.broken:
+            if term.deposed or link.closing or link.broken:
+                return None
+            if link.end == link.start and (looker is None or self.stopped or not looker.look_at(link)):
                 return None
 
     cdef Message receive(self, Link link, Header *header, uint8_t *payload, bint *small):

@@ -4,6 +4,7 @@ from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport uint8_t
 
 from fastpyro._posix cimport iovec
+from fastpyro._spin cimport Spin
 
 cdef extern from "Python.h" nogil:
     ctypedef enum PyLockStatus:
@@ -16,19 +17,8 @@ cdef enum:
     BUFFER_SIZE = 32768  # what one recv can take; larger bodies are received straight into their final memory
 
 
-# Whether looking again and again for bytes, instead of sleeping, has been paying for this waiter.
-cdef struct Spin:
-    long long budget  # nanoseconds to look before sleeping; 0: never look
-    int misses  # in a row
-    int rest  # waits to sleep through before the next try
-
-
-cdef long long monotonic() noexcept nogil
 cdef double deadline_of(object timeout) except? -1
 cdef double deadline_in(double seconds) noexcept
-cdef bint begin_spin(Spin *spin) noexcept
-cdef void end_spin(Spin *spin, bint hit) noexcept
-cdef void slept(Spin *spin, long long nanoseconds) noexcept
 
 
 cdef class Stream:

@@ -6,8 +6,7 @@ Rule 2: a timeout is one deadline over the whole operation, not a limit for each
 Rule 3: `close` may come from any thread: it shuts the stream down, and the last user inside closes the descriptor.
 Rule 4: one thread receives at a time. A message that the system does not take at once is sent with `sending` set, which
         no other sender passes, so that messages of several threads do not mix.
-Rule 5: looking again instead of sleeping (`Spin`) yields the CPU after each miss, is bounded in time and in the number
-        of threads that do it, and is given up for longer and longer while it does not pay.
+Rule 5: who waits for bytes looks for them before it sleeps, as `_spin` allows.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -20,13 +19,13 @@ from libc.stdint cimport uint8_t
 from libc.string cimport strerror
 
 from fastpyro._posix cimport (
-    CLOCK_MONOTONIC, MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, clock_gettime, iovec, msghdr, poll, pollfd, recv,
-    sched_yield, send, sendmsg, timespec,
+    MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, iovec, msghdr, poll, pollfd, recv, send, sendmsg,
+)
+from fastpyro._pusher cimport MORE, forget_push, push_soon
+from fastpyro._spin cimport (
+    begin_spin, begin_wait, end_spin, end_wait, let_others_run, monotonic, note_hit, others_wait, slept, spin_of,
 )
 
-from fastpyro._pusher cimport MORE, forget_push, push_soon
-
-import os
 import socket as socket_module
 
 from fastpyro.errors import ConnectionClosedError, TimeoutError
@@ -37,29 +36,9 @@ cdef enum:
     MOST_PARTS = 64  # of a message in one system call
     MOST_COLLECTED = 8192  # bytes of a message that may wait for company
     BURST = 50000  # nanoseconds; messages that follow each other faster are a burst
-    MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
     LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
 
-cdef int waiting_threads = 0  # that wait for bytes now; changed under the GIL only
-cdef int spinners = 0  # threads of this process that spin now; changed under the GIL only
-cdef int most_spinners = max(1, (os.cpu_count() or 1) // 2)
 cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
-
-
-def _forget_threads():
-    # In a forked child: the threads that waited or looked are the parent's.
-    global waiting_threads, spinners
-    waiting_threads = spinners = 0
-
-
-os.register_at_fork(after_in_child=_forget_threads)
-
-
-cdef long long monotonic() noexcept nogil:
-    # Nanoseconds.
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return <long long> time.tv_sec * 1000000000 + time.tv_nsec
 
 
 cdef inline double now() noexcept nogil:
@@ -81,35 +60,6 @@ cdef double deadline_in(double seconds) noexcept:
     return now() + seconds if seconds > 0 else 0
 
 
-cdef bint begin_spin(Spin *spin) noexcept:
-    """Whether to look before sleeping, this time; `end_spin` must follow when it says so."""
-    global spinners
-    if spin.budget == 0 or spinners >= most_spinners or waiting_threads > 0:
-        return False
-    if spin.rest > 0:
-        spin.rest -= 1
-        return False
-    spinners += 1
-    return True
-
-
-cdef void end_spin(Spin *spin, bint hit) noexcept:
-    global spinners
-    spinners -= 1
-    if hit:
-        spin.misses = 0
-        return
-    if spin.misses < MOST_MISSES:
-        spin.misses += 1
-    spin.rest = (1 << spin.misses) - 1
-
-
-cdef void slept(Spin *spin, long long nanoseconds) noexcept:
-    """Take note of a wait without spinning: one so short, wake-up included, would have been a hit."""
-    if nanoseconds < 2 * spin.budget:
-        spin.misses = spin.rest = 0
-
-
 cdef class Stream:
     def __cinit__(self, sock, *arguments):
         self.buffer = NULL
@@ -119,7 +69,7 @@ cdef class Stream:
         self.closing = self.broken = self.sending = False
         self.sock = sock
         self.fd = -1
-        self.spin = Spin(0, 0, 0)
+        self.spin = spin_of(0)
         self.last_unawaited = self.promise = 0
         self.collects = False
         self.send_lock = PyThread_allocate_lock()
@@ -154,7 +104,11 @@ cdef class Stream:
 
     def set_spin(self, int microseconds):
         """Say how long to look for bytes before sleeping, 0: not at all."""
-        self.spin = Spin(<long long> microseconds * 1000, 0, 0)
+        self.spin = spin_of(microseconds)
+
+    def part_from_peer(self):
+        """Let the thread that looks step aside when the peer, who looks as well, shares its processor."""
+        self.spin.parts = True
 
     def close(self):
         """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
@@ -245,7 +199,7 @@ cdef class Stream:
         cdef Py_ssize_t count
         if self.sending or size > AT_ONCE:
             return 0
-        if waiting_threads == 0:
+        if not others_wait():
             count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         else:  # others may be waiting for the GIL, and the system delivers small messages in the sender's time
             self.begin_sending()
@@ -263,18 +217,17 @@ cdef class Stream:
 
     cdef bint has_company(self) noexcept:
         """Whether other threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
-        return waiting_threads > 0 and not self.sending and self.end == self.start
+        return others_wait() and not self.sending and self.end == self.start
 
     cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size) except -1:
         """Send a small message and wait for bytes in answer, without the GIL. Returns what was sent, as `send_at_once`.
 
         What has come, if anything, is in the buffer. Preconditions: `has_company`, and no deadline.
         """
-        global waiting_threads
         cdef Py_ssize_t sent, received = -1
         cdef int failure
         self.take_buffer()
-        waiting_threads += 1
+        begin_wait()
         self.begin_sending()
         with nogil:
             sent = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -282,7 +235,7 @@ cdef class Stream:
             if sent == size:
                 self.end_sending()
                 received = recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL)
-        waiting_threads -= 1
+        end_wait()
         if sent == size:
             self.end = received if received > 0 else 0  # an end or an error is met again by who receives next
             return sent
@@ -391,7 +344,6 @@ cdef class Stream:
 
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
         """Receive at least a byte: their count, 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
-        global waiting_threads
         cdef Py_ssize_t count
         cdef long long began
         if not wait:
@@ -409,11 +361,11 @@ cdef class Stream:
                 return count
         PyErr_CheckSignals()  # one that came before the sleep would not interrupt it
         began = monotonic() if self.spin.budget else 0
-        waiting_threads += 1
+        begin_wait()
         try:
             count = self.sleep_for_bytes(target, size, deadline)
         finally:
-            waiting_threads -= 1
+            end_wait()
         if self.spin.budget and size <= BUFFER_SIZE:
             slept(&self.spin, monotonic() - began)
         return count
@@ -440,15 +392,19 @@ cdef class Stream:
 
     cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil:
         # What recv says as soon as it says something, or -1 when the time is up. Errors are left to who waits.
-        cdef long long limit = monotonic() + self.spin.budget
+        cdef long long missed = monotonic(), limit = missed + self.spin.budget
         cdef Py_ssize_t count
+        cdef int misses = 0
         while True:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0 or (errno != EAGAIN and errno != EINTR):
+                note_hit(&self.spin, misses, missed)
                 return count
-            if monotonic() > limit:
+            missed = monotonic()
+            if missed > limit:
                 return -1
-            sched_yield()
+            misses += 1
+            let_others_run(&self.spin, misses)
 
     cdef int wait_ready(self, short events, double deadline) except -1:
         """Wait for readiness: 1, or 0 when the deadline has passed."""

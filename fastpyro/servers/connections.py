@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch, tls
-from fastpyro._link import Link
+from fastpyro._link import Link, Looker
 from fastpyro._message import pack_message
 from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._requests import OrdinaryRequests, Term
@@ -58,6 +58,7 @@ class ConnectionServer(ABC):
         self.connections: dict[int, Connection] = {}
         self.unadmitted: dict[int, Connection] = {}
         self.poller = make_poller()
+        self.looker = self.poller if isinstance(self.poller, Looker) else None
         self.timeout = config.COMMTIMEOUT
         self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
         self.max_message_size = config.MAX_MESSAGE_SIZE
@@ -168,14 +169,14 @@ class ConnectionServer(ABC):
         except Exception:
             log.exception("clientDisconnect failed")
 
-    def next_request(self, connection: Connection, term: Term) -> Message | None:
+    def next_request(self, connection: Connection, term: Term, looker: Looker | None = None) -> Message | None:
         """Serve ordinary requests whose bytes are here, then return the first other one, if there is one.
 
-        Drops a connection that is gone or babbles.
+        With a looker also those that come soon. Drops a connection that is gone or babbles.
         """
         try:
             if isinstance(connection.channel, Link):
-                return self.requests.serve(connection, term, self.timeout)
+                return self.requests.serve(connection, term, self.timeout, looker)
             message = connection.channel.receive_available()
         except CommunicationError as error:
             self.give_up(connection, error)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from fastpyro._link import Link
+from fastpyro._link import Link, Looker
 from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
@@ -49,7 +49,7 @@ class MultiplexServer(ConnectionServer):
             ready = self.poller.wait(wait if not self.combined else 0.0, last if isinstance(last, Link) else None)
             if self.combined and not ready:
                 ready = self._wait_with_others(wait)
-            self.serve_ready(ready)
+            self.serve_ready(ready, self.looker if len(ready) == 1 and not self.combined else None)
             self.look_at_deadlines()
 
     def _wait_with_others(self, wait: float) -> list[int]:
@@ -77,7 +77,7 @@ class MultiplexServer(ConnectionServer):
             return
         self.combined.append(other)
 
-    def serve_ready(self, descriptors: Iterable[int]) -> None:
+    def serve_ready(self, descriptors: Iterable[int], looker: Looker | None = None) -> None:
         """Serve those of the descriptors that are this server's."""
         for fd in descriptors:
             if self.stopping:
@@ -87,12 +87,12 @@ class MultiplexServer(ConnectionServer):
             elif fd == self.wake_fd:
                 self.drain_wakeups()
             elif fd in self.connections:
-                self._serve(self.connections[fd])
+                self._serve(self.connections[fd], looker)
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: Connection, looker: Looker | None) -> None:
         self._serving = connection
         try:
-            message = self.next_request(connection, self._term)
+            message = self.next_request(connection, self._term, looker)
             while message is not None:
                 if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
                     threading.Thread(target=self._answer, args=(connection, message), daemon=True).start()

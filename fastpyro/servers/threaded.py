@@ -31,6 +31,7 @@ from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import ConnectionServer
 
 if TYPE_CHECKING:
+    from fastpyro._link import Looker
     from fastpyro._message import Message
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
@@ -246,12 +247,14 @@ class ThreadedServer(ConnectionServer):
                 connection = self._pending.popleft()
                 if not connection.held and self._serve(term, connection):
                     return
-            for fd in wait(0.0 if pending else self.longest_wait, last):
+            ready = wait(0.0 if pending else self.longest_wait, last)
+            looker = self.looker if len(ready) == 1 and not self._pending else None  # nobody else waits for an answer
+            for fd in ready:
                 last = None
                 readable = connections.get(fd)
                 if readable is not None:
                     if not readable.held:
-                        if self._serve(term, readable):
+                        if self._serve(term, readable, looker):
                             return
                         last = readable.link
                 elif fd == listener_fd:
@@ -262,11 +265,11 @@ class ThreadedServer(ConnectionServer):
                     return
             self.look_at_deadlines()
 
-    def _serve(self, term: Term, connection: Connection) -> bool:
+    def _serve(self, term: Term, connection: Connection, looker: Looker | None = None) -> bool:
         """Serve what has arrived on one connection. True when this thread was deposed meanwhile."""
         self._current.connection = connection
         try:
-            message = self.next_request(connection, term)
+            message = self.next_request(connection, term, looker)
             while message is not None and not term.deposed:
                 if self.requests.full and message.kind == MSG_INVOKE:
                     self._enqueue(connection, message)

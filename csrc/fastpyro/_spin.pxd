@@ -1,0 +1,23 @@
+# Looking again instead of sleeping: when it pays, and for how long.
+
+
+# Whether looking again and again for bytes, instead of sleeping, has been paying for this waiter.
+cdef struct Spin:
+    long long budget  # nanoseconds to look before sleeping; 0: never look
+    int misses  # in a row
+    int rest  # waits to sleep through before the next try
+    int shared  # hits in a row that the peer made on this thread's own processor; below 0: on another one
+    int patience  # so many of them are borne before this thread steps aside
+    bint parts  # whether it does so: the peer looks as well, and does not step aside itself
+
+
+cdef long long monotonic() noexcept nogil
+cdef Spin spin_of(int microseconds) noexcept
+cdef bint begin_spin(Spin *spin) noexcept
+cdef void end_spin(Spin *spin, bint hit) noexcept
+cdef void slept(Spin *spin, long long nanoseconds) noexcept
+cdef void let_others_run(Spin *spin, int misses) noexcept nogil
+cdef void note_hit(Spin *spin, int misses, long long missed) noexcept nogil
+cdef void begin_wait() noexcept
+cdef void end_wait() noexcept
+cdef bint others_wait() noexcept

@@ -1,0 +1,163 @@
+"""Looking again instead of sleeping: whether to, for how long, and on which processor.
+
+Knows no descriptors: who looks brings the system call, and tells what came of it.
+
+Rule 1: who looks yields the processor after each miss, so that two ends on one processor take turns. It is bounded in
+        time and in the number of threads that do it, and given up for longer and longer while it does not pay.
+Rule 2: a thread whose peer looks as well, and answers from this thread's own processor time after time, steps aside
+        when another processor is idle. A wake-up puts both ends on one processor, where a call takes twice as long, and
+        then nothing parts two threads that never sleep but the system's next round of balancing, many milliseconds later.
+Rule 3: the processors that a thread may use are what they were before; one that is bound to a single one stays there.
+Rule 4: the counters of this process change under the GIL only.
+"""
+
+from fastpyro._posix cimport CLOCK_MONOTONIC, clock_gettime, sched_yield, timespec
+
+import os
+
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <fcntl.h>
+    #include <sched.h>
+    #include <stdio.h>
+    #include <unistd.h>
+
+    /* How many threads of the whole system run, or could; -1 when it does not say. The fourth field of /proc/loadavg,
+       "running/all", proc_loadavg(5). */
+    static int running_threads(void) {
+        char text[64];
+        int running, file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        if (file < 0)
+            return -1;
+        ssize_t size = read(file, text, sizeof text - 1);
+        close(file);
+        if (size <= 0)
+            return -1;
+        text[size] = 0;
+        return sscanf(text, "%*s %*s %*s %d/", &running) == 1 ? running : -1;
+    }
+
+    /* Go on on another of the processors that this thread may use, if one must be idle: two threads at least share
+       this one, so the others have fewer threads than processors when all together are no more than processors. */
+    static void step_aside(void) {
+        cpu_set_t allowed, others;
+        int here = sched_getcpu(), running;
+        if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+            return;
+        others = allowed;
+        CPU_CLR(here, &others);
+        if (CPU_COUNT(&others) == 0)
+            return;
+        running = running_threads();
+        if (running < 0 || running > CPU_COUNT(&allowed))
+            return;
+        if (sched_setaffinity(0, sizeof others, &others) == 0)
+            sched_setaffinity(0, sizeof allowed, &allowed);
+    }
+    #else
+    static void step_aside(void) {} /* nothing is known of where other systems put threads */
+    #endif
+    """
+    void step_aside() noexcept nogil
+
+cdef enum:
+    MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
+    SHARED_TIME = 1500  # nanoseconds; a yield after which bytes are there at once, and that took longer, ran the peer
+    FIRST_PATIENCE = 16  # hits on a shared processor before stepping aside, which costs as much time as they do
+    LONGEST_PATIENCE = 16384
+    HITS_APART = 64
+
+cdef int waiting_threads = 0  # that wait for bytes now
+cdef int spinners = 0  # threads of this process that look now
+cdef int most_spinners = max(1, (os.cpu_count() or 1) // 2)
+
+
+def _forget_threads():
+    # In a forked child: the threads that waited or looked are the parent's.
+    global waiting_threads, spinners
+    waiting_threads = spinners = 0
+
+
+os.register_at_fork(after_in_child=_forget_threads)
+
+
+cdef long long monotonic() noexcept nogil:
+    # Nanoseconds.
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return <long long> time.tv_sec * 1000000000 + time.tv_nsec
+
+
+cdef Spin spin_of(int microseconds) noexcept:
+    """The state of a waiter that has not looked yet."""
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, False)
+
+
+cdef bint begin_spin(Spin *spin) noexcept:
+    """Whether to look before sleeping, this time; `end_spin` must follow when it says so."""
+    global spinners
+    if spin.budget == 0 or spinners >= most_spinners or waiting_threads > 0:
+        return False
+    if spin.rest > 0:
+        spin.rest -= 1
+        return False
+    spinners += 1
+    return True
+
+
+cdef void end_spin(Spin *spin, bint hit) noexcept:
+    global spinners
+    spinners -= 1
+    if hit:
+        spin.misses = 0
+        return
+    spin.patience = FIRST_PATIENCE  # the system will place both ends anew when they wake up
+    if spin.misses < MOST_MISSES:
+        spin.misses += 1
+    spin.rest = (1 << spin.misses) - 1
+
+
+cdef void slept(Spin *spin, long long nanoseconds) noexcept:
+    """Take note of a wait without looking: one so short, wake-up included, would have been a hit."""
+    if nanoseconds < 2 * spin.budget:
+        spin.misses = spin.rest = 0
+
+
+cdef void let_others_run(Spin *spin, int misses) noexcept nogil:
+    """After a miss, the `misses`-th of this wait: yield, and step aside when the peer has this processor as well."""
+    if misses == 1 and spin.shared >= spin.patience and spin.parts:
+        spin.shared = 0
+        if spin.patience < LONGEST_PATIENCE:
+            spin.patience *= 2  # it may not have helped
+        step_aside()
+    sched_yield()
+
+
+cdef void note_hit(Spin *spin, int misses, long long missed) noexcept nogil:
+    """Take note of bytes that came after so many misses, the last one of which was at `missed`, in nanoseconds."""
+    if misses == 0:
+        return
+    if misses == 1 and monotonic() - missed > SHARED_TIME:
+        spin.shared = spin.shared + 1 if spin.shared > 0 else 1
+        return
+    spin.shared = spin.shared - 1 if spin.shared < 0 else -1
+    if spin.shared < -HITS_APART:
+        spin.shared = -1
+        spin.patience = FIRST_PATIENCE  # stepping aside has helped
+
+
+cdef void begin_wait() noexcept:
+    """This thread is about to sleep until bytes come; `end_wait` must follow."""
+    global waiting_threads
+    waiting_threads += 1
+
+
+cdef void end_wait() noexcept:
+    global waiting_threads
+    waiting_threads -= 1
+
+
+cdef bint others_wait() noexcept:
+    """Whether threads of this process wait for bytes, who may want the GIL soon."""
+    return waiting_threads > 0
