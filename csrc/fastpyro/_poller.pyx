@@ -11,8 +11,8 @@ from libc.errno cimport EAGAIN, EEXIST, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastpyro._link cimport Link, Looker
-from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, recv, sched_yield
-from fastpyro._spin cimport Spin, begin_spin, end_spin, monotonic, slept, spin_of
+from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, recv
+from fastpyro._spin cimport Look, Spin, begin_look, begin_spin, end_spin, hit, missed, monotonic, slept, spin_of
 from fastpyro._stream cimport BUFFER_SIZE
 
 import os
@@ -37,7 +37,7 @@ cdef enum:
     MOST_EVENTS = 64  # in one answer
     MOST_IN_A_ROW = 16  # requests of one connection before the others are looked at
     CROWD = 16  # answers without looking first, after one with several events: there is enough to do
-    MISSES_BETWEEN = 4  # looks at one connection before the others are looked at
+    MISSES_BETWEEN = 8  # looks at one connection before the others are looked at
 
 
 cdef inline bint may_look_at(Link last) noexcept:
@@ -142,26 +142,26 @@ cdef class EpollPoller(Looker):
 
     cdef int look(self, Link last, Py_ssize_t *received) noexcept nogil:
         """Look until the time is up: the count of epoll's events, or 0; `received` as recv says it, -1 for nothing."""
-        cdef long long limit = monotonic() + self.spin.budget
-        cdef int count, misses = 0, fd = -1
+        cdef Look look
+        cdef int count, fd = -1
         if last is not None:
             fd = last.fd
+        begin_look(&self.spin, &look, fd)
         while True:
             if fd >= 0:
                 received[0] = recv(fd, last.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
                 if received[0] >= 0:
+                    hit(&self.spin, &look)
                     return 0
                 if errno != EAGAIN and errno != EINTR:
                     received[0] = 0  # broken: who receives will hear why
                     return 0
-            if fd < 0 or misses % MISSES_BETWEEN == MISSES_BETWEEN - 1:
+            if fd < 0 or look.misses % MISSES_BETWEEN == MISSES_BETWEEN - 1:
                 count = epoll_wait(self.epoll, self.events, MOST_EVENTS, 0)
                 if count > 0:
                     return count
-            misses += 1
-            if monotonic() > limit:
+            if not missed(&self.spin, &look):
                 return 0
-            sched_yield()
 
     cdef list ready(self, int count):
         cdef int index

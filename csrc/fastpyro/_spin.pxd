@@ -8,7 +8,15 @@ cdef struct Spin:
     int rest  # waits to sleep through before the next try
     int shared  # hits in a row that the peer made on this thread's own processor; below 0: on another one
     int patience  # so many of them are borne before this thread steps aside
+    int steps  # how often it did
     bint parts  # whether it does so: the peer looks as well, and does not step aside itself
+
+
+# One wait of a thread that looks.
+cdef struct Look:
+    int misses, fd
+    long long limit  # when to give up, nanoseconds
+    bint ran_another  # after the last miss somebody else ran on this processor
 
 
 cdef long long monotonic() noexcept nogil
@@ -16,8 +24,9 @@ cdef Spin spin_of(int microseconds) noexcept
 cdef bint begin_spin(Spin *spin) noexcept
 cdef void end_spin(Spin *spin, bint hit) noexcept
 cdef void slept(Spin *spin, long long nanoseconds) noexcept
-cdef void let_others_run(Spin *spin, int misses) noexcept nogil
-cdef void note_hit(Spin *spin, int misses, long long missed) noexcept nogil
+cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil
+cdef bint missed(Spin *spin, Look *look) noexcept nogil
+cdef void hit(Spin *spin, Look *look) noexcept nogil
 cdef void begin_wait() noexcept
 cdef void end_wait() noexcept
 cdef bint others_wait() noexcept

@@ -1,13 +1,13 @@
 """Looking again instead of sleeping: whether to, for how long, and on which processor.
 
-Knows no descriptors: who looks brings the system call, and tells what came of it.
+Who looks brings the system call, and tells what came of it; of descriptors this knows which processor spoke last.
 
 Rule 1: who looks yields the processor after each miss, so that two ends on one processor take turns. It is bounded in
         time and in the number of threads that do it, and given up for longer and longer while it does not pay.
 Rule 2: a thread whose peer looks as well, and answers from this thread's own processor time after time, steps aside
-        when another processor is idle. A wake-up puts both ends on one processor, where a call takes twice as long, and
-        then nothing parts two threads that never sleep but the system's next round of balancing, many milliseconds later.
-Rule 3: the processors that a thread may use are what they were before; one that is bound to a single one stays there.
+        when another processor is idle. A wake-up puts both ends on one processor, where a call takes twice as long;
+        what parts two threads that never sleep then is the system's next balancing, many milliseconds later.
+Rule 3: the processors that a thread may use are what they were before; if that is a single one, it stays there.
 Rule 4: the counters of this process change under the GIL only.
 """
 
@@ -21,6 +21,7 @@ cdef extern from *:
     #include <fcntl.h>
     #include <sched.h>
     #include <stdio.h>
+    #include <sys/socket.h>
     #include <unistd.h>
 
     /* How many threads of the whole system run, or could; -1 when it does not say. The fourth field of /proc/loadavg,
@@ -38,35 +39,52 @@ cdef extern from *:
         return sscanf(text, "%*s %*s %*s %d/", &running) == 1 ? running : -1;
     }
 
+    /* Whether a socket's last bytes may have come from this processor. TCP knows (SO_INCOMING_CPU, socket(7)), so that
+       another thread that ran here meanwhile, such as the system's own for interrupts, is not taken for the peer. */
+    static int may_share(int fd, int here) {
+        int source = -1;
+        socklen_t size = sizeof source;
+        return getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &source, &size) != 0 || source < 0 || source == here;
+    }
+
     /* Go on on another of the processors that this thread may use, if one must be idle: two threads at least share
        this one, so the others have fewer threads than processors when all together are no more than processors. */
-    static void step_aside(void) {
+    static int step_aside(int fd) {
         cpu_set_t allowed, others;
         int here = sched_getcpu(), running;
-        if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-            return;
+        if (here < 0 || here >= CPU_SETSIZE || !may_share(fd, here))
+            return 0;
+        if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+            return 0;
         others = allowed;
         CPU_CLR(here, &others);
         if (CPU_COUNT(&others) == 0)
-            return;
+            return 0;
         running = running_threads();
         if (running < 0 || running > CPU_COUNT(&allowed))
-            return;
-        if (sched_setaffinity(0, sizeof others, &others) == 0)
-            sched_setaffinity(0, sizeof allowed, &allowed);
+            return 0;
+        if (sched_setaffinity(0, sizeof others, &others) != 0)
+            return 0;
+        return sched_setaffinity(0, sizeof allowed, &allowed) == 0;
     }
     #else
-    static void step_aside(void) {} /* nothing is known of where other systems put threads */
+    /* Nothing is known of where other systems put threads. */
+    static int step_aside(int fd) {
+        (void)fd;
+        return 0;
+    }
     #endif
     """
-    void step_aside() noexcept nogil
+    int step_aside(int fd) noexcept nogil
 
 cdef enum:
     MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
-    SHARED_TIME = 1500  # nanoseconds; a yield after which bytes are there at once, and that took longer, ran the peer
+    EMPTY_YIELD = 1500  # nanoseconds that a yield takes at the most when there is nobody to yield to
     FIRST_PATIENCE = 16  # hits on a shared processor before stepping aside, which costs as much time as they do
     LONGEST_PATIENCE = 16384
-    HITS_APART = 64
+    APART = 8  # hits in a row that came from another processor, after which it need not be yielded after each miss
+    LONG_APART = 64
+    MISSES_APART = 4  # between two yields then
 
 cdef int waiting_threads = 0  # that wait for bytes now
 cdef int spinners = 0  # threads of this process that look now
@@ -91,7 +109,7 @@ cdef long long monotonic() noexcept nogil:
 
 cdef Spin spin_of(int microseconds) noexcept:
     """The state of a waiter that has not looked yet."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, False)
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, 0, False)
 
 
 cdef bint begin_spin(Spin *spin) noexcept:
@@ -124,26 +142,45 @@ cdef void slept(Spin *spin, long long nanoseconds) noexcept:
         spin.misses = spin.rest = 0
 
 
-cdef void let_others_run(Spin *spin, int misses) noexcept nogil:
-    """After a miss, the `misses`-th of this wait: yield, and step aside when the peer has this processor as well."""
-    if misses == 1 and spin.shared >= spin.patience and spin.parts:
+cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil:
+    """Begin a wait; `missed` or `hit` must be told of each time that the thread has looked at that descriptor."""
+    look.misses = 0
+    look.fd = fd
+    look.limit = monotonic() + spin.budget
+    look.ran_another = False
+
+
+cdef bint missed(Spin *spin, Look *look) noexcept nogil:
+    """Nothing was there: let others run, and say whether to look again."""
+    cdef long long before
+    look.misses += 1
+    if spin.shared <= -APART and look.misses % MISSES_APART != 0:
+        look.ran_another = False
+        return True
+    before = monotonic()
+    if before > look.limit:
+        return False
+    if spin.parts and spin.shared >= spin.patience:
         spin.shared = 0
         if spin.patience < LONGEST_PATIENCE:
             spin.patience *= 2  # it may not have helped
-        step_aside()
+        spin.steps += step_aside(look.fd)
     sched_yield()
+    look.ran_another = monotonic() - before > EMPTY_YIELD
+    return True
 
 
-cdef void note_hit(Spin *spin, int misses, long long missed) noexcept nogil:
-    """Take note of bytes that came after so many misses, the last one of which was at `missed`, in nanoseconds."""
-    if misses == 0:
+cdef void hit(Spin *spin, Look *look) noexcept nogil:
+    """Something was there: take note of where it came from."""
+    if look.misses == 0:
         return
-    if misses == 1 and monotonic() - missed > SHARED_TIME:
+    if look.ran_another:
         spin.shared = spin.shared + 1 if spin.shared > 0 else 1
-        return
-    spin.shared = spin.shared - 1 if spin.shared < 0 else -1
-    if spin.shared < -HITS_APART:
+    elif spin.shared > 0:
         spin.shared = -1
+    elif spin.shared > -LONG_APART:
+        spin.shared -= 1
+    else:
         spin.patience = FIRST_PATIENCE  # stepping aside has helped
 
 

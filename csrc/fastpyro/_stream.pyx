@@ -23,7 +23,7 @@ from fastpyro._posix cimport (
 )
 from fastpyro._pusher cimport MORE, forget_push, push_soon
 from fastpyro._spin cimport (
-    begin_spin, begin_wait, end_spin, end_wait, let_others_run, monotonic, note_hit, others_wait, slept, spin_of,
+    Look, begin_look, begin_spin, begin_wait, end_spin, end_wait, hit, missed, monotonic, others_wait, slept, spin_of,
 )
 
 import socket as socket_module
@@ -123,6 +123,11 @@ cdef class Stream:
         """Give up this process's share of the connection, after a fork, without ending the parent's conversation."""
         self.closing = True
         self.close_socket()
+
+    @property
+    def steps_aside(self):
+        """How often a thread that waited for the peer has left the processor that it shared with it."""
+        return self.spin.steps
 
     cdef int close_socket(self) except -1:
         if self.promise:
@@ -392,19 +397,16 @@ cdef class Stream:
 
     cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil:
         # What recv says as soon as it says something, or -1 when the time is up. Errors are left to who waits.
-        cdef long long missed = monotonic(), limit = missed + self.spin.budget
+        cdef Look look
         cdef Py_ssize_t count
-        cdef int misses = 0
+        begin_look(&self.spin, &look, self.fd)
         while True:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0 or (errno != EAGAIN and errno != EINTR):
-                note_hit(&self.spin, misses, missed)
+                hit(&self.spin, &look)
                 return count
-            missed = monotonic()
-            if missed > limit:
+            if not missed(&self.spin, &look):
                 return -1
-            misses += 1
-            let_others_run(&self.spin, misses)
 
     cdef int wait_ready(self, short events, double deadline) except -1:
         """Wait for readiness: 1, or 0 when the deadline has passed."""
