@@ -47,35 +47,42 @@ cdef extern from *:
         return getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &source, &size) != 0 || source < 0 || source == here;
     }
 
-    /* Go on on another of the processors that this thread may use, if one must be idle: two threads at least share
-       this one, so the others have fewer threads than processors when all together are no more than processors. */
-    static int step_aside(int fd) {
-        cpu_set_t allowed, others;
+    /* Whether to step aside next time: another of the processors that this thread may use must be idle. Two threads at
+       least share this one, so the others have fewer threads than processors when all together are no more than those. */
+    static int may_step_aside(int fd) {
+        cpu_set_t allowed;
         int here = sched_getcpu(), running;
         if (here < 0 || here >= CPU_SETSIZE || !may_share(fd, here))
             return 0;
-        if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2)
+            return 0;
+        running = running_threads();
+        return running >= 0 && running <= CPU_COUNT(&allowed);
+    }
+
+    /* Go on on another of the processors that this thread may use. */
+    static int step_aside(void) {
+        cpu_set_t allowed, others;
+        int here = sched_getcpu();
+        if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
             return 0;
         others = allowed;
         CPU_CLR(here, &others);
-        if (CPU_COUNT(&others) == 0)
-            return 0;
-        running = running_threads();
-        if (running < 0 || running > CPU_COUNT(&allowed))
-            return 0;
-        if (sched_setaffinity(0, sizeof others, &others) != 0)
+        if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0)
             return 0;
         return sched_setaffinity(0, sizeof allowed, &allowed) == 0;
     }
     #else
     /* Nothing is known of where other systems put threads. */
-    static int step_aside(int fd) {
+    static int may_step_aside(int fd) {
         (void)fd;
         return 0;
     }
+    static int step_aside(void) { return 0; }
     #endif
     """
-    int step_aside(int fd) noexcept nogil
+    bint may_step_aside(int fd) noexcept nogil
+    int step_aside() noexcept nogil
 
 cdef enum:
     MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
@@ -161,10 +168,14 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil:
     if before > look.limit:
         return False
     if spin.parts and spin.shared >= spin.patience:
-        spin.shared = 0
-        if spin.patience < LONGEST_PATIENCE:
-            spin.patience *= 2  # it may not have helped
-        spin.steps += step_aside(look.fd)
+        if spin.shared == spin.patience and may_step_aside(look.fd):  # in one wait, the step itself in the next one:
+            spin.shared += 1  # together they take so long that the peer would have gone to sleep
+        else:
+            if spin.shared > spin.patience:
+                spin.steps += step_aside()
+            spin.shared = 0
+            if spin.patience < LONGEST_PATIENCE:
+                spin.patience *= 2  # it may not have helped
     sched_yield()
     look.ran_another = monotonic() - before > EMPTY_YIELD
     return True
