@@ -87,14 +87,17 @@ cdef extern from *:
 cdef enum:
     MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
     EMPTY_YIELD = 1500  # nanoseconds that a yield takes at the most when there is nobody to yield to
-    FIRST_PATIENCE = 16  # hits on a shared processor before stepping aside, which costs as much time as they do
+    FIRST_PATIENCE = 8  # hits on a shared processor before stepping aside, which costs as much as ten of them
     LONGEST_PATIENCE = 16384
-    APART = 8  # hits in a row that came from another processor, after which it need not be yielded after each miss
-    LONG_APART = 64
+    APART = 32  # hits in a row from another processor; then it need not be yielded after each miss, nor looked longer
+    LONG_APART = 64  # and then stepping aside has helped
     MISSES_APART = 4  # between two yields then
+    SHARED_TIMES = 4  # budgets that a look lasts on a shared processor, of which it takes little; a peer that steps
+    #                   aside comes back late
 
 cdef int waiting_threads = 0  # that wait for bytes now
 cdef int spinners = 0  # threads of this process that look now
+cdef int former_shared = 0, former_patience = FIRST_PATIENCE  # of the waiter that ended last
 cdef int most_spinners = max(1, (os.cpu_count() or 1) // 2)
 
 
@@ -115,8 +118,15 @@ cdef long long monotonic() noexcept nogil:
 
 
 cdef Spin spin_of(int microseconds) noexcept:
-    """The state of a waiter that has not looked yet."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, 0, False)
+    """The state of a waiter that has not looked yet. Where it runs is no news: what the last one found out still holds."""
+    return Spin(<long long> microseconds * 1000, 0, 0, former_shared, former_patience, 0, False)
+
+
+cdef void end_spins(Spin *spin) noexcept:
+    """The waiter will not wait any more: leave what it found out to the next one."""
+    global former_shared, former_patience
+    if spin.parts:
+        former_shared, former_patience = spin.shared, spin.patience
 
 
 cdef bint begin_spin(Spin *spin) noexcept:
@@ -153,7 +163,7 @@ cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil:
     """Begin a wait; `missed` or `hit` must be told of each time that the thread has looked at that descriptor."""
     look.misses = 0
     look.fd = fd
-    look.limit = monotonic() + spin.budget
+    look.limit = monotonic() + (spin.budget if spin.shared <= -APART or spin.shared == 0 else SHARED_TIMES * spin.budget)
     look.ran_another = False
 
 
@@ -187,6 +197,8 @@ cdef void hit(Spin *spin, Look *look) noexcept nogil:
         return
     if look.ran_another:
         spin.shared = spin.shared + 1 if spin.shared > 0 else 1
+    elif spin.shared == 0:
+        spin.shared = -APART
     elif spin.shared > 0:
         spin.shared = -1
     elif spin.shared > -LONG_APART:

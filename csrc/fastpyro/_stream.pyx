@@ -23,7 +23,8 @@ from fastpyro._posix cimport (
 )
 from fastpyro._pusher cimport MORE, forget_push, push_soon
 from fastpyro._spin cimport (
-    Look, begin_look, begin_spin, begin_wait, end_spin, end_wait, hit, missed, monotonic, others_wait, slept, spin_of,
+    Look, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_wait, hit, missed, monotonic, others_wait, slept,
+    spin_of,
 )
 
 import socket as socket_module
@@ -115,6 +116,7 @@ cdef class Stream:
         if self.closing:
             return
         self.closing = True
+        end_spins(&self.spin)
         self.give_up()
         if self.users == 0:
             self.close_socket()
