@@ -16,8 +16,6 @@ and in another process ``fastpyro.Proxy("PYRO:obj_…@localhost:…").hello("wor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 try:
     from fastpyro import _wire as _wire
 except ImportError as _error:
@@ -38,11 +36,14 @@ from fastpyro.class_registry import (
 )
 from fastpyro.config import config
 from fastpyro.exposure import behavior, callback, expose, oneway
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.proxy import Proxy
 from fastpyro.remote_exceptions import register_exception
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpyro.async_proxy import AsyncProxy, async_, asyncproxy
     from fastpyro.batch_proxy import BatchProxy, batch
     from fastpyro.blobs import SerializedBlob

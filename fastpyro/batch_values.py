@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from fastpyro._batch import decode_batch
 from fastpyro._codec import Codec
 from fastpyro.class_dicts import FailedCall
 from fastpyro.class_registry import StateOf, from_state, is_own_name, to_state
 from fastpyro.errors import SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpyro._batch import BatchWriter
     from fastpyro.serializers import PeerSerializer, Serializer
 
@@ -21,7 +22,8 @@ __all__ = ["ResultList", "read_batch", "read_results", "write_batch"]
 
 BATCH_METHOD = "<batch>"
 
-Calls = list[tuple[str, tuple[Any, ...], dict[str, Any] | None]]
+if TYPE_CHECKING:
+    Calls = list[tuple[str, tuple[Any, ...], dict[str, Any] | None]]
 
 
 def _half_built(class_name: str, state: Any) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from fastpyro import serializers
 from fastpyro.compression import payload_of
 from fastpyro.errors import ProtocolError, SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import FLAGS_COMPRESSED, JSON_ID
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpyro._message import Message
     from fastpyro.serializers import Serializer
 

@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NoReturn, Protocol
 
 from fastpyro import _blocks
 from fastpyro._link import Link
@@ -20,7 +19,11 @@ from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._wire import Decoder
 from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
+from fastpyro.light_typing import TYPE_CHECKING, Protocol
 from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 __all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
 

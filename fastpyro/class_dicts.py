@@ -9,18 +9,20 @@ Rule 2: every state is checked before anything is made of it, because anybody ma
 
 from __future__ import annotations
 
-import base64
 import binascii
 import builtins
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, NamedTuple
 
 from fastpyro import class_registry, errors
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SecurityError, SerializeError
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.object_state import attributes_of, full_name, is_plain, state_function
 from fastpyro.remote_exceptions import dict_to_exception, exception_to_dict, state_to_dict
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["PYRO4", "PYRO5", "ClassDicts", "FailedCall", "PeerDaemon", "PeerNames"]
 
@@ -289,8 +291,8 @@ def _key(text: Any) -> bytes:
     if not isinstance(text, str) or not text.startswith("b64:"):
         raise SerializeError("the key of a proxy is base64 text")
     try:
-        return base64.b64decode(text[4:], validate=True)
-    except (binascii.Error, ValueError) as error:
+        return binascii.a2b_base64(text[4:].encode("ascii"), strict_mode=True)
+    except ValueError as error:  # binascii.Error is one
         raise SerializeError(f"the key of a proxy is no base64 text: {error}") from None
 
 

@@ -15,10 +15,13 @@ import threading
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar, overload
 
 from fastpyro.errors import SerializeError
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.object_state import full_name, is_plain, state_function, strategy_for
+
+if TYPE_CHECKING:
+    from typing import Any, TypeVar, overload
 
 __all__ = [
     "SerializerBase",
@@ -44,10 +47,11 @@ __all__ = [
     "with_replacements",
 ]
 
-AnyClass = TypeVar("AnyClass", bound=type)
-ToState = Callable[[Any], Any]
-FromState = Callable[[str, Any], Any]
-Writer = Callable[[Any], tuple[str | None, Any]]
+if TYPE_CHECKING:
+    AnyClass = TypeVar("AnyClass", bound=type)
+    ToState = Callable[[Any], Any]
+    FromState = Callable[[str, Any], Any]
+    Writer = Callable[[Any], tuple[str | None, Any]]
 
 MOST_CACHED = 4096
 """Types whose way is remembered. Programs that make classes as they go must not fill the memory."""
@@ -271,10 +275,14 @@ def register_later(type_name: str, class_name: str | None, to_state: ToState) ->
         _forget_writers()
 
 
-@overload
-def register_class(cls: AnyClass, name: str | None = None) -> AnyClass: ...
-@overload
-def register_class(cls: None = None, name: str | None = None) -> Callable[[AnyClass], AnyClass]: ...
+if TYPE_CHECKING:
+
+    @overload
+    def register_class(cls: AnyClass, name: str | None = None) -> AnyClass: ...
+    @overload
+    def register_class(cls: None = None, name: str | None = None) -> Callable[[AnyClass], AnyClass]: ...
+
+
 def register_class(cls: Any = None, name: str | None = None) -> Any:
     """Let the objects of a class travel, and arrive as they left. Both sides register it, under one name.
 

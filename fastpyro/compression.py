@@ -4,14 +4,14 @@ while it happens: a few bytes must not fill the memory of whoever receives them.
 
 from __future__ import annotations
 
-import zlib
-from typing import TYPE_CHECKING, Any
-
 from fastpyro.config import config
 from fastpyro.errors import MessageTooLargeError, RemoteProtocolError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import FLAGS_COMPRESSED
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpyro._message import Message
 
 __all__ = ["deflated", "payload_of"]
@@ -35,6 +35,8 @@ def deflated(payload: Any) -> tuple[Any, int]:
     """Return what to send for a payload, and the flag that says whether it is compressed: only if that is shorter."""
     if type(payload) is list or len(payload) < SMALLEST:
         return payload, 0
+    import zlib
+
     packed = zlib.compress(payload, LEVEL)
     return (packed, FLAGS_COMPRESSED) if len(packed) < len(payload) else (payload, 0)
 
@@ -47,6 +49,8 @@ def payload_of(message: Message, limit: int | None = None) -> bytes:
     """
     if not message.flags & FLAGS_COMPRESSED:
         return message.payload
+    import zlib
+
     packed = message.payload
     most = min(limit or config.MAX_MESSAGE_SIZE or 0xFFFFFFFF, max(MOST_AT_ANY_RATIO, MOST_RATIO * len(packed)))
     inflater = zlib.decompressobj()

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
 from fastpyro._version import __version__
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.message_kinds import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["ITEMS", "Configuration", "Item", "config"]
 

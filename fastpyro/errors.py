@@ -21,9 +21,12 @@ This module imports nothing of the package but tracebacks, and no native module.
 from __future__ import annotations
 
 import builtins
-from typing import Any
 
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.tracebacks import excepthook, get_pyro_traceback
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "CommunicationError",

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
 
 __all__ = [
     "MemberTable",
@@ -28,7 +32,8 @@ __all__ = [
     "set_exposed_property",
 ]
 
-Anything = TypeVar("Anything")
+if TYPE_CHECKING:
+    Anything = TypeVar("Anything")
 
 _NEVER_EXPOSED_NAMES = """
 init init_subclass class module weakref call new del repr str unicode format nonzero bool coerce cmp eq ne

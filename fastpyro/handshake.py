@@ -11,9 +11,7 @@ A client begins with protocol 502. A daemon that refuses it in protocol 48 is Py
 
 from __future__ import annotations
 
-import logging
 import socket
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastpyro import serializers, sockets, tls
 from fastpyro.channel import Channel, open_channel
@@ -28,6 +26,8 @@ from fastpyro.errors import (
     SecurityError,
     SerializeError,
 )
+from fastpyro.lazy_logging import LazyLogger
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.message_kinds import (
     DAEMON_NAME,
     FLAGS_EXCEPTION,
@@ -45,6 +45,7 @@ from fastpyro.serializers import PICKLES, Serializer, get_serializer, get_serial
 
 if TYPE_CHECKING:
     import ssl
+    from typing import Any
 
     from fastpyro._message import Message
     from fastpyro.uri import URI
@@ -62,7 +63,7 @@ __all__ = [
     "read_request",
 ]
 
-log = logging.getLogger("fastpyro.handshake")
+log = LazyLogger("fastpyro.handshake")
 
 HANDSHAKE_LIMIT = 65536
 FAST = "FAST"

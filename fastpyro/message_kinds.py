@@ -5,7 +5,11 @@ Source: the header of Pyro5's protocol; `docs/protocol.md` describes the whole m
 
 from __future__ import annotations
 
-from typing import Final
+from fastpyro.light_typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Final
+
 
 PROTOCOL_VERSION: Final = 502
 OLD_PROTOCOL_VERSION: Final = 48

@@ -8,13 +8,14 @@ Rule 3: contents that NumPy itself could not have made (a bool of 2, text beyond
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from fastpyro._encoder import Bulk
 from fastpyro.class_registry import register_decoder, register_later
 from fastpyro.errors import SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.standard_types import refused
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 
@@ -23,9 +24,15 @@ MOST_CODE_POINT = 0x10FFFF
 _DTYPE = r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|[SU][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?)"
 
 
+def _is_harmless(text: str) -> bool:
+    import re  # NumPy has imported it; without NumPy nobody needs it
+
+    return re.fullmatch(_DTYPE, text) is not None
+
+
 def _dtype_text(dtype: Any) -> str:
     text = str(dtype.str)
-    if dtype.fields is not None or dtype.subdtype is not None or re.fullmatch(_DTYPE, text) is None:
+    if dtype.fields is not None or dtype.subdtype is not None or not _is_harmless(text):
         raise SerializeError(
             f"cannot serialize NumPy data of dtype {dtype}: only numbers of up to 64 bits, times and fixed-size text do. "
             "Send the fields of a record one by one, and objects as a list"
@@ -62,7 +69,7 @@ def _numpy() -> Any:
 
 def _dtype(name: str, text: Any) -> Any:
     numpy = _numpy()
-    if type(text) is str and re.fullmatch(_DTYPE, text) is not None:
+    if type(text) is str and _is_harmless(text):
         try:
             return numpy.dtype(text)
         except (TypeError, ValueError, OverflowError):

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from enum import Enum, Flag
 from functools import lru_cache
 from types import FunctionType, MemberDescriptorType
-from typing import Any, NamedTuple
 
 from fastpyro.errors import SerializeError
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Strategy", "attributes_of", "full_name", "is_plain", "set_attributes", "state_function", "strategy_for"]
 

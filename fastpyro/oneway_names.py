@@ -7,7 +7,11 @@ connection; a plain assignment of a set replaces everything and is replaced in t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+from fastpyro.light_typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["OnewayNames"]
 

@@ -11,14 +11,17 @@ import copyreg
 import importlib
 import io
 import pickle
-from typing import Any
 
 from fastpyro import class_registry, errors
 from fastpyro.class_dicts import FailedCall
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.object_state import full_name
 from fastpyro.text_codecs import checked_call
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["PickleCodec"]
 

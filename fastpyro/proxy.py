@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import copyreg
-import logging
 import os
 import socket
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from fastpyro import handshake, remote_calls, serializers
 from fastpyro._proxy import ProxyCore, install
@@ -26,6 +24,8 @@ from fastpyro.channel import Channel
 from fastpyro.class_registry import register_builtin
 from fastpyro.config import config
 from fastpyro.errors import CommunicationError, ConnectionClosedError, PyroError, SerializeError
+from fastpyro.lazy_logging import LazyLogger
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import DAEMON_NAME
 from fastpyro.oneway_names import OnewayNames
 from fastpyro.remote_method import RemoteMethod
@@ -33,6 +33,8 @@ from fastpyro.sockets import family_name
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpyro._batch import BatchWriter
     from fastpyro._message import Message
     from fastpyro.batch_proxy import BatchProxy
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONNECTED", "Proxy", "build_proxy", "plain_invoke"]
 
-log = logging.getLogger("fastpyro.proxy")
+log = LazyLogger("fastpyro.proxy")
 
 CONNECTED = "<<connected-socket>>:0"
 """The location of an object that is reached through a connected socket."""

@@ -6,8 +6,6 @@ that users call and override.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from fastpyro._batch import decode_results
 from fastpyro.batch_values import read_results, write_batch
 from fastpyro.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
@@ -15,6 +13,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.compression import deflated, payload_of
 from fastpyro.config import config
 from fastpyro.errors import ProtocolError, SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
     FLAGS_BUFFERS,
@@ -31,6 +30,8 @@ from fastpyro.serializers import native
 from fastpyro.stream_result import StreamResult
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpyro._batch import BatchWriter
     from fastpyro._message import Message
     from fastpyro.channel import Channel

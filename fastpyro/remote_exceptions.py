@@ -13,13 +13,16 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from fastpyro import errors
 from fastpyro.class_registry import StateOf, check_name, find_converter, register_builtin
 from fastpyro.errors import PyroError, RemoteError, SerializeError
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple, Protocol
 from fastpyro.object_state import attributes_of, full_name, set_attributes
 from fastpyro.tracebacks import attach_remote_traceback, is_remote_note
+
+if TYPE_CHECKING:
+    from typing import Any, TypeVar, overload
 
 __all__ = [
     "dict_to_exception",
@@ -33,7 +36,8 @@ __all__ = [
 CLASS_NAME = "exception"
 """The class name under which every exception travels; its own class is in the state."""
 
-AnyException = TypeVar("AnyException", bound=type[Exception])
+if TYPE_CHECKING:
+    AnyException = TypeVar("AnyException", bound=type[Exception])
 
 LONGEST_TEXT = 10_000
 """Characters of an original exception's text in the PyroError that replaces it."""
@@ -89,10 +93,14 @@ _classes: dict[str, type[BaseException]] = {}
 _names: dict[type[BaseException], str] = {}
 
 
-@overload
-def register_exception(cls: AnyException, name: str | None = None) -> AnyException: ...
-@overload
-def register_exception(cls: None = None, name: str | None = None) -> Callable[[AnyException], AnyException]: ...
+if TYPE_CHECKING:
+
+    @overload
+    def register_exception(cls: AnyException, name: str | None = None) -> AnyException: ...
+    @overload
+    def register_exception(cls: None = None, name: str | None = None) -> Callable[[AnyException], AnyException]: ...
+
+
 def register_exception(cls: Any = None, name: str | None = None) -> Any:
     """Let exceptions of a class arrive as themselves. Both sides register it, under one name.
 

@@ -5,9 +5,8 @@ The call itself is native code, in `_proxy`. Knows the proxy only by `_pyroUri` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastpyro._proxy import RemoteMethodCore
+from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import inspect

@@ -9,7 +9,6 @@ Rule 1: a serializer is used on what comes from a peer only if it is among the a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from fastpyro import numpy_types as numpy_types  # the types of NumPy
 from fastpyro import remote_exceptions as remote_exceptions  # exceptions
@@ -18,6 +17,7 @@ from fastpyro._codec import Codec
 from fastpyro.class_registry import from_state, to_state
 from fastpyro.config import config
 from fastpyro.errors import SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import (
     CLOUDPICKLE_ID,
     DILL_ID,
@@ -30,6 +30,9 @@ from fastpyro.message_kinds import (
     PROTOCOL_VERSION,
     SERPENT_ID,
 )
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "IDS",

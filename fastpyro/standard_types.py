@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
-from typing import Any
 
 from fastpyro.class_registry import register_builtin, register_decoder, register_later
 from fastpyro.errors import SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.uri import URI
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
 
 from fastpyro.errors import CommunicationError, ConnectionClosedError
+from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import DAEMON_NAME, FLAGS_ONEWAY
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpyro.proxy import Proxy
 
 __all__ = ["StreamResult"]

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SerializeError
+from fastpyro.light_typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["JsonCodec", "checked_call"]
 
-Call = tuple[str, str, Any, Any]
+if TYPE_CHECKING:
+    Call = tuple[str, str, Any, Any]
 
 
 class JsonCodec:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from fastpyro.config import config
+from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl

@@ -10,10 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+
+from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from traceback import TracebackException
+    from typing import Any
 
 __all__ = ["attach_remote_traceback", "excepthook", "format_traceback", "get_pyro_traceback", "is_remote_note"]
 

@@ -5,18 +5,22 @@ Knows the text and its parts; resolving a name is the business of `locate`.
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from fastpyro.config import config
 from fastpyro.errors import PyroError
+from fastpyro.light_typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["URI"]
 
-_SHAPE = re.compile(r"(?P<protocol>[Pp][Yy][Rr][Oo][a-zA-Z]*):(?P<object>[^\s@]+)(?:@(?P<location>.+))?", re.DOTALL)
-_IPV6_LOCATION = re.compile(r"\[(?P<host>[0-9a-fA-F:.%]+)\](?::(?P<port>.*))?", re.DOTALL)
+_IPV6_CHARACTERS = frozenset("0123456789abcdefABCDEF:.%")
 _PROTOCOLS = frozenset({"PYRO", "PYRONAME", "PYROMETA"})
 _UNIX_PREFIX = "./u:"
+
+
+def _has_space(text: str) -> bool:
+    return any(character.isspace() for character in text)
 
 
 class URI:
@@ -41,18 +45,19 @@ class URI:
             return
         if not isinstance(uri, str):
             raise TypeError(f"uri parameter object is of wrong type: expected str or URI, not {type(uri).__name__}")
-        shape = _SHAPE.fullmatch(uri)
-        if shape is None:
+        protocol, colon, rest = uri.partition(":")
+        name, at, location = rest.partition("@")
+        is_pyro = protocol[:4].upper() == "PYRO" and protocol.isascii() and protocol.isalpha()
+        if not (is_pyro and colon and name) or _has_space(name) or (at and not location):
             raise PyroError(f"invalid uri {uri!r}: expected PYRO:object@host:port, PYRONAME:name or PYROMETA:tags")
-        self.protocol = shape["protocol"].upper()
+        self.protocol = protocol.upper()
         if self.protocol not in _PROTOCOLS:
             raise PyroError(f"invalid uri (protocol) {self.protocol}: expected one of {', '.join(sorted(_PROTOCOLS))}")
-        self.object = shape["object"]
+        self.object = name
         if self.protocol == "PYROMETA":
             self.object = {tag.strip() for tag in self.object.split(",")}
         self.sockname = self.host = self.port = None
-        location = shape["location"]
-        if location is None:
+        if not at:
             if self.protocol == "PYRO":
                 raise PyroError(f"invalid uri {uri!r}: a PYRO uri needs a location, @host:port or @./u:path")
             return
@@ -64,25 +69,24 @@ class URI:
             if not self.sockname or ":" in self.sockname:
                 raise PyroError(f"invalid uri (location) {location!r}: the socket's path is empty or has a colon")
             return
-        port: str | None
         if location.startswith("["):
             if location.startswith("[["):
                 raise PyroError("invalid ipv6 address: enclosed in too many brackets")
-            match = _IPV6_LOCATION.fullmatch(location)
-            if match is None:
+            self.host, bracket, rest = location[1:].partition("]")
+            if not bracket or not self.host or not _IPV6_CHARACTERS.issuperset(self.host) or rest[:1] not in ("", ":"):
                 raise PyroError(
                     "invalid ipv6 address: the part between brackets must be a numeric ipv6 address, "
                     f"and a port may follow, not {location!r}"
                 )
-            self.host, port = match["host"], match["port"]
+            port = rest[1:]
         else:
             host, _, port = location.partition(":")
-            if not host or any(character.isspace() for character in host):
+            if not host or _has_space(host):
                 raise PyroError(f"invalid uri (location) {location!r}: expected host:port")
             self.host = host
         self.port = self._port_number(port)
 
-    def _port_number(self, text: str | None) -> int:
+    def _port_number(self, text: str) -> int:
         if not text:
             if self.protocol == "PYRO":
                 raise PyroError("invalid uri (location): a PYRO uri needs a port, host:port")
