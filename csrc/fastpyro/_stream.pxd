@@ -58,5 +58,5 @@ cdef class Stream:
     cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2
     cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2
-    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil
+    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
     cdef int wait_ready(self, short events, double deadline) except -1

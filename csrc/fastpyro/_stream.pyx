@@ -362,7 +362,7 @@ cdef class Stream:
             raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
         if begin_spin(&self.spin):
             with nogil:
-                count = self.look_for_bytes(target, size)
+                count = self.look_for_bytes(target, size, deadline)
             end_spin(&self.spin, count >= 0)
             if count >= 0:
                 return count
@@ -397,11 +397,13 @@ cdef class Stream:
             else:
                 raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
 
-    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
         # What recv says as soon as it says something, or -1 when the time is up. Errors are left to who waits.
         cdef Look look
         cdef Py_ssize_t count
         begin_look(&self.spin, &look, self.fd)
+        if deadline != 0 and look.limit > deadline * 1e9:
+            look.limit = <long long> (deadline * 1e9)
         while True:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0 or (errno != EAGAIN and errno != EINTR):
