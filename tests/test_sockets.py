@@ -50,6 +50,32 @@ def test_accepted_sockets_do_not_delay_on_linux() -> None:
         assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the system decides")
+def test_connections_within_the_machine_have_no_congestion_control_of_weight() -> None:
+    with (
+        listen("127.0.0.1", 0, None) as listener,
+        connect(*listener.getsockname(), None, 20) as client,
+        check_talk(listener, client) as server,
+    ):
+        for end in (client, server):
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is no such option")
+@pytest.mark.parametrize(
+    ("peer", "within"),
+    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True)]
+    + [("192.0.2.1", False), ("2001:db8::1", False), ("::", False), ("0.0.0.0", False), ("", False)],
+)
+def test_the_system_decides_about_connections_to_other_machines(peer: str, within: bool) -> None:
+    with socket.socket() as sock:
+        before = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        sockets.tune(sock, peer)
+        after = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        assert after.rstrip(b"\0") == b"reno" if within else after == before
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_ipv6() -> None:
     try:
         listener = listen("::1", 0, None)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastpyro import dispatch, tls
+from fastpyro import dispatch, sockets, tls
 from fastpyro._link import Link, Looker
 from fastpyro._message import pack_message
 from fastpyro._pyro4_message import pack_pyro4_message
@@ -124,9 +124,9 @@ class ConnectionServer(ABC):
 
     def admit(self, sock: socket.socket, address: object) -> None:
         """Take a connected socket in; its first message must be a CONNECT."""
-        if sock.family != getattr(socket, "AF_UNIX", None):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         is_local = sock.family == getattr(socket, "AF_UNIX", None)
+        if not is_local:
+            sockets.tune(sock, address[0] if isinstance(address, tuple) else "")
         if self.tls is not None and not is_local:
             sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         channel = open_channel(sock, HANDSHAKE_LIMIT)
