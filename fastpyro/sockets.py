@@ -11,11 +11,12 @@ import contextlib
 import os
 import socket
 import stat
+import sys
 import time
 
 from fastpyro.config import config
 
-__all__ = ["connect", "family_name", "host_port_text", "listen", "remove_socket_file", "tune"]
+__all__ = ["connect", "family_name", "host_port_text", "listen", "remove_socket_file", "tune", "tunes_accepted"]
 
 BACKLOG = 1024
 
@@ -55,9 +56,22 @@ def tune(sock: socket.socket, peer: str) -> None:
     Arguments: ``peer``, the numeric address of the other end; for a listener its own.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_CONGESTION") and (peer.startswith(("127.", "::ffff:127.")) or peer == "::1"):
+    if hasattr(socket, "TCP_CONGESTION") and _is_loopback(peer):
         with contextlib.suppress(OSError):  # it works without
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, LOOPBACK_CONGESTION)
+
+
+def tunes_accepted(listener: socket.socket) -> bool:
+    """Return whether what a TCP listener accepts is tuned already: on Linux it inherits from one that was."""
+    if sys.platform != "linux" or listener.family == socket.AF_UNIX:
+        return False
+    return _is_loopback(str(listener.getsockname()[0])) and bool(
+        listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith(("127.", "::ffff:127.")) or address == "::1"
 
 
 def _connect_one(sock: socket.socket, address: object, timeout: float | None) -> socket.socket:

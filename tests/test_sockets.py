@@ -64,8 +64,17 @@ def test_connections_within_the_machine_have_no_congestion_control_of_weight() -
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is no such option")
 @pytest.mark.parametrize(
     ("peer", "within"),
-    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True)]
-    + [("192.0.2.1", False), ("2001:db8::1", False), ("::", False), ("0.0.0.0", False), ("", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.1", False),
+        ("2001:db8::1", False),
+        ("::", False),
+        ("0.0.0.0", False),
+        ("", False),
+    ],
 )
 def test_the_system_decides_about_connections_to_other_machines(peer: str, within: bool) -> None:
     with socket.socket() as sock:

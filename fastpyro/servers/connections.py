@@ -74,6 +74,7 @@ class ConnectionServer(ABC):
         listener.setblocking(False)
         self.listener_fd = listener.fileno()
         self.wake_fd = self._wake_receiver.fileno()
+        self.inherited = sockets.tunes_accepted(listener)
         self.poller.add(self.listener_fd)
         self.poller.add(self.wake_fd)
 
@@ -125,7 +126,7 @@ class ConnectionServer(ABC):
     def admit(self, sock: socket.socket, address: object) -> None:
         """Take a connected socket in; its first message must be a CONNECT."""
         is_local = sock.family == getattr(socket, "AF_UNIX", None)
-        if not is_local:
+        if not (is_local or self.inherited):
             sockets.tune(sock, address[0] if isinstance(address, tuple) else "")
         if self.tls is not None and not is_local:
             sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
