@@ -30,4 +30,4 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil
 cdef void hit(Spin *spin, Look *look) noexcept nogil
 cdef void begin_wait() noexcept
 cdef void end_wait() noexcept
-cdef bint others_wait() noexcept
+cdef bint is_crowd() noexcept

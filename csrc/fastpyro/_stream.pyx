@@ -23,7 +23,7 @@ from fastpyro._posix cimport (
 )
 from fastpyro._pusher cimport MORE, forget_push, push_soon
 from fastpyro._spin cimport (
-    Look, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_wait, hit, missed, monotonic, others_wait, slept,
+    Look, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_wait, hit, is_crowd, missed, monotonic, slept,
     spin_of,
 )
 
@@ -206,7 +206,7 @@ cdef class Stream:
         cdef Py_ssize_t count
         if self.sending or size > AT_ONCE:
             return 0
-        if not others_wait():
+        if not is_crowd():
             count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         else:  # others may be waiting for the GIL, and the system delivers small messages in the sender's time
             self.begin_sending()
@@ -223,8 +223,8 @@ cdef class Stream:
         raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
 
     cdef bint has_company(self) noexcept:
-        """Whether other threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
-        return others_wait() and not self.sending and self.end == self.start
+        """Whether many threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
+        return is_crowd() and not self.sending and self.end == self.start
 
     cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size) except -1:
         """Send a small message and wait for bytes in answer, without the GIL. Returns what was sent, as `send_at_once`.
