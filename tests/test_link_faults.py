@@ -234,12 +234,11 @@ def looks():
     except TimeoutError:
         return time.thread_time() - before > 0.1  # who sleeps takes no time of the processor
 
-near, far = socket.socketpair()
-waiter = Link(near)
-begun = threading.Event()
-threading.Thread(target=lambda: (begun.set(), waiter.receive()), daemon=True).start()
-begun.wait()
-while open(f"/proc/self/task/{threading.enumerate()[1].native_id}/stat").read().split()[2] != "S":
+pairs = [socket.socketpair() for _ in range(4)]  # as many as may look: a fifth sleeps at once
+waiters = [threading.Thread(target=Link(near).receive, daemon=True) for near, far in pairs]
+for waiter in waiters:
+    waiter.start()
+while any(open(f"/proc/self/task/{waiter.native_id}/stat").read().split()[2] != "S" for waiter in waiters):
     pass
 print("parent looks:", looks(), flush=True)
 if os.fork() == 0:

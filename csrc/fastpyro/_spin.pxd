@@ -21,6 +21,7 @@ cdef struct Look:
 
 cdef long long monotonic() noexcept nogil
 cdef Spin spin_of(int microseconds) noexcept
+cdef void part(Spin *spin) noexcept
 cdef void end_spins(Spin *spin) noexcept
 cdef bint begin_spin(Spin *spin) noexcept
 cdef void end_spin(Spin *spin, bint hit) noexcept

@@ -40,8 +40,8 @@ cdef extern from *:
         return sscanf(text, "%*s %*s %*s %d/", &running) == 1 ? running : -1;
     }
 
-    /* Whether a socket's last bytes may have come from this processor. TCP knows (SO_INCOMING_CPU, socket(7)), so that
-       another thread that ran here meanwhile, such as the system's own for interrupts, is not taken for the peer. */
+    /* Whether a socket's last bytes may have come from this processor. TCP knows (SO_INCOMING_CPU, socket(7)), so
+       that another thread that ran here meanwhile, such as the system's own for interrupts, is not taken for it. */
     static int may_share(int fd, int here) {
         int source = -1;
         socklen_t size = sizeof source;
@@ -119,8 +119,16 @@ cdef long long monotonic() noexcept nogil:
 
 
 cdef Spin spin_of(int microseconds) noexcept:
-    """The state of a waiter that has not looked yet. Where it runs is no news: what the last one found out still holds."""
-    return Spin(<long long> microseconds * 1000, 0, 0, former_shared, former_patience, 0, False)
+    """The state of a waiter that has not looked yet."""
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, 0, False)
+
+
+cdef void part(Spin *spin) noexcept:
+    """Step aside for the peer from now on, who looks as well. What the last one found out about both still holds."""
+    spin.parts = True
+    spin.patience = former_patience
+    if (spin.shared > 0) == (former_shared > 0):
+        spin.shared += former_shared
 
 
 cdef void end_spins(Spin *spin) noexcept:
@@ -162,9 +170,10 @@ cdef void slept(Spin *spin, long long nanoseconds) noexcept:
 
 cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil:
     """Begin a wait; `missed` or `hit` must be told of each time that the thread has looked at that descriptor."""
+    cdef bint apart = spin.shared == 0 or spin.shared <= -APART
     look.misses = 0
     look.fd = fd
-    look.limit = monotonic() + (spin.budget if spin.shared <= -APART or spin.shared == 0 else SHARED_TIMES * spin.budget)
+    look.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget)
     look.ran_another = False
 
 
@@ -220,6 +229,5 @@ cdef void end_wait() noexcept:
 
 
 cdef bint is_crowd() noexcept:
-    """Whether as many threads of this process wait for bytes as may look. One more sleeps at once, and keeps out of the
-    way of those who want the GIL."""
+    """Whether as many threads of this process wait for bytes as may look; one more sleeps at once."""
     return spinners + waiting_threads >= MOST_LOOKING

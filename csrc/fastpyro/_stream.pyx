@@ -23,8 +23,8 @@ from fastpyro._posix cimport (
 )
 from fastpyro._pusher cimport MORE, forget_push, push_soon
 from fastpyro._spin cimport (
-    Look, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_wait, hit, is_crowd, missed, monotonic, slept,
-    spin_of,
+    Look, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_wait, hit, is_crowd, missed, monotonic, part,
+    slept, spin_of,
 )
 
 import socket as socket_module
@@ -109,7 +109,7 @@ cdef class Stream:
 
     def part_from_peer(self):
         """Let the thread that looks step aside when the peer, who looks as well, shares its processor."""
-        self.spin.parts = True
+        part(&self.spin)
 
     def close(self):
         """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
