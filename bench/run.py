@@ -1,8 +1,9 @@
 """`make bench`: every workload against every contender that is installed, beside the C yardsticks, in interleaved rounds.
 
-Each end is a process of its own. Rounds go round the contenders, so that a machine that gets slower or faster meanwhile
-does so for all of them; figures are medians and 99th percentiles over all calls of all rounds, CPU is that of both
-processes (getrusage). The tables and the picture go to docs/pages/performance.md (`report`), the bounds are in `bounds`.
+Each end is a process of its own. Rounds go round the contenders, and the C programs of the step (`floor`), so that a
+machine that gets slower or faster meanwhile does so for all of them; figures are medians and 99th percentiles over all
+calls of all rounds, CPU is that of both processes (getrusage). The tables and the picture go to docs/pages/performance.md
+(`report`), the bounds are in `bounds`.
 
     python bench/run.py [--quick] [--only WORD] [--json FILE]
 """
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent))  # fastpyro of this tree
 
 import bounds
+import floor
 import idle_connections
 import report
 import workloads
@@ -48,41 +50,62 @@ class Step(NamedTuple):
     needs: str | None = None
     """An attribute of the client that must not be None."""
     placed: str = ""
-    """"one core" pins both ends to one, "two cores" each to its own; both switch spinning off."""
+    """"one core" pins both ends to one, "two cores" each to its own; both switch spinning off. "apart" pins each end to
+    its own in the default configuration: what two free processors give, wherever the system would put the ends."""
     rounds: int = 10
     unit: str = ""
     """Show a rate besides: "calls/s" or "bytes/s"."""
     slow_times: int | None = None
     """How often in a round for libraries that are an order of magnitude slower."""
+    floor: tuple[floor.Floor, ...] = ()
+    """The C programs to measure beside it."""
 
 
 SLOW = frozenset({"pyro4", "pyro5", "zerorpc_", "grpcio_", "rpyc_", "thriftpy2_"})
 OURS = ("fastpyro_",)
 FEW = ("fastpyro_", "sockets_msgspec", "thriftpy2_", "pyro5")
+BUSY = (floor.ping_pong("busy"), floor.ping_pong("spinning"))
+WARM, FRESH = (floor.stream("warm"),), (floor.stream("fresh"),)
 BULK = ("fastpyro_", "sockets_msgspec", "thriftpy2_", "pyzmq_", "rpyc_", "grpcio_")
 
 STEPS: tuple[Step, ...] = (
-    Step("null call", "null", 1500, slow_times=300),
-    Step('echo("hello", 42, key=[1, 2, 3])', "echo", 1500, needs="echo", slow_times=300),
-    Step("null call, both ends on one core, SPIN=0", "null", 1500, contenders=FEW, placed="one core"),
-    Step("null call, an end on each core, SPIN=0", "null", 1500, contenders=FEW, placed="two cores"),
+    Step("null call", "null", 1500, slow_times=300, floor=BUSY),
+    Step('echo("hello", 42, key=[1, 2, 3])', "echo", 1500, needs="echo", slow_times=300, floor=BUSY[:1]),
+    Step("null call, an end on each core", "null", 1500, transports=("tcp",), placed="apart", slow_times=300),
+    Step(
+        "null call, both ends on one core, SPIN=0",
+        "null",
+        1500,
+        contenders=FEW,
+        placed="one core",
+        floor=(floor.ping_pong("blocking", 0),),
+    ),
+    Step(
+        "null call, an end on each core, SPIN=0",
+        "null",
+        1500,
+        contenders=FEW,
+        placed="two cores",
+        floor=(floor.ping_pong("blocking", (0, 1)),),
+    ),
     Step("batch of 1,000 x add(i, i), each", "batch", 10, transports=("tcp",), needs="batch", unit="calls/s"),
     Step("oneway burst, each", "oneway", 2, transports=("tcp",), needs="oneway", unit="calls/s"),
     Step("1,000 dicts of 4 fields, echo", "rows", 15, needs="rows", slow_times=3),
     Step("connection + call + close", "connect", 60, transports=("tcp",), unit="calls/s", slow_times=20),
     Step("1 client thread", "threads", 3, 1, ("tcp",), FEW, unit="calls/s", rounds=6),
-    Step("16 client threads", "threads", 3, 16, ("tcp",), FEW, unit="calls/s", rounds=6),
+    Step("4 client threads", "threads", 3, 4, ("tcp",), FEW, unit="calls/s", rounds=6, floor=(floor.crowd(4),)),
+    Step("16 client threads", "threads", 3, 16, ("tcp",), FEW, unit="calls/s", rounds=6, floor=(floor.crowd(16),)),
     Step("16 client threads, one proxy", "threads_sharing", 3, 16, ("tcp",), OURS, unit="calls/s", rounds=6),
     Step("futures, 1 in flight", "futures", 200, 1, ("tcp",), needs="futures", unit="calls/s"),
     Step("futures, 100 in flight", "futures", 20, 100, ("tcp",), needs="futures", unit="calls/s"),
-    Step("64 MiB array up", "upload_array", 2, 64 * MIB, contenders=OURS, unit="bytes/s"),
-    Step("64 MiB array down", "download_array", 2, 64 * MIB, contenders=OURS, unit="bytes/s"),
-    Step("64 MiB array echoed", "echo_array", 2, 64 * MIB, contenders=OURS, unit="bytes/s"),
-    Step("8 MiB array up", "upload_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s"),
-    Step("8 MiB array down", "download_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s"),
-    Step("8 MiB array echoed", "echo_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s"),
-    Step("64 MiB bytes up", "upload", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6),
-    Step("64 MiB bytes down", "download", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6),
+    Step("64 MiB array up", "upload_array", 2, 64 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
+    Step("64 MiB array down", "download_array", 2, 64 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
+    Step("64 MiB array echoed", "echo_array", 2, 64 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
+    Step("8 MiB array up", "upload_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
+    Step("8 MiB array down", "download_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
+    Step("8 MiB array echoed", "echo_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
+    Step("64 MiB bytes up", "upload", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6, floor=FRESH),
+    Step("64 MiB bytes down", "download", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6, floor=FRESH),
     Step("64 KiB bytes echoed", "echo_bytes", 100, 64 << 10, contenders=BULK, unit="bytes/s", rounds=6, slow_times=5),
 )
 
@@ -99,8 +122,9 @@ class Ends:
 
     def __init__(self, contender: str, transport: str, placed: str) -> None:
         environment = {**os.environ, "PYTHONPATH": str(BENCH.parent)}
-        server, client = {"": ((), ()), "one core": (_on(0), _on(0)), "two cores": (_on(0), _on(1))}[placed]
-        if placed:
+        placements = {"": ((), ()), "one core": (_on(0), _on(0))}
+        server, client = placements.get(placed, (_on(0), _on(1)))
+        if placed in ("one core", "two cores"):
             environment["FASTPYRO_SPIN"] = "0"
         self._folder = tempfile.TemporaryDirectory()
         script = workloads.CONTENDERS / f"{contender}.py"
@@ -172,7 +196,8 @@ def installed() -> list[str]:
     return found
 
 
-def measure(step: Step, transport: str, contenders: Sequence[str], rounds: int) -> dict[str, Measured]:
+def measure(step: Step, transport: str, contenders: Sequence[str], rounds: int) -> list[report.Row]:
+    """Measure a step in rounds, its floor included; a row for each contender and each program of the floor."""
     usable = []
     for contender in contenders:
         module = workloads.load(contender)
@@ -181,6 +206,7 @@ def measure(step: Step, transport: str, contenders: Sequence[str], rounds: int) 
             usable.append(contender)
     with running(usable, transport, step.placed) as ends:
         samples = {contender: Measured([], []) for contender in usable}
+        grounds: list[list[Any]] = [[] for _ in step.floor]
         for number in range(rounds + 1):
             for contender in usable if number % 2 else reversed(usable):
                 times = step.slow_times if step.slow_times and contender in SLOW else step.times
@@ -188,35 +214,12 @@ def measure(step: Step, transport: str, contenders: Sequence[str], rounds: int) 
                 if number:  # the first round warms up
                     samples[contender].seconds.extend(measured.seconds)
                     samples[contender].cpu.extend(measured.cpu)
-        return samples
-
-
-def yardstick_rows(rounds: int) -> list[report.Row]:
-    """Measure the C programs; a row for each."""
-    rows = []
-    placements = (
-        ("null call", "busy", None, "C ping-pong, busy"),
-        ("null call", "spinning", None, "C ping-pong, spinning"),
-        ("null call, both ends on one core, SPIN=0", "blocking", 0, "C ping-pong, blocking"),
-        ("null call, an end on each core, SPIN=0", "blocking", (0, 1), "C ping-pong, blocking"),
-    )
-    for title, mode, pinned, name in placements:
-        for transport in ("tcp", "unix"):
-            results = [yardsticks.ping_pong(transport, mode, pinned=pinned) for _ in range(rounds)]
-            median, p99, cpu = (
-                statistics.median(getattr(result, field) for result in results)
-                for field in ("median_us", "p99_us", "cpu_us")
-            )
-            rows.append(report.Row(title, transport, name, median, p99, cpu, None, ""))
-    nan = float("nan")
-    rate = statistics.median(yardsticks.crowd(16) for _ in range(rounds))
-    rows.append(report.Row("16 client threads", "tcp", "C threads and epoll", nan, nan, None, rate, "calls/s"))
-    for memory in ("warm", "fresh"):
-        for transport in ("tcp", "unix"):
-            rate = statistics.median(yardsticks.stream(transport, memory, total=512 * MIB) for _ in range(rounds))
-            title = f"stream, {memory} memory"
-            rows.append(report.Row(title, transport, "C stream", nan, nan, None, rate, "bytes/s"))
-    return rows
+            for program, results in zip(step.floor, grounds, strict=True):
+                results.append(program.run(transport))
+    below = [
+        floor.row(step.title, transport, program, results) for program, results in zip(step.floor, grounds, strict=True)
+    ]
+    return below + [row_of(step, transport, contender, measured) for contender, measured in samples.items()]
 
 
 def row_of(step: Step, transport: str, contender: str, measured: Measured) -> report.Row:
@@ -270,18 +273,14 @@ def main() -> None:
     contenders = installed()
     yardsticks.build()
     rows = []
-    if not options.only:
-        rows += yardstick_rows(2 if options.quick else 7)
     for step in STEPS:
         if options.only not in step.title:
             continue
         for transport in step.transports:
             print(f"{time.monotonic() - began:6.0f} s  {step.title} over {transport}", flush=True)
-            for contender, measured in measure(
-                step, transport, contenders, 1 if options.quick else step.rounds
-            ).items():
-                rows.append(row_of(step, transport, contender, measured))
-                print(f"          {rows[-1].contender:20} {rows[-1].median_us:12.2f} us", flush=True)
+            for row in measure(step, transport, contenders, 1 if options.quick else step.rounds):
+                rows.append(row)
+                print(f"          {row.contender:24} {row.median_us:12.2f} us  {row.rate or 0:16,.0f}", flush=True)
     if not options.only:
         rows += import_rows(contenders)
         rows += idle_connections.rows(quick=options.quick)

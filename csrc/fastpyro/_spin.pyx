@@ -49,7 +49,7 @@ cdef extern from *:
     }
 
     /* Whether to step aside next time: another of the processors that this thread may use must be idle. Two threads at
-       least share this one, so the others have fewer threads than processors when all together are no more than those. */
+       least share this one: the others have fewer threads than processors when all together are no more than those. */
     static int may_step_aside(int fd) {
         cpu_set_t allowed;
         int here = sched_getcpu(), running;
