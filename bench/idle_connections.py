@@ -8,11 +8,16 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import report
 
 BENCH = Path(__file__).parent
+ROUNDS, CALLS = 10, 2000
+WITHOUT = "fastpyro, no other connection"
 HOLDER = """
 import resource, sys
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -33,53 +38,82 @@ def resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGESIZE")
 
 
+@contextmanager
+def program(command: list[str], **keywords: Any) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(BENCH.parent)},
+        **keywords,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+@contextmanager
+def server() -> Iterator[tuple[int, str]]:
+    """A server that may have many connections; its process and the URI of its object."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    command = f"ulimit -n {hard}; exec {sys.executable} {BENCH / 'contenders' / 'fastpyro_.py'} tcp"
+    with program(["sh", "-c", command]) as process:
+        assert process.stdout is not None
+        yield process.pid, process.stdout.readline().strip()
+
+
 def rows(*, quick: bool) -> list[report.Row]:
-    """Return rows for memory a connection (KiB) and the latency of one active among the idle ones."""
+    """Return rows for memory a connection (KiB) and the latency of one active among the idle ones.
+
+    The latency stands beside that of a server without idle connections, called in the same rounds.
+    """
     import fastpyro
 
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    most = min(10_000, hard - 200)
-    environment = {**os.environ, "PYTHONPATH": str(BENCH.parent)}
-    command = f"ulimit -n {hard}; exec {sys.executable} {BENCH / 'contenders' / 'fastpyro_.py'} tcp"
-    server = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True, env=environment)
-    assert server.stdout is not None
-    uri = server.stdout.readline().strip()
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
-    assert holder.stdin is not None
-    assert holder.stdout is not None
+    most = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200)
     result = []
-    try:
-        with fastpyro.Proxy(uri) as proxy:
-            latency = _latency(proxy)
-            result.append(report.Row("null call, 0 idle connections", "tcp", "fastpyro", *latency, None, None, ""))
-            before = resident(server.pid)
-            for count in (1000,) if quick else (1000, most):
-                holder.stdin.write(f"{count}\n")
-                holder.stdin.flush()
-                assert int(holder.stdout.readline()) == count
-                title = f"null call, {count:,} idle connections"
-                result.append(report.Row(title, "tcp", "fastpyro", *_latency(proxy), None, None, ""))
-                kibibytes = (resident(server.pid) - before) / count / 1024
-                nan = float("nan")
-                title = f"memory of each of {count:,} idle connections"
-                result.append(report.Row(title, "tcp", "fastpyro", nan, nan, None, kibibytes, "KiB"))
-    finally:
-        for process in (holder, server):
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
+    nan = float("nan")
+    with (
+        server() as (pid, uri),
+        server() as (_, uri_of_empty),
+        program([sys.executable, "-c", HOLDER, uri], stdin=subprocess.PIPE) as holder,
+        fastpyro.Proxy(uri) as proxy,
+        fastpyro.Proxy(uri_of_empty) as proxy_of_empty,
+    ):
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        _times(proxy, 2000)
+        before = resident(pid)
+        for count in (1000,) if quick else (1000, most):
+            holder.stdin.write(f"{count}\n")
+            holder.stdin.flush()
+            assert int(holder.stdout.readline()) == count
+            times: list[float] = []
+            times_of_empty: list[float] = []
+            for _ in range(ROUNDS):
+                times += _times(proxy, CALLS)
+                times_of_empty += _times(proxy_of_empty, CALLS)
+            title = f"null call, {count:,} idle connections"
+            for name, figures in (("fastpyro", times), (WITHOUT, times_of_empty)):
+                result.append(report.Row(title, "tcp", name, *_latency(figures), None, None, ""))
+            kibibytes = (resident(pid) - before) / count / 1024
+            title = f"memory of each of {count:,} idle connections"
+            result.append(report.Row(title, "tcp", "fastpyro", nan, nan, None, kibibytes, "KiB"))
     return result
 
 
-def _latency(proxy: object) -> tuple[float, float]:
-    null, times = proxy.null, []  # type: ignore[attr-defined]
-    for _ in range(20_000):
+def _times(proxy: Any, calls: int) -> list[float]:
+    null, times = proxy.null, []
+    for _ in range(calls):
         before = time.perf_counter()
         null()
         times.append(time.perf_counter() - before)
-    times.sort()
-    return statistics.median(times) * 1e6, times[int(len(times) * 0.99)] * 1e6
+    return times
+
+
+def _latency(times: list[float]) -> tuple[float, float]:
+    return statistics.median(times) * 1e6, sorted(times)[int(len(times) * 0.99)] * 1e6

@@ -44,15 +44,34 @@ def timed(action: Callable[[], Any], check: Callable[[Any], bool], times: int, c
     return seconds
 
 
+def timed_in_a_row(action: Callable[[], Any], check: Callable[[Any], bool], times: int) -> list[float]:
+    """As `timed`, but a hundred calls are made before their results are checked, as a program that polls would."""
+    clock, seconds, results = time.perf_counter, [], []
+    for number in range(times):
+        before = clock()
+        result = action()
+        seconds.append(clock() - before)
+        results.append(result)
+        if number % 100 == 99 or number == times - 1:
+            for result in results:
+                assert check(result), f"a wrong result: {str(result)[:200]}"
+            results.clear()
+    return seconds
+
+
 def null(client: Any, times: int) -> list[float]:
-    return timed(client.remote.null, lambda result: result is None, times)
+    return timed_in_a_row(client.remote.null, lambda result: result is None, times)
 
 
 def echo(client: Any, times: int) -> list[float]:
     # Past our own wrapper, where the library's method gives the answer as it is.
     call = client.remote.echo if "echo" not in vars(type(client)) else client.echo
     wanted = [["hello", 42], {"key": [1, 2, 3]}]
-    return timed(lambda: call("hello", 42, key=[1, 2, 3]), lambda result: list(map(_plain, result)) == wanted, times)
+
+    def right(result: Any) -> bool:
+        return list(map(_plain, result)) == wanted
+
+    return timed_in_a_row(lambda: call("hello", 42, key=[1, 2, 3]), right, times)
 
 
 def _plain(value: Any) -> Any:
