@@ -68,8 +68,14 @@ with fastpyro.Proxy(uri) as proxy:
         own, server = cpu(), proxy.cpu_seconds()
         time.sleep(2)
         print(json.dumps((cpu() - own + proxy.cpu_seconds() - server) / 2 * 100))
-    elif what == "threads":
-        proxies = [fastpyro.Proxy(uri) for _ in range(16)]
+    elif what == "bursts":
+        medians = []
+        for _ in range(9):
+            time.sleep(0.1)
+            medians.append(latency(proxy, 200, 0))
+        print(json.dumps(sorted(medians)[4]))
+    elif what.endswith(" threads"):
+        proxies = [fastpyro.Proxy(uri) for _ in range(int(what.split()[0]))]
         for one in proxies:
             one.null()
         print(json.dumps(rate(proxies, 1.0)))
@@ -128,10 +134,13 @@ def main() -> None:
         "null call at full rate, two cores, us": lambda spin: figure("full rate", spin),
         "null call at full rate, both ends on one core, us": lambda spin: figure("full rate", spin, cpus="1"),
         "null call, 100 a second, us": lambda spin: figure("100 a second", spin),
+        "null call in bursts of 200 after 0.1 s of rest, us": lambda spin: figure("bursts", spin),
         "null call after 0.4 s of rest, us": lambda spin: figure("at rest", spin),
         "CPU of an idle client and its server, % of a core": lambda spin: figure("idle", spin),
         "calls a second, 1 thread": lambda spin: figure("one", spin),
-        "calls a second, 16 threads": lambda spin: figure("threads", spin),
+        "calls a second, 2 threads": lambda spin: figure("2 threads", spin),
+        "calls a second, 4 threads": lambda spin: figure("4 threads", spin),
+        "calls a second, 16 threads": lambda spin: figure("16 threads", spin),
         "calls a second, 4 processes": lambda spin: figure("one", spin, processes=4),
         "speed of an unrelated busy program, % of alone": lambda spin: unrelated(spin) / unrelated(None) * 100,
     }
