@@ -169,7 +169,7 @@ ITEMS: tuple[Item, ...] = (
     Item("ITER_STREAM_LINGER", _seconds, 30.0, "seconds that an item stream outlives its connection"),
     Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, "seconds that a new connection has for its handshake"),
     Item(
-        "SPIN", _integer(0, 100000), 50, "microseconds to look for the next message before sleeping; 0: sleep at once"
+        "SPIN", _integer(0, 100000), 50, "microseconds to look for the next message before sleeping; 0: only yield once"
     ),
     Item(
         "BLOCK_POOL_SIZE",

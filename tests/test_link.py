@@ -237,8 +237,10 @@ def test_the_thread_that_is_inside_closes_the_descriptor(make: Any) -> None:
         assert noting.closers[0] is user.thread
 
 
-def test_a_reset_connection_is_a_closed_connection() -> None:
+@pytest.mark.parametrize("spin", [0, 50])
+def test_a_reset_connection_is_a_closed_connection(spin: int) -> None:
     with link_over_tcp() as talk:
+        talk.channel.set_spin(spin)
         talk.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, array("i", [1, 0]).tobytes())
         talk.peer.close()
         with pytest.raises(ConnectionClosedError, match=f"{os.strerror(errno.ECONNRESET)}"):

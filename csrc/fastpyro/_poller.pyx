@@ -47,7 +47,7 @@ cdef inline bint may_look_at(Link last) noexcept:
 
 @cython.final
 cdef class EpollPoller(Looker):
-    """Level-triggered epoll. Arguments: ``spin``, microseconds to look for requests before sleeping; 0: none."""
+    """Level-triggered epoll. Arguments: ``spin``, microseconds to look for requests before sleeping; 0: yield once."""
 
     cdef int epoll
     cdef int in_a_row
@@ -91,7 +91,7 @@ cdef class EpollPoller(Looker):
         cdef Py_ssize_t received = -1
         if last is not None and not may_look_at(last):
             last = None
-        if self.spin.budget == 0 or timeout <= 0 or self.crowd > 0:
+        if timeout <= 0 or self.crowd > 0:
             with nogil:
                 count = epoll_wait(self.epoll, self.events, MOST_EVENTS, milliseconds)
             return self.ready(count)

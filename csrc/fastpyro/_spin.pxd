@@ -3,7 +3,7 @@
 
 # Whether looking again and again for bytes, instead of sleeping, has been paying for this waiter.
 cdef struct Spin:
-    long long budget  # nanoseconds to look before sleeping; 0: never look
+    long long budget  # nanoseconds to look before sleeping; 0: yield once
     int misses  # in a row
     int rest  # waits to sleep through before the next try
     int shared  # hits in a row that the peer made on this thread's own processor; below 0: on another one

@@ -141,7 +141,7 @@ cdef void end_spins(Spin *spin) noexcept:
 cdef bint begin_spin(Spin *spin) noexcept:
     """Whether to look before sleeping, this time; `end_spin` must follow when it says so."""
     global spinners
-    if spin.budget == 0 or is_crowd():
+    if is_crowd():
         return False
     if spin.rest > 0:
         spin.rest -= 1
@@ -185,7 +185,7 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil:
         look.ran_another = False
         return True
     before = monotonic()
-    if before > look.limit:
+    if before > look.limit and look.misses > 1:  # one yield there is always: a peer on this processor can answer then
         return False
     if spin.parts and spin.shared >= spin.patience:
         if spin.shared == spin.patience and may_step_aside(look.fd):  # in one wait, the step itself in the next one:

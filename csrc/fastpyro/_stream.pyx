@@ -104,7 +104,7 @@ cdef class Stream:
         return -1 if self.closing else self.fd
 
     def set_spin(self, int microseconds):
-        """Say how long to look for bytes before sleeping, 0: not at all."""
+        """Say how long to look for bytes before sleeping; 0: look once more after the processor was yielded."""
         self.spin = spin_of(microseconds)
 
     def part_from_peer(self):
@@ -363,9 +363,11 @@ cdef class Stream:
         if begin_spin(&self.spin):
             with nogil:
                 count = self.look_for_bytes(target, size, deadline)
-            end_spin(&self.spin, count >= 0)
+            end_spin(&self.spin, count != -1)
             if count >= 0:
                 return count
+            if count < -1:
+                raise ConnectionClosedError(f"receiving: connection lost: {strerror(-1 - count).decode()}")
         PyErr_CheckSignals()  # one that came before the sleep would not interrupt it
         began = monotonic() if self.spin.budget else 0
         begin_wait()
@@ -398,7 +400,8 @@ cdef class Stream:
                 raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
 
     cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
-        # What recv says as soon as it says something, or -1 when the time is up. Errors are left to who waits.
+        # What recv says as soon as it says something, -1 when the time is up, and -1 - errno for an error: the next recv
+        # would not say it again.
         cdef Look look
         cdef Py_ssize_t count
         begin_look(&self.spin, &look, self.fd)
@@ -406,9 +409,11 @@ cdef class Stream:
             look.limit = <long long> (deadline * 1e9)
         while True:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if count >= 0 or (errno != EAGAIN and errno != EINTR):
+            if count >= 0:
                 hit(&self.spin, &look)
                 return count
+            if errno != EAGAIN and errno != EINTR:
+                return -1 - errno
             if not missed(&self.spin, &look):
                 return -1
 
