@@ -400,8 +400,8 @@ cdef class Stream:
                 raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
 
     cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
-        # What recv says as soon as it says something, -1 when the time is up, and -1 - errno for an error: the next recv
-        # would not say it again.
+        # What recv says as soon as it says something, -1 when the time is up, -1 - errno for an error, which the next
+        # recv would not say again.
         cdef Look look
         cdef Py_ssize_t count
         begin_look(&self.spin, &look, self.fd)
