@@ -128,7 +128,7 @@ cdef void part(Spin *spin) noexcept:
     spin.parts = True
     spin.patience = former_patience
     if (spin.shared > 0) == (former_shared > 0):
-        spin.shared += former_shared
+        spin.shared = min(spin.shared + former_shared, spin.patience)
 
 
 cdef void end_spins(Spin *spin) noexcept:
@@ -187,7 +187,7 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil:
     before = monotonic()
     if before > look.limit and look.misses > 1:  # one yield there is always: a peer on this processor can answer then
         return False
-    if spin.parts and spin.shared >= spin.patience:
+    if spin.parts and spin.shared >= spin.patience and look.misses == 1:
         if spin.shared == spin.patience and may_step_aside(look.fd):  # in one wait, the step itself in the next one:
             spin.shared += 1  # together they take so long that the peer would have gone to sleep
         else:

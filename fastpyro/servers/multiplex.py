@@ -118,6 +118,7 @@ class MultiplexServer(ConnectionServer):
         if self.stopping:
             return
         self.stopping = True
+        self.requests.stop()
         self.poller.remove(self.listener_fd)
         self.listener.close()
         for connection in list(self.connections.values()):

@@ -132,3 +132,15 @@ def test_clients_that_hang_up_in_the_middle(server: SubjectServer) -> None:
             connection.sock.send(b"PYRO\x01\xf6\x04\x46" + bytes(10))
     with fastpyro.Proxy(server.uri()) as proxy:
         assert proxy.add(1, 1) == 2
+
+
+@pytest.mark.parametrize("kind", ["thread", "multiplex"])
+def test_the_call_that_shuts_the_server_down_is_the_last_one_of_its_connection(kind: str) -> None:
+    """Though a server that has just answered looks for the next call."""
+    for _ in range(5):
+        with SubjectServer("--servertype", kind) as server, fastpyro.Proxy(server.uri("controls")) as controls:
+            for _ in range(20):
+                assert controls.connections() == 1
+            assert controls.shutdown() == "shutting down"
+            with pytest.raises(errors.CommunicationError):
+                controls.connections()
