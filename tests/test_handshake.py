@@ -10,6 +10,7 @@ import pytest
 from fastpyro import handshake
 from fastpyro._message import Message, pack_message
 from fastpyro._wire import Decoder
+from fastpyro.config import config
 from fastpyro.errors import CommunicationError, ProtocolError, PyroError, SerializeError, TimeoutError
 from fastpyro.message_kinds import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
 from fastpyro.serializers import accepted_ids, get_serializer, native
@@ -138,3 +139,16 @@ def test_too_much_handshake_data_is_refused_here() -> None:
         uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(ProtocolError, match="handshake data"):
             handshake.connect(uri, settings(5, "x" * 70000), seq=0, annotations=None, correlation_id=None)
+
+
+def test_a_daemon_says_whether_it_looks_before_it_sleeps() -> None:
+    try:
+        config.PORTABLE = False
+        config.SPIN = 50
+        assert handshake.native_answer() == b"\x01\x01"
+        config.SPIN = 0
+        assert handshake.native_answer() == b"\x01"
+        config.SPIN, config.PORTABLE = 50, True
+        assert handshake.native_answer() == b"\x01"
+    finally:
+        config.reset()
