@@ -7,13 +7,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from conversations import REPLY, REPLY_BYTES, REQUEST
 from reference_wire import facts
+from server_process import SubjectServer
 from socket_pairs import DEADLINE, Peer, tcp_pair, unix_pair
 
+import fastpyro
 from fastpyro._link import Link
 from fastpyro._stream import Stream
 from fastpyro.errors import ConnectionClosedError, TimeoutError
@@ -168,3 +172,99 @@ def test_a_sender_whose_turn_does_not_come_times_out() -> None:
         with pytest.raises(TimeoutError):
             link.send(4, 0, 2, 70, b"next", timeout=0.05)
         link.close()
+
+
+class Crowd:
+    """Threads that all wait for answers at the same time, each with a connection of its own."""
+
+    SIZE = 12
+
+    def __init__(self, work: Callable[[Link], Any]) -> None:
+        self.pairs = [unix_pair() for _ in range(self.SIZE)]
+        self.links = [Link(near) for near, _ in self.pairs]
+        self.threads = [Peer(lambda link=link: work(link)) for link in self.links]  # type: ignore[misc]
+
+    def __enter__(self) -> Crowd:
+        for thread in self.threads:
+            thread.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for link, (_, far) in zip(self.links, self.pairs, strict=True):
+            link.close()
+            far.close()
+
+    def failures(self) -> list[type[BaseException]]:
+        """Return what the threads have raised, once all have ended."""
+        for thread in self.threads:
+            thread.thread.join(DEADLINE)
+            assert not thread.thread.is_alive()
+        return [type(thread.failure) for thread in self.threads if thread.failure is not None]
+
+
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
+def test_each_thread_of_a_crowd_gets_its_own_answers(timeout: float | None) -> None:
+    with SubjectServer() as server:
+
+        def work(number: int) -> list[int]:
+            with fastpyro.Proxy(server.uri()) as proxy:
+                proxy._pyroTimeout = timeout
+                return [proxy.add(number, other) - number for other in range(500)]
+
+        with ThreadPoolExecutor(Crowd.SIZE) as threads:
+            assert list(threads.map(work, range(Crowd.SIZE))) == [list(range(500))] * Crowd.SIZE
+
+
+def test_deadlines_hold_in_a_crowd() -> None:
+    def work(link: Link) -> float:
+        before = time.monotonic()
+        with pytest.raises(TimeoutError):
+            link.exchange(*REQUEST, timeout=0.05)
+        return time.monotonic() - before
+
+    with Crowd(work) as crowd:
+        assert crowd.failures() == []
+        assert all(0.05 <= thread.result < 0.5 for thread in crowd.threads)
+
+
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
+def test_a_crowd_whose_peers_go_is_told(timeout: float | None) -> None:
+    with Crowd(lambda link: link.exchange(*REQUEST, timeout=timeout)) as crowd:
+        for _, far in crowd.pairs:
+            assert far.recv(65536), "the request: its thread waits for the answer, or is about to"
+            far.close()
+        assert crowd.failures() == [ConnectionClosedError] * Crowd.SIZE
+
+
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
+def test_a_crowd_can_be_closed_from_outside(timeout: float | None) -> None:
+    with Crowd(lambda link: link.exchange(*REQUEST, timeout=timeout)) as crowd:
+        for link, (_, far) in zip(crowd.links, crowd.pairs, strict=True):
+            assert far.recv(65536)
+            link.close()
+        assert crowd.failures() == [ConnectionClosedError] * Crowd.SIZE
+        assert [link.fileno() for link in crowd.links] == [-1] * Crowd.SIZE
+
+
+def test_a_crowd_goes_on_beside_a_thread_that_computes() -> None:
+    done = threading.Event()
+
+    def compute() -> int:
+        count = 0
+        while not done.is_set():
+            count += 1
+        return count
+
+    with SubjectServer() as server, Peer(compute) as computing:
+
+        def work(number: int) -> int:
+            with fastpyro.Proxy(server.uri()) as proxy:
+                return sum(int(proxy.add(number, 1)) for _ in range(20))
+
+        try:
+            with ThreadPoolExecutor(Crowd.SIZE) as threads:
+                sums = list(threads.map(work, range(Crowd.SIZE)))
+        finally:
+            done.set()
+    assert sums == [20 * (number + 1) for number in range(Crowd.SIZE)]
+    assert computing.result > 0

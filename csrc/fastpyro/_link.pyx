@@ -236,8 +236,8 @@ cdef class Link(MessageStream):
             self.reading = True  # before anybody else can: the reply must not come to somebody who does not expect it
             self.awaited = seq
             try:
-                if deadline == 0 and size <= SMALL_REPLY and self.has_company() and self.assembler.idle():
-                    count = self.send_and_receive(request, size)
+                if size <= SMALL_REPLY and self.has_company() and self.assembler.idle():
+                    count = self.send_and_receive(request, size, deadline)
                 else:
                     count = self.send_at_once(request, size)
             except BaseException:

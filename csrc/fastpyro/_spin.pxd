@@ -32,3 +32,7 @@ cdef void hit(Spin *spin, Look *look) noexcept nogil
 cdef void begin_wait() noexcept
 cdef void end_wait() noexcept
 cdef bint is_crowd() noexcept
+cdef bint may_yield() noexcept
+cdef void end_turn() noexcept nogil
+cdef long long await_turn() noexcept nogil
+cdef void took_turn(long long since) noexcept

@@ -9,7 +9,10 @@ Rule 2: a thread whose peer looks as well, and answers from this thread's own pr
         when another processor is idle. A wake-up puts both ends on one processor, where a call takes twice as long;
         what parts two threads that never sleep then is the system's next balancing, many milliseconds later.
 Rule 3: the processors that a thread may use are what they were before; if that is a single one, it stays there.
-Rule 4: the counters of this process change under the GIL only.
+Rule 4: the counters of this process change under the GIL only; whose turn it is to take the GIL changes atomically.
+Rule 5: of the threads of a crowd that come back with bytes one at a time goes for the GIL. The others yield a few times
+        first, instead of falling asleep on it: each would have to be woken up, often on the other processor, which
+        takes longer than a call and leaves a processor idle meanwhile. A turn is a promise to nobody: it runs out.
 """
 
 from fastpyro._posix cimport CLOCK_MONOTONIC, clock_gettime, sched_yield, timespec
@@ -18,6 +21,16 @@ import os
 
 cdef extern from *:
     """
+    /* Until when, in nanoseconds, it is some thread's turn to take the GIL; 0: it is nobody's. */
+    static long long turn_end = 0;
+
+    static int begin_turn(long long now, long long length) {
+        long long end = __atomic_load_n(&turn_end, __ATOMIC_RELAXED);
+        return end <= now && __atomic_compare_exchange_n(
+            &turn_end, &end, now + length, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+    static void clear_turn(void) { __atomic_store_n(&turn_end, 0, __ATOMIC_RELAXED); }
+
     #ifdef __linux__
     #include <fcntl.h>
     #include <sched.h>
@@ -82,6 +95,8 @@ cdef extern from *:
     static int step_aside(void) { return 0; }
     #endif
     """
+    bint begin_turn(long long now, long long length) noexcept nogil
+    void clear_turn() noexcept nogil
     bint may_step_aside(int fd) noexcept nogil
     int step_aside() noexcept nogil
 
@@ -94,9 +109,14 @@ cdef enum:
     APART = 32  # hits in a row from another processor; then it need not be yielded after each miss, nor looked longer
     LONG_APART = 64  # and then stepping aside has helped
     MISSES_APART = 4  # between two yields then
+    TURN = 20000  # nanoseconds after which a turn is over, whatever became of it; a call's part with the GIL takes five
+    MOST_ASIDE = 10  # yields before a thread goes for the GIL although it is another's turn; 50 are no better
+    LONG_TURN = 4000000  # nanoseconds to wait for the GIL; who computes keeps it for five milliseconds
+    RESTS = 20  # times as long as that wait no thread of a crowd yields before it sleeps
     SHARED_TIMES = 4  # budgets that a look lasts on a shared processor, of which it takes little; a peer that steps
     #                   aside comes back late
 
+cdef long long yields_from = 0  # a time: until then no thread of a crowd yields before it sleeps
 cdef int waiting_threads = 0  # that wait for bytes now
 cdef int spinners = 0  # threads of this process that look now
 cdef int former_shared = 0, former_patience = FIRST_PATIENCE  # of the waiter that ended last
@@ -106,6 +126,7 @@ def _forget_threads():
     # In a forked child: the threads that waited or looked are the parent's.
     global waiting_threads, spinners
     waiting_threads = spinners = 0
+    clear_turn()
 
 
 os.register_at_fork(after_in_child=_forget_threads)
@@ -231,3 +252,39 @@ cdef void end_wait() noexcept:
 cdef bint is_crowd() noexcept:
     """Whether as many threads of this process wait for bytes as may look; one more sleeps at once."""
     return spinners + waiting_threads >= MOST_LOOKING
+
+
+cdef bint may_yield() noexcept:
+    """Whether a thread of a crowd that has asked yields and looks before it sleeps: the answer may be there.
+
+    Not while some thread computes, because that one would get a whole slice of time each time.
+    """
+    return monotonic() >= yields_from
+
+
+cdef void end_turn() noexcept nogil:
+    """This thread of a crowd has given up the GIL: whoever has bytes may take it."""
+    clear_turn()
+
+
+cdef long long await_turn() noexcept nogil:
+    """This thread of a crowd will take the GIL next: wait, within bounds, while another one is about to.
+
+    Returns the time, for `took_turn`.
+    """
+    cdef long long time = monotonic()
+    cdef int _
+    for _ in range(MOST_ASIDE):
+        if begin_turn(time, TURN):
+            break
+        sched_yield()
+        time = monotonic()
+    return time
+
+
+cdef void took_turn(long long since) noexcept:
+    """Take note of how long the GIL took: while somebody computes, until his switch interval is over."""
+    global yields_from
+    cdef long long time = monotonic()
+    if time - since > LONG_TURN:
+        yields_from = time + RESTS * (time - since)

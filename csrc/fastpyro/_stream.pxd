@@ -45,7 +45,7 @@ cdef class Stream:
     cdef int give_up(self) noexcept
     cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef bint has_company(self) noexcept
-    cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
     cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
     cdef int send_parts(
         self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
@@ -57,6 +57,7 @@ cdef class Stream:
     cdef int take_turn(self, double deadline) except -1
     cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2
+    cdef Py_ssize_t sleep_once(self, double deadline) noexcept nogil
     cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2
     cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
     cdef int wait_ready(self, short events, double deadline) except -1

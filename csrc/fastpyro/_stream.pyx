@@ -19,12 +19,12 @@ from libc.stdint cimport uint8_t
 from libc.string cimport strerror
 
 from fastpyro._posix cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, iovec, msghdr, poll, pollfd, recv, send, sendmsg,
+    MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, iovec, msghdr, poll, pollfd, recv, sched_yield, send, sendmsg,
 )
 from fastpyro._pusher cimport MORE, forget_push, push_soon
 from fastpyro._spin cimport (
-    Look, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_wait, hit, is_crowd, missed, monotonic, part,
-    slept, spin_of,
+    Look, await_turn, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_turn, end_wait, hit, is_crowd,
+    may_yield, missed, monotonic, part, slept, spin_of, took_turn,
 )
 
 import socket as socket_module
@@ -59,6 +59,17 @@ cdef double deadline_of(object timeout) except? -1:
 
 cdef double deadline_in(double seconds) noexcept:
     return now() + seconds if seconds > 0 else 0
+
+
+cdef int milliseconds_until(double deadline) noexcept nogil:
+    # Rounded up, for poll; 0 when the deadline has passed.
+    cdef double left
+    if deadline == 0:
+        return LONGEST_POLL
+    left = (deadline - now()) * 1000
+    if left <= 0:
+        return 0
+    return <int> left + 1 if left < LONGEST_POLL else LONGEST_POLL
 
 
 cdef class Stream:
@@ -226,25 +237,34 @@ cdef class Stream:
         """Whether many threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
         return is_crowd() and not self.sending and self.end == self.start
 
-    cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size) except -1:
+    cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
         """Send a small message and wait for bytes in answer, without the GIL. Returns what was sent, as `send_at_once`.
 
-        What has come, if anything, is in the buffer. Preconditions: `has_company`, and no deadline.
+        What has come, if anything, is in the buffer. Precondition: `has_company`.
         """
         cdef Py_ssize_t sent, received = -1
         cdef int failure
+        cdef long long time
+        cdef bint yields = may_yield()
         self.take_buffer()
         begin_wait()
         self.begin_sending()
         with nogil:
+            end_turn()
             sent = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
             failure = errno
             if sent == size:
                 self.end_sending()
-                received = recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL)
+                if yields:
+                    sched_yield()
+                    received = recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
+                if not yields or (received < 0 and errno == EAGAIN):
+                    received = self.sleep_once(deadline)
+            time = await_turn()
+        took_turn(time)
         end_wait()
         if sent == size:
-            self.end = received if received > 0 else 0  # an end or an error is met again by who receives next
+            self.end = received if received > 0 else 0  # an end, an error or a timeout is met again by who comes next
             return sent
         if sent > 0:
             return sent  # `sending` stays set
@@ -379,6 +399,16 @@ cdef class Stream:
             slept(&self.spin, monotonic() - began)
         return count
 
+    cdef Py_ssize_t sleep_once(self, double deadline) noexcept nogil:
+        # What recv into the buffer says, without a second try: -1 as well when nothing has come.
+        cdef pollfd ready
+        if deadline == 0:
+            return recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL)
+        ready = pollfd(self.fd, POLLIN, 0)
+        if poll(&ready, 1, milliseconds_until(deadline)) <= 0:
+            return -1
+        return recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
+
     cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2:
         cdef Py_ssize_t count
         # A recv that waits holds the socket against what arrives: for the rest of something big poll is faster.
@@ -420,19 +450,12 @@ cdef class Stream:
     cdef int wait_ready(self, short events, double deadline) except -1:
         """Wait for readiness: 1, or 0 when the deadline has passed."""
         cdef pollfd ready
-        cdef double left
         cdef int milliseconds, result
         while True:
-            milliseconds = LONGEST_POLL
-            if deadline != 0:
-                left = (deadline - now()) * 1000
-                if left <= 0:  # even when bytes are there: a peer that drips them must not stretch the deadline
-                    return 0
-                if left < LONGEST_POLL:
-                    milliseconds = <int> left + (1 if left > <int> left else 0)
-            ready.fd = self.fd
-            ready.events = events
-            ready.revents = 0
+            milliseconds = milliseconds_until(deadline)
+            if milliseconds == 0:  # even when bytes are there: a peer that drips them must not stretch the deadline
+                return 0
+            ready = pollfd(self.fd, events, 0)
             with nogil:
                 result = poll(&ready, 1, milliseconds)
             if result > 0:
