@@ -218,6 +218,17 @@ def test_strings_with_the_same_slot_are_not_mixed_up() -> None:
 # ---- extensions ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("size", range(1, 40))
+def test_keys_that_differ_in_one_character_are_not_mixed_up(size: int) -> None:
+    codec = make_codec()
+    key = "".join(chr(97 + place % 26) for place in range(size))
+    changed = [key[:place] + "-" + key[place + 1 :] for place in range(size)]
+    for one in [key, *changed, key, *changed, key[:-1], key + "a"]:
+        assert codec.decode(codec.encode({one: 1, "text": one})) == {one: 1, "text": one}
+    together = dict.fromkeys([key, *changed], 1)
+    assert codec.decode(codec.encode([together, together])) == [together, together]
+
+
 def extension(code: int, body: bytes) -> bytes:
     return b"\xc9" + len(body).to_bytes(4, "big") + bytes([code]) + body
 

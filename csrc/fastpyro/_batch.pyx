@@ -32,7 +32,7 @@ cdef enum:
 
 
 cdef int write_array_head(uint8_t *at, Py_ssize_t count) except -1:
-    if count > 0xFFFFFFFF:
+    if count > 0xFFFFFFFFLL:
         raise SerializeError(f"a batch of {count:,} calls exceeds the format's 4,294,967,295")
     at[0] = 0xdd
     store32(at + 1, <uint32_t> count)

@@ -11,13 +11,11 @@ cimport cython
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.datetime cimport date_new, datetime_new, import_datetime, time_new, timedelta_new
-from cpython.dict cimport PyDict_SetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_FromLongLong, PyLong_FromUnsignedLongLong
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from fastpyro._blocks cimport Block
 from fastpyro._byteorder cimport load16, load32, load64, load_double
@@ -25,6 +23,7 @@ from fastpyro._extensions cimport (
     EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
     EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
 )
+from fastpyro._short_bytes cimport same_bytes, slot_of
 
 from fastpyro.errors import PyroError, SerializeError
 
@@ -37,6 +36,8 @@ cdef extern from "Python.h":
     void *PyUnicode_1BYTE_DATA(object text) noexcept
     object PyFloat_FromDouble(double value)
     Py_ssize_t PyDict_GET_SIZE(object items) noexcept
+    # -1 with an exception set; a try statement round each call would cost as much as the call.
+    int try_set_item "PyDict_SetItem" (object items, object key, object value) noexcept
 
 cdef enum:
     KEY_SLOTS = 1024
@@ -57,6 +58,19 @@ cdef object invalid(str what):
 cdef object unusable(object error):
     # Hashing or comparing keys runs code of their classes, which may raise anything.
     return invalid(f"a dict key or set element cannot be used as one: {error}")
+
+
+cdef int fail() except -1:
+    # Precondition: an exception is set.
+    return -1
+
+
+cdef int raise_unusable() except -1:
+    # Precondition: an exception is set, that of the key.
+    try:
+        fail()
+    except Exception as error:
+        raise unusable(error) from None
 
 
 cdef inline int check_depth(int depth) except -1:
@@ -197,7 +211,6 @@ cdef class ValueDecoder:
         """Read a value that is probably a short str which has been seen before."""
         cdef uint8_t code
         cdef Py_ssize_t size, index
-        cdef uint64_t mixed
         cdef const uint8_t *data
         need(reader, 1)
         code = reader.at[0]
@@ -206,15 +219,12 @@ cdef class ValueDecoder:
         size = code & 0x1f
         need(reader, size + 1)
         data = reader.at + 1
-        mixed = <uint64_t> size
-        for index in range(size):
-            mixed = (mixed ^ data[index]) * 0x100000001b3ULL
-        index = <Py_ssize_t> ((mixed ^ (mixed >> 29)) & (KEY_SLOTS - 1))
+        index = slot_of(data, size, KEY_SLOTS)
         known = <object> PyList_GET_ITEM(self.keys, index)
         if (
             known is not None
             and PyUnicode_GET_LENGTH(known) == size
-            and memcmp(PyUnicode_1BYTE_DATA(known), data, size) == 0
+            and same_bytes(<const uint8_t *> PyUnicode_1BYTE_DATA(known), data, size)
         ):
             reader.at = data + size
             return known
@@ -258,10 +268,8 @@ cdef class ValueDecoder:
         for _ in range(count):
             key = self.read_key(reader, depth)
             value = self.read(reader, depth)
-            try:
-                PyDict_SetItem(items, key, value)
-            except Exception as error:
-                raise unusable(error) from None
+            if try_set_item(items, key, value) < 0:
+                raise_unusable()
         if PyDict_GET_SIZE(items) != count:
             raise invalid("a dict has the same key twice")
         return items

@@ -15,6 +15,7 @@ cdef class Writer:
     cdef uint8_t small[1024]
 
     cdef int reserve(self, Py_ssize_t more) except -1
+    cdef int grow(self, Py_ssize_t more) except -1
     cdef int put(self, int byte) except -1
     cdef bytes to_bytes(self)  # a copy of what was written
     cdef int clear(self) except -1

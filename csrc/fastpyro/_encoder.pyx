@@ -23,6 +23,7 @@ from fastpyro._extensions cimport (
     EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
     EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES, OUT_OF_BAND,
 )
+from fastpyro._short_bytes cimport copy_bytes
 
 from fastpyro.errors import PyroError, SerializeError
 
@@ -69,11 +70,11 @@ cdef class Writer:
         Py_XDECREF(self.heap)
 
     cdef int reserve(self, Py_ssize_t more) except -1:
-        cdef Py_ssize_t capacity
+        return 0 if more <= self.capacity - self.size else self.grow(more)
+
+    cdef int grow(self, Py_ssize_t more) except -1:
+        cdef Py_ssize_t capacity = self.capacity * 2
         cdef PyObject *grown
-        if more <= self.capacity - self.size:
-            return 0
-        capacity = self.capacity * 2
         if capacity < self.size + more:
             capacity = self.size + more
         grown = make_bytes(NULL, capacity)
@@ -174,7 +175,7 @@ cdef class ValueEncoder:
 
     cdef int write_header(self, Writer out, uint64_t count, int fix, int code16) except -1:
         # Arrays and maps: a fix code for up to 15 elements, else 16 or 32 bits. Reserves room for the elements, too.
-        if count > 0xFFFFFFFF:
+        if count > 0xFFFFFFFFLL:
             raise SerializeError(f"a container of {count:,} elements exceeds the format's 4,294,967,295")
         out.reserve(5 + <Py_ssize_t> count)
         if count < 16:
@@ -205,7 +206,7 @@ cdef class ValueEncoder:
                 return self.write_extension(
                     out, EXT_TEXT, <const uint8_t *> PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded)
                 )
-        if size > 0xFFFFFFFF:
+        if size > 0xFFFFFFFFLL:
             raise SerializeError(f"a str of {size:,} bytes exceeds the format's 4,294,967,295")
         out.reserve(size + 5)
         at = out.data + out.size
@@ -224,13 +225,13 @@ cdef class ValueEncoder:
             at[0] = 0xdb
             store32(at + 1, <uint32_t> size)
             at += 5
-        memcpy(at, data, size)
+        copy_bytes(at, <const uint8_t *> data, size)
         out.size = at - out.data + size
         return 0
 
     cdef int write_bytes(self, Writer out, const uint8_t *data, Py_ssize_t size) except -1:
         cdef uint8_t *at
-        if size > 0xFFFFFFFF:
+        if size > 0xFFFFFFFFLL:
             raise SerializeError(f"bytes of {size:,} bytes exceed the format's 4,294,967,295")
         out.reserve(size + 5)
         at = out.data + out.size
@@ -273,7 +274,7 @@ cdef class ValueEncoder:
             at[0] = 0xcd if number >= 0 else 0xd1
             store16(at + 1, <uint16_t> number)
             out.size += 3
-        elif 0 <= number <= 0xFFFFFFFF or -0x80000000LL <= number < 0:
+        elif 0 <= number <= 0xFFFFFFFFLL or -0x80000000LL <= number < 0:
             at[0] = 0xce if number >= 0 else 0xd2
             store32(at + 1, <uint32_t> number)
             out.size += 5
@@ -472,7 +473,7 @@ cdef class ValueEncoder:
         if size < 256:
             out.data[start - 2] = <uint8_t> size
             return 0
-        if size > 0xFFFFFFFF:
+        if size > 0xFFFFFFFFLL:
             raise SerializeError(f"a value of {size:,} bytes exceeds the format's 4,294,967,295")
         out.reserve(3)
         head = out.data + start - 3
