@@ -11,7 +11,7 @@ from libc.errno cimport EAGAIN, EEXIST, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastpyro._link cimport Link, Looker
-from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, recv
+from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, recv
 from fastpyro._spin cimport Look, Spin, begin_look, begin_spin, end_spin, hit, missed, monotonic, slept, spin_of
 from fastpyro._stream cimport BUFFER_SIZE
 
@@ -101,7 +101,7 @@ cdef class EpollPoller(Looker):
             else:
                 self.in_a_row = 0
                 with nogil:
-                    count = self.look(None, &received)
+                    count = self.look(None, 0, 0, &received)
             end_spin(&self.spin, count > 0 or received != -1)
             if received != -1:
                 return [last.fd]
@@ -126,22 +126,26 @@ cdef class EpollPoller(Looker):
         return received != -1
 
     cdef int look_into(self, Link last, Py_ssize_t *received) except -1:
-        """As `look`; what has been received is in the link's buffer."""
-        cdef int count
+        """As `look`; what has been received is in the link's buffer, unless it shall be received into its place."""
+        cdef int count, flags = MSG_NOSIGNAL | MSG_DONTWAIT
+        cdef bint peeks = last.assembler.missing() > BUFFER_SIZE
         self.in_a_row += 1
         last.take_buffer()
         last.users += 1  # or a close by another thread would give the descriptor to somebody else
         with nogil:
-            count = self.look(last, received)
-        if received[0] > 0:
+            count = self.look(last, 1 if peeks else BUFFER_SIZE, flags | MSG_PEEK if peeks else flags, received)
+        if received[0] > 0 and not peeks:
             last.end = received[0]
         else:
             last.release_buffer()
         last.leave()
         return count
 
-    cdef int look(self, Link last, Py_ssize_t *received) noexcept nogil:
-        """Look until the time is up: the count of epoll's events, or 0; `received` as recv says it, -1 for nothing."""
+    cdef int look(self, Link last, Py_ssize_t size, int flags, Py_ssize_t *received) noexcept nogil:
+        """Look until the time is up: the count of epoll's events, or 0; `received` as recv says it, -1 for nothing.
+
+        `size` and `flags` are those for recv.
+        """
         cdef Look look
         cdef int count, fd = -1
         if last is not None:
@@ -149,7 +153,7 @@ cdef class EpollPoller(Looker):
         begin_look(&self.spin, &look, fd)
         while True:
             if fd >= 0:
-                received[0] = recv(fd, last.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
+                received[0] = recv(fd, last.buffer, size, flags)
                 if received[0] >= 0:
                     hit(&self.spin, &look)
                     return 0

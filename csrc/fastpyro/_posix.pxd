@@ -32,6 +32,7 @@ cdef extern from "<sys/socket.h>" nogil:
     enum:
         MSG_DONTWAIT
         MSG_NOSIGNAL
+        MSG_PEEK
 
 cdef extern from "<time.h>" nogil:
     struct timespec:

@@ -40,6 +40,7 @@ cdef enum:
     IDLE_TICKS = 50  # looks without a request after which the monitor sleeps until one wakes it
     QUICK = 500000  # nanoseconds; a method known as slow that needs less is not slow any more
     MOST_SLOW = 10000  # names of methods that are remembered as slow
+    MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
 
 cdef extern from "Python.h":
     object PyObject_VectorcallMethod(object name, PyObject **arguments, size_t count, PyObject *names)
@@ -215,8 +216,9 @@ cdef class OrdinaryRequests:
         try:
             link.check_unread()
             try:
-                if link.end == link.start and not link.assembler.complete():
-                    link.receive_some(0, False)
+                for _ in range(MOST_RECEIVES):
+                    if link.end > link.start or link.assembler.complete() or link.receive_some(0, False) < 0:
+                        break
                 small[0] = link.take_small(header, payload)
                 if not small[0]:
                     message = link.next_buffered()

@@ -36,4 +36,5 @@ cdef class Assembler:
     cdef Message take(self)
     cdef int set_dialect(self, int dialect) except -1
     cdef bint idle(self) noexcept
+    cdef Py_ssize_t missing(self) noexcept  # bytes of the part that is being received, unless it is the header
     cdef bint complete(self) noexcept

@@ -92,6 +92,11 @@ cdef class Assembler:
     cdef bint complete(self) noexcept:
         return self.stage == STAGE_COMPLETE
 
+    cdef Py_ssize_t missing(self) noexcept:
+        if self.stage == STAGE_HEADER or self.stage == STAGE_COMPLETE:
+            return 0
+        return self.body_size - self.body_filled
+
     cdef int room(self, uint8_t **target, Py_ssize_t *size) except -1:
         cdef Py_ssize_t capacity
         if self.stage == STAGE_HEADER:
