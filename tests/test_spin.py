@@ -70,6 +70,24 @@ def calls_on_one_processor(proxy: Any, server: SubjectServer, allowed: set[int])
     return int(proxy._pyroConnection.steps_aside) - before
 
 
+def steps_in_big_calls(proxy: Any, server: SubjectServer, allowed: set[int], way: str) -> int:
+    """The same for calls that carry 8 MiB to the server, or from it, and nothing the other way."""
+    one = {min(allowed)}
+    bind(server.pid, one)
+    os.sched_setaffinity(0, one)
+    size = 8 << 20
+    data = bytes(size)
+    before = proxy._pyroConnection.steps_aside
+    bind(server.pid, allowed)
+    os.sched_setaffinity(0, allowed)
+    for _ in range(10):
+        if way == "up":
+            assert proxy.size(data) == size
+        else:
+            assert len(proxy.echo_times(b"x", size)) == size
+    return int(proxy._pyroConnection.steps_aside) - before
+
+
 def test_a_client_leaves_the_processor_that_it_shares_with_its_server(server: SubjectServer, allowed: set[int]) -> None:
     deadline = time.monotonic() + PATIENCE
     with fastpyro.Proxy(server.uri()) as proxy:
@@ -79,6 +97,22 @@ def test_a_client_leaves_the_processor_that_it_shares_with_its_server(server: Su
                 assert others_run(allowed), "it never stepped aside"
                 pytest.skip("other programs use the processors, so that there is nowhere to step to")
             proxy._pyroReconnect()  # one whose every step was in vain waits for longer and longer
+    assert os.sched_getaffinity(0) == allowed, "and it may run everywhere again"
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_what_is_big_is_not_moved_on_one_processor(tmp_path: Path, allowed: set[int], way: str) -> None:
+    # Over a Unix socket: TCP has room for so much that a sender seldom waits.
+    deadline = time.monotonic() + PATIENCE
+    with (
+        SubjectServer("--unixsocket", str(tmp_path / "socket")) as server,
+        fastpyro.Proxy(server.uri()) as proxy,
+    ):
+        proxy.add(1, 2)
+        while not steps_in_big_calls(proxy, server, allowed, way):
+            if time.monotonic() > deadline:
+                assert others_run(allowed), "it never stepped aside"
+                pytest.skip("other programs use the processors, so that there is nowhere to step to")
     assert os.sched_getaffinity(0) == allowed, "and it may run everywhere again"
 
 

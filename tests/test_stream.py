@@ -117,6 +117,51 @@ def test_a_signal_is_not_lost(talk: Talk, delay: float) -> None:
     assert time.monotonic() - before < 5
 
 
+BIG = bytes(range(256)) * 16384
+"""4 MiB, more than a socket takes at once."""
+
+
+def test_big_messages_arrive_whether_it_looks_for_room_or_sleeps(talk: Talk) -> None:
+    link, far = talk
+
+    def answer() -> None:
+        for number in range(4):
+            received = b""
+            while len(received) < 40 + len(BIG):
+                if number == 3:
+                    time.sleep(0.0005)  # a slow reader: the sender has looked in vain each time
+                received += far.recv(1 << 20)
+            assert received.endswith(BIG)
+            far.sendall(REPLY_BYTES)
+
+    kind, flags, seq, serializer_id = REQUEST[:4]
+    with Peer(answer):
+        for timeout in (None, DEADLINE, None, None):
+            assert facts(link.exchange(kind, flags, seq, serializer_id, BIG, timeout=timeout)) == REPLY
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.03])
+def test_a_deadline_holds_while_there_is_no_room(talk: Talk, seconds: float) -> None:
+    link, _ = talk
+    before = time.monotonic()
+    with pytest.raises(TimeoutError, match="sending"):
+        link.exchange(*REQUEST[:4], bytes(32 << 20), timeout=seconds)
+    assert seconds <= time.monotonic() - before < DEADLINE / 2
+    assert link.closed
+
+
+def test_a_peer_that_goes_while_there_is_no_room_is_noticed(talk: Talk) -> None:
+    link, far = talk
+
+    def go() -> None:
+        far.recv(1)
+        far.close()
+
+    with Peer(go), pytest.raises(ConnectionClosedError):
+        link.exchange(*REQUEST[:4], bytes(32 << 20))
+    assert link.closed
+
+
 def test_looking_is_given_up_while_it_does_not_pay() -> None:
     near, far = unix_pair()
     link = Link(near)

@@ -8,6 +8,7 @@ cdef struct Spin:
     int rest  # waits to sleep through before the next try
     int shared  # hits in a row that the peer made on this thread's own processor; below 0: on another one
     int patience  # so many of them are borne before this thread steps aside
+    int longest_patience  # to which it grows while that does not help
     int steps  # how often it did
     bint parts  # whether it does so: the peer looks as well, and does not step aside itself
 
@@ -21,6 +22,7 @@ cdef struct Look:
 
 cdef long long monotonic() noexcept nogil
 cdef Spin spin_of(int microseconds) noexcept
+cdef Spin bulk_spin_of(int microseconds) noexcept
 cdef void part(Spin *spin) noexcept
 cdef void end_spins(Spin *spin) noexcept
 cdef bint begin_spin(Spin *spin) noexcept

@@ -106,6 +106,7 @@ cdef enum:
     EMPTY_YIELD = 1500  # nanoseconds that a yield takes at the most when there is nobody to yield to
     FIRST_PATIENCE = 8  # hits on a shared processor before stepping aside, which costs as much as ten of them
     LONGEST_PATIENCE = 16384
+    LONGEST_BULK_PATIENCE = 16  # of who moves something big, where a hit is worth as much as some twenty small ones
     APART = 32  # hits in a row from another processor; then it need not be yielded after each miss, nor looked longer
     LONG_APART = 64  # and then stepping aside has helped
     MISSES_APART = 4  # between two yields then
@@ -141,7 +142,12 @@ cdef long long monotonic() noexcept nogil:
 
 cdef Spin spin_of(int microseconds) noexcept:
     """The state of a waiter that has not looked yet."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, 0, False)
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False)
+
+
+cdef Spin bulk_spin_of(int microseconds) noexcept:
+    """The same, of a waiter for room or bytes in the middle of something big."""
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_BULK_PATIENCE, 0, False)
 
 
 cdef void part(Spin *spin) noexcept:
@@ -215,7 +221,7 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil:
             if spin.shared > spin.patience:
                 spin.steps += step_aside()
             spin.shared = 0
-            if spin.patience < LONGEST_PATIENCE:
+            if spin.patience < spin.longest_patience:
                 spin.patience *= 2  # it may not have helped
     sched_yield()
     look.ran_another = monotonic() - before > EMPTY_YIELD

@@ -3,7 +3,7 @@
 from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport uint8_t
 
-from fastpyro._posix cimport iovec
+from fastpyro._posix cimport iovec, msghdr
 from fastpyro._spin cimport Spin
 
 cdef extern from "Python.h" nogil:
@@ -30,7 +30,8 @@ cdef class Stream:
     cdef bint closing, broken
     cdef bint sending  # a message is half sent, by the holder of send_lock
     cdef PyThread_type_lock send_lock
-    cdef Spin spin
+    cdef Spin spin  # of who waits for a message
+    cdef Spin send_spin, bulk_spin  # of who waits for room, or for the rest of something big
     cdef bint collects  # the system can collect small messages
     cdef long long last_unawaited  # when the last message was sent that nobody waits for, nanoseconds
     cdef unsigned long promise  # of the last push, 0: none
@@ -56,8 +57,10 @@ cdef class Stream:
     cdef int end_sending(self) noexcept nogil
     cdef int take_turn(self, double deadline) except -1
     cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1
+    cdef Py_ssize_t look_for_room(self, const msghdr *message, double deadline) noexcept nogil
+    cdef int sleep_for_room(self, double deadline) except -1
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2
     cdef Py_ssize_t sleep_once(self, double deadline) noexcept nogil
     cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2
-    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
+    cdef Py_ssize_t look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
     cdef int wait_ready(self, short events, double deadline) except -1

@@ -6,7 +6,8 @@ Rule 2: a timeout is one deadline over the whole operation, not a limit for each
 Rule 3: `close` may come from any thread: it shuts the stream down, and the last user inside closes the descriptor.
 Rule 4: one thread receives at a time. A message that the system does not take at once is sent with `sending` set, which
         no other sender passes, so that messages of several threads do not mix.
-Rule 5: who waits for bytes looks for them before it sleeps, as `_spin` allows.
+Rule 5: who waits for bytes looks for them before it sleeps, as `_spin` allows; who waits for room in a Unix socket looks
+        as well, because the peer that makes room would wake it up on its own processor, on purpose (sock_def_write_space).
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -23,8 +24,8 @@ from fastpyro._posix cimport (
 )
 from fastpyro._pusher cimport MORE, forget_push, push_soon
 from fastpyro._spin cimport (
-    Look, await_turn, begin_look, begin_spin, begin_wait, end_spin, end_spins, end_turn, end_wait, hit, is_crowd,
-    may_yield, missed, monotonic, part, slept, spin_of, took_turn,
+    Look, Spin, await_turn, begin_look, begin_spin, begin_wait, bulk_spin_of, end_spin, end_spins, end_turn, end_wait,
+    hit, is_crowd, may_yield, missed, monotonic, part, slept, spin_of, took_turn,
 )
 
 import socket as socket_module
@@ -82,6 +83,7 @@ cdef class Stream:
         self.sock = sock
         self.fd = -1
         self.spin = spin_of(0)
+        self.send_spin = self.bulk_spin = bulk_spin_of(0)
         self.last_unawaited = self.promise = 0
         self.collects = False
         self.send_lock = PyThread_allocate_lock()
@@ -117,10 +119,12 @@ cdef class Stream:
     def set_spin(self, int microseconds):
         """Say how long to look for bytes before sleeping; 0: look once more after the processor was yielded."""
         self.spin = spin_of(microseconds)
+        self.send_spin = self.bulk_spin = bulk_spin_of(microseconds)
 
     def part_from_peer(self):
         """Let the thread that looks step aside when the peer, who looks as well, shares its processor."""
         part(&self.spin)
+        self.send_spin.parts = self.bulk_spin.parts = True
 
     def close(self):
         """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
@@ -140,7 +144,7 @@ cdef class Stream:
     @property
     def steps_aside(self):
         """How often a thread that waited for the peer has left the processor that it shared with it."""
-        return self.spin.steps
+        return self.spin.steps + self.send_spin.steps + self.bulk_spin.steps
 
     cdef int close_socket(self) except -1:
         if self.promise:
@@ -338,7 +342,8 @@ cdef class Stream:
     cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1:
         cdef msghdr message
         cdef Py_ssize_t count
-        cdef int flags = MSG_NOSIGNAL if deadline == 0 else MSG_NOSIGNAL | MSG_DONTWAIT
+        cdef bint looks = not self.collects
+        cdef int flags = MSG_NOSIGNAL | MSG_DONTWAIT if looks or deadline != 0 else MSG_NOSIGNAL
         while True:
             while left > 0 and parts[0].iov_len == 0:
                 parts += 1
@@ -346,19 +351,25 @@ cdef class Stream:
             if left == 0:
                 return 0
             message = msghdr(NULL, 0, parts, left if left < MOST_PARTS else MOST_PARTS, NULL, 0, 0)
-            with nogil:
-                count = sendmsg(self.fd, &message, flags)
+            if looks and begin_spin(&self.send_spin):
+                with nogil:
+                    count = self.look_for_room(&message, deadline)
+                end_spin(&self.send_spin, count >= 0)
+            else:
+                with nogil:
+                    count = sendmsg(self.fd, &message, flags)
+                    if count < 0:
+                        count = -errno
             if count < 0:
-                if errno == EINTR:
+                if count == -EINTR:
                     PyErr_CheckSignals()
-                elif errno == EAGAIN:
-                    if self.wait_ready(POLLOUT, deadline) == 0:
-                        raise TimeoutError("sending: timeout")
+                elif count == -EAGAIN:
+                    self.sleep_for_room(deadline)
                 else:
-                    raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
+                    raise ConnectionClosedError(f"sending: connection lost: {strerror(-count).decode()}")
                 continue
             if deadline == 0 and count > 0:
-                PyErr_CheckSignals()  # a signal that came meanwhile cut the sending short
+                PyErr_CheckSignals()  # a signal that came meanwhile may have cut the sending short
             while count > 0:
                 if <size_t> count < parts[0].iov_len:
                     parts[0].iov_base = <uint8_t *> parts[0].iov_base + count
@@ -369,10 +380,35 @@ cdef class Stream:
                 parts += 1
                 left -= 1
 
+    cdef Py_ssize_t look_for_room(self, const msghdr *message, double deadline) noexcept nogil:
+        # What sendmsg took as soon as it takes something, or -errno; -EAGAIN when the time is up.
+        cdef Look look
+        cdef Py_ssize_t count
+        begin_look(&self.send_spin, &look, self.fd)
+        if deadline != 0 and look.limit > deadline * 1e9:
+            look.limit = <long long> (deadline * 1e9)
+        while True:
+            count = sendmsg(self.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if count >= 0:
+                hit(&self.send_spin, &look)
+                return count
+            if errno != EAGAIN:
+                return -errno
+            if not missed(&self.send_spin, &look):
+                return -EAGAIN
+
+    cdef int sleep_for_room(self, double deadline) except -1:
+        cdef long long began = monotonic()
+        if self.wait_ready(POLLOUT, deadline) == 0:
+            raise TimeoutError("sending: timeout")
+        slept(&self.send_spin, monotonic() - began)
+        return 0
+
     cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
         """Receive at least a byte: their count, 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
         cdef Py_ssize_t count
         cdef long long began
+        cdef Spin *spin = &self.spin if size <= BUFFER_SIZE else &self.bulk_spin
         if not wait:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0:
@@ -380,23 +416,23 @@ cdef class Stream:
             if errno == EAGAIN or errno == EINTR:
                 return -1
             raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
-        if begin_spin(&self.spin):
+        if begin_spin(spin):
             with nogil:
-                count = self.look_for_bytes(target, size, deadline)
-            end_spin(&self.spin, count != -1)
+                count = self.look_for_bytes(spin, target, size, deadline)
+            end_spin(spin, count != -1)
             if count >= 0:
                 return count
             if count < -1:
                 raise ConnectionClosedError(f"receiving: connection lost: {strerror(-1 - count).decode()}")
         PyErr_CheckSignals()  # one that came before the sleep would not interrupt it
-        began = monotonic() if self.spin.budget else 0
+        began = monotonic() if spin.budget else 0
         begin_wait()
         try:
             count = self.sleep_for_bytes(target, size, deadline)
         finally:
             end_wait()
-        if self.spin.budget and size <= BUFFER_SIZE:
-            slept(&self.spin, monotonic() - began)
+        if spin.budget:
+            slept(spin, monotonic() - began)
         return count
 
     cdef Py_ssize_t sleep_once(self, double deadline) noexcept nogil:
@@ -429,22 +465,22 @@ cdef class Stream:
             else:
                 raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
 
-    cdef Py_ssize_t look_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
+    cdef Py_ssize_t look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
         # What recv says as soon as it says something, -1 when the time is up, -1 - errno for an error, which the next
         # recv would not say again.
         cdef Look look
         cdef Py_ssize_t count
-        begin_look(&self.spin, &look, self.fd)
+        begin_look(spin, &look, self.fd)
         if deadline != 0 and look.limit > deadline * 1e9:
             look.limit = <long long> (deadline * 1e9)
         while True:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0:
-                hit(&self.spin, &look)
+                hit(spin, &look)
                 return count
             if errno != EAGAIN and errno != EINTR:
                 return -1 - errno
-            if not missed(&self.spin, &look):
+            if not missed(spin, &look):
                 return -1
 
     cdef int wait_ready(self, short events, double deadline) except -1:
