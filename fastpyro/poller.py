@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import socket
 import sys
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ class Poller(Protocol):
     def add(self, fd: int) -> None: ...
     def remove(self, fd: int) -> None: ...
     def wait(self, timeout: float, last: Any = None) -> list[int]: ...
+    def accept(self, listener: socket.socket) -> int: ...
     def close(self) -> None: ...
 
 
@@ -42,6 +44,16 @@ class SelectorPoller:
     def wait(self, timeout: float, last: Any = None) -> list[int]:
         """Return readable (or broken) descriptors, none after ``timeout`` seconds. It makes no use of ``last``."""
         return [key.fd for key, _ in self._selector.select(timeout)]
+
+    def accept(self, listener: socket.socket) -> int:
+        """Return the descriptor of the next connection that waits at a non-blocking listener, -1 when none does.
+
+        Raises OSError when the system has no room for another one.
+        """
+        try:
+            return listener.accept()[0].detach()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return -1
 
     def close(self) -> None:
         self._selector.close()

@@ -97,11 +97,6 @@ class Proxy(ProxyCore):
             _pyro_socket=connected_socket,
         )
 
-    def _pyro_update(self, **values: Any) -> None:
-        # Past this class's __setattr__, which means the remote object.
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
     _pyroUri: URI
     _pyroAttrs: set[str]
     _pyroSerializer: str | None

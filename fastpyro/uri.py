@@ -20,7 +20,7 @@ _UNIX_PREFIX = "./u:"
 
 
 def _has_space(text: str) -> bool:
-    return any(character.isspace() for character in text)
+    return text.split(None, 1) != [text]
 
 
 class URI:

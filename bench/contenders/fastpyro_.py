@@ -52,7 +52,6 @@ class Client(client.Client):
 
         self.library = fastpyro
         self.remote = fastpyro.Proxy(address)
-        self.twin = fastpyro.asyncproxy(self.remote)
 
     def batch(self, count: int) -> list[Any]:
         batch = self.library.batch(self.remote)
@@ -67,6 +66,8 @@ class Client(client.Client):
         return self.remote.last_note()
 
     def futures(self, count: int) -> list[Any]:
+        if not hasattr(self, "twin"):  # the one that connects for a single call has no use for it
+            self.twin = self.library.asyncproxy(self.remote)
         results = [self.twin.add(number, 1) for number in range(count)]
         return [result.value for result in results]
 

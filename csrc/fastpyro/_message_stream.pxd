@@ -13,6 +13,7 @@ cdef enum:
 cdef class MessageStream(Stream):
     cdef Assembler assembler
     cdef uint64_t max_message_size
+    cdef readonly bint ended  # the peer has closed, after a whole message
     cdef bint reading  # some thread receives, or has been appointed to
 
     cdef int check_unread(self) except -1

@@ -36,7 +36,7 @@ cdef class MessageStream(Stream):
     """
 
     def __cinit__(self, sock, max_message_size=0):
-        self.reading = False
+        self.reading = self.ended = False
         self.assembler = Assembler(max_message_size)
         self.max_message_size = self.assembler.max_message_size
 
@@ -109,6 +109,8 @@ cdef class MessageStream(Stream):
                 message = self.next_buffered()
                 if message is None and self.receive_some(0, False) > 0:
                     message = self.next_buffered()
+                if self.ended:
+                    raise ConnectionClosedError("receiving: the peer closed the connection")
             except BaseException:
                 self.broken = True
                 raise
@@ -246,7 +248,10 @@ cdef class MessageStream(Stream):
         return None
 
     cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -2:
-        """Receive at least a byte or, without `wait`, perhaps none: -1. Precondition: the buffer is empty."""
+        """Receive at least a byte or, without `wait`, perhaps none: -1, also at the stream's end (`ended`).
+
+        Precondition: the buffer is empty.
+        """
         cdef uint8_t *target = NULL
         cdef Py_ssize_t size = 0, count
         if not self.assembler.idle():
@@ -263,6 +268,9 @@ cdef class MessageStream(Stream):
                 self.assembler.filled(count)
                 return count
         if count == 0:
+            if not wait and self.assembler.idle():
+                self.ended = True
+                return -1
             raise ConnectionClosedError(
                 "receiving: the peer closed the connection" if self.assembler.idle()
                 else "receiving: the peer closed the connection in the middle of a message"

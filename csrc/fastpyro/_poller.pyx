@@ -1,4 +1,4 @@
-"""Waits until one of many descriptors is readable. Linux: epoll, level-triggered.
+"""Waits until one of many descriptors is readable, and takes in who waits at a listener. Linux: epoll, level-triggered.
 
 Knows descriptors, and of a link only how to receive bytes into its buffer; knows no requests.
 Rule 1: one thread waits at a time; adding and removing by other threads takes effect at once.
@@ -7,7 +7,7 @@ Rule 2: while it looks instead of sleeping, it looks at the connection that spok
 """
 
 cimport cython
-from libc.errno cimport EAGAIN, EEXIST, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNABORTED, EEXIST, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastpyro._link cimport Link, Looker
@@ -32,6 +32,14 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLL_CTL_ADD
         EPOLL_CTL_DEL
         EPOLLIN
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    /* As accept4(2), for who does not need the peer's address. */
+    static int fastpyro_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
+    """
+    int fastpyro_accept(int listener) nogil
 
 cdef enum:
     MOST_EVENTS = 64  # in one answer
@@ -178,6 +186,16 @@ cdef class EpollPoller(Looker):
                 return []
             raise OSError(errno, os.strerror(errno))
         return [self.events[index].data.fd for index in range(count)]
+
+    def accept(self, listener not None):
+        """Return the descriptor of the next connection that waits at a non-blocking listener, -1 when none does.
+
+        Raises OSError when the system has no room for another one.
+        """
+        cdef int fd = fastpyro_accept(listener.fileno())
+        if fd < 0 and errno not in (EAGAIN, EINTR, ECONNABORTED):
+            raise OSError(errno, os.strerror(errno))
+        return fd
 
     def close(self):
         """Release the descriptor. May be called again."""

@@ -19,7 +19,8 @@ from fastpyro._decoder cimport Reader
 from fastpyro._encoder cimport Writer
 from fastpyro._link cimport Link
 from fastpyro._slots cimport (
-    PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, inherit_vectorcall, set_attribute_getter,
+    PyObject_GenericGetAttr, PyObject_GenericSetAttr, PyVectorcall_NARGS, allow_vectorcall, has_member,
+    inherit_vectorcall, set_attribute_getter,
 )
 from fastpyro._stream cimport deadline_in
 from fastpyro._message cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
@@ -62,9 +63,19 @@ cdef class ProxyCore:
 
     @_pyroMethods.setter
     def _pyroMethods(self, set methods not None):
-        kind = type(self)
+        cdef dict names = {}
         self.methods = methods
-        self.callable_names = {name: None for name in methods if not hasattr(kind, name)}
+        for name in methods:
+            if type(name) is not str:
+                raise TypeError(f"the name of a method is a str, not {name!r}")
+            if not has_member(type(self), name):
+                names[name] = None
+        self.callable_names = names
+
+    def _pyro_update(self, **values):
+        """Set own attributes, past ``__setattr__``, which means the remote object."""
+        for name, value in values.items():
+            PyObject_GenericSetAttr(self, name, value)
 
     def _pyro_next_seq(self):
         """Return the number of the next request: one that no request under way has."""

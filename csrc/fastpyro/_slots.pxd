@@ -14,6 +14,8 @@ cdef extern from "Python.h":
     Py_ssize_t PyVectorcall_NARGS(size_t flags) noexcept
     void PyType_Modified(PyTypeObject *type) noexcept
     object PyObject_GenericGetAttr(object self, object name)
+    int PyObject_GenericSetAttr(object self, object name, object value) except -1
+    PyObject *_PyType_Lookup(PyTypeObject *type, object name) noexcept
 
 
 cdef inline void allow_vectorcall(object kind, Py_ssize_t offset) noexcept:
@@ -26,6 +28,11 @@ cdef inline void inherit_vectorcall(object kind) noexcept:
     """Allow it for a subclass written in Python: before 3.12 those do not inherit the flag."""
     (<PyTypeObject *> kind).tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
     PyType_Modified(<PyTypeObject *> kind)
+
+
+cdef inline bint has_member(type kind, str name) noexcept:
+    """Whether a class or one of its bases has that name; without the exception that ``hasattr`` makes when not."""
+    return _PyType_Lookup(<PyTypeObject *> kind, name) != NULL
 
 
 cdef inline void set_attribute_getter(object kind, getattrofunc getter) noexcept:

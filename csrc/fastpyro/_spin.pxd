@@ -10,6 +10,7 @@ cdef struct Spin:
     int patience  # so many of them are borne before this thread steps aside
     int longest_patience  # to which it grows while that does not help
     int steps  # how often it did
+    bint stretched, too_late  # a look lasts twice as long, because a sleep was short; not even that was long enough
     bint parts  # whether it does so: the peer looks as well, and does not step aside itself
 
 

@@ -142,12 +142,12 @@ cdef long long monotonic() noexcept nogil:
 
 cdef Spin spin_of(int microseconds) noexcept:
     """The state of a waiter that has not looked yet."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False)
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False, False, False)
 
 
 cdef Spin bulk_spin_of(int microseconds) noexcept:
     """The same, of a waiter for room or bytes in the middle of something big."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_BULK_PATIENCE, 0, False)
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_BULK_PATIENCE, 0, False, False, False)
 
 
 cdef void part(Spin *spin) noexcept:
@@ -168,6 +168,7 @@ cdef void end_spins(Spin *spin) noexcept:
 cdef bint begin_spin(Spin *spin) noexcept:
     """Whether to look before sleeping, this time; `end_spin` must follow when it says so."""
     global spinners
+    spin.too_late = False
     if is_crowd():
         return False
     if spin.rest > 0:
@@ -187,12 +188,19 @@ cdef void end_spin(Spin *spin, bint hit) noexcept:
     if spin.misses < MOST_MISSES:
         spin.misses += 1
     spin.rest = (1 << spin.misses) - 1
+    spin.too_late = spin.stretched
 
 
 cdef void slept(Spin *spin, long long nanoseconds) noexcept:
-    """Take note of a wait without looking: one so short, wake-up included, would have been a hit."""
-    if nanoseconds < 2 * spin.budget:
+    """Take note of a wait without looking, or after it: one so short, wake-up included, would have been a hit.
+
+    From then on a look lasts twice as long, until a wait is longer again.
+    """
+    if nanoseconds >= 2 * spin.budget:
+        spin.stretched = False
+    elif not spin.too_late:
         spin.misses = spin.rest = 0
+        spin.stretched = True
 
 
 cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil:
@@ -200,7 +208,7 @@ cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil:
     cdef bint apart = spin.shared == 0 or spin.shared <= -APART
     look.misses = 0
     look.fd = fd
-    look.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget)
+    look.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget) * (2 if spin.stretched else 1)
     look.ran_another = False
 
 

@@ -73,6 +73,7 @@ class ConnectionServer(ABC):
         self._wake_sender.setblocking(False)
         listener.setblocking(False)
         self.listener_fd = listener.fileno()
+        self.kind_of_socket = int(listener.family), int(listener.type), listener.proto
         self.wake_fd = self._wake_receiver.fileno()
         self.inherited = sockets.tunes_accepted(listener)
         self.poller.add(self.listener_fd)
@@ -104,18 +105,26 @@ class ConnectionServer(ABC):
         except OSError:
             pass  # empty
 
-    def accept_all(self) -> None:
-        """Accept every connection that waits."""
+    def accept_all(self) -> Connection | None:
+        """Accept every connection that waits. Returns the last one of them, which will say something soon."""
+        newest = None
         while not self.stopping:
             try:
-                sock, address = self.listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
+                fd = self.poller.accept(self.listener)
             except OSError as error:
                 if not self.stopping:
                     self._pause_accepting(error)
-                return
-            self.admit(sock, address)
+                return newest
+            if fd < 0:
+                return newest
+            sock = socket.socket(*self.kind_of_socket, fileno=fd)
+            try:
+                address = sock.getpeername()
+            except OSError:  # it has gone already
+                sock.close()
+                continue
+            newest = self.admit(sock, address)
+        return newest
 
     def _pause_accepting(self, error: OSError) -> None:
         # Out of descriptors or memory: the listener stays readable, so asking at once again would only burn the CPU.
@@ -123,7 +132,7 @@ class ConnectionServer(ABC):
         self.poller.remove(self.listener_fd)
         self._accepting = False
 
-    def admit(self, sock: socket.socket, address: object) -> None:
+    def admit(self, sock: socket.socket, address: object) -> Connection:
         """Take a connected socket in; its first message must be a CONNECT."""
         is_local = sock.family == getattr(socket, "AF_UNIX", None)
         if not (is_local or self.inherited):
@@ -147,6 +156,7 @@ class ConnectionServer(ABC):
         self.poller.add(fd)
         if self.stopping:
             self.drop(connection)
+        return connection
 
     def drop(self, connection: Connection) -> None:
         """Close a connection and tell the daemon. May be called by any thread, and again."""
@@ -177,7 +187,10 @@ class ConnectionServer(ABC):
         """
         try:
             if isinstance(connection.channel, Link):
-                return self.requests.serve(connection, term, self.timeout, looker)
+                message = self.requests.serve(connection, term, self.timeout, looker)
+                if message is None and connection.channel.ended:  # without an error, which costs as much as a call
+                    self.drop(connection)
+                return message
             message = connection.channel.receive_available()
         except CommunicationError as error:
             self.give_up(connection, error)

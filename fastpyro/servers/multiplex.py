@@ -83,7 +83,7 @@ class MultiplexServer(ConnectionServer):
             if self.stopping:
                 return
             if fd == self.listener_fd:
-                self.accept_all()
+                self._last = self.accept_all()
             elif fd == self.wake_fd:
                 self.drain_wakeups()
             elif fd in self.connections:

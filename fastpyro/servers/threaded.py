@@ -258,7 +258,8 @@ class ThreadedServer(ConnectionServer):
                             return
                         last = readable.link
                 elif fd == listener_fd:
-                    self.accept_all()
+                    newest = self.accept_all()
+                    last = None if newest is None else newest.link
                 elif fd == wake_fd:
                     self.drain_wakeups()
                 if term.deposed:  # in a hook that was told of a disconnected client
