@@ -155,7 +155,10 @@ cdef void part(Spin *spin) noexcept:
     spin.parts = True
     spin.patience = former_patience
     if (spin.shared > 0) == (former_shared > 0):
-        spin.shared = min(spin.shared + former_shared, spin.patience)
+        if former_shared > former_patience:  # another processor was idle a moment ago: the step itself is left to do
+            spin.shared = former_shared
+        else:
+            spin.shared = min(spin.shared + former_shared, spin.patience)
 
 
 cdef void end_spins(Spin *spin) noexcept:
