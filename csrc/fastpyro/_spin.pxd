@@ -10,7 +10,8 @@ cdef struct Spin:
     int patience  # so many of them are borne before this thread steps aside
     int longest_patience  # to which it grows while that does not help
     int steps  # how often it did
-    bint stretched, too_late  # a look lasts twice as long, because a sleep was short; not even that was long enough
+    bint stretched  # a sleep was so short that a longer look would have paid
+    bint longer, too_late  # this look lasts longer, then; not even that was long enough
     bint parts  # whether it does so: the peer looks as well, and does not step aside itself
 
 

@@ -142,12 +142,12 @@ cdef long long monotonic() noexcept nogil:
 
 cdef Spin spin_of(int microseconds) noexcept:
     """The state of a waiter that has not looked yet."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False, False, False)
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False, False, False, False)
 
 
 cdef Spin bulk_spin_of(int microseconds) noexcept:
     """The same, of a waiter for room or bytes in the middle of something big."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_BULK_PATIENCE, 0, False, False, False)
+    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_BULK_PATIENCE, 0, False, False, False, False)
 
 
 cdef void part(Spin *spin) noexcept:
@@ -177,6 +177,7 @@ cdef bint begin_spin(Spin *spin) noexcept:
     if spin.rest > 0:
         spin.rest -= 1
         return False
+    spin.longer = spin.stretched and spinners + waiting_threads == 0
     spinners += 1
     return True
 
@@ -191,13 +192,13 @@ cdef void end_spin(Spin *spin, bint hit) noexcept:
     if spin.misses < MOST_MISSES:
         spin.misses += 1
     spin.rest = (1 << spin.misses) - 1
-    spin.too_late = spin.stretched
+    spin.too_late = spin.longer
 
 
 cdef void slept(Spin *spin, long long nanoseconds) noexcept:
     """Take note of a wait without looking, or after it: one so short, wake-up included, would have been a hit.
 
-    From then on a look lasts twice as long, until a wait is longer again.
+    From then on a look of a thread that waits alone lasts a budget longer, until a wait is longer again.
     """
     if nanoseconds >= 2 * spin.budget:
         spin.stretched = False
@@ -211,7 +212,9 @@ cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil:
     cdef bint apart = spin.shared == 0 or spin.shared <= -APART
     look.misses = 0
     look.fd = fd
-    look.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget) * (2 if spin.stretched else 1)
+    look.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget)
+    if spin.longer:
+        look.limit += spin.budget
     look.ran_another = False
 
 
