@@ -158,7 +158,7 @@ cdef class EpollPoller(Looker):
         cdef int count, fd = -1
         if last is not None:
             fd = last.fd
-        begin_look(&self.spin, &look, fd)
+        begin_look(&self.spin, &look, fd, 0)
         while True:
             if fd >= 0:
                 received[0] = recv(fd, last.buffer, size, flags)

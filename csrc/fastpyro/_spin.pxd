@@ -30,7 +30,7 @@ cdef void end_spins(Spin *spin) noexcept
 cdef bint begin_spin(Spin *spin) noexcept
 cdef void end_spin(Spin *spin, bint hit) noexcept
 cdef void slept(Spin *spin, long long nanoseconds) noexcept
-cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil
+cdef void begin_look(Spin *spin, Look *look, int fd, double deadline) noexcept nogil
 cdef bint missed(Spin *spin, Look *look) noexcept nogil
 cdef void hit(Spin *spin, Look *look) noexcept nogil
 cdef void begin_wait() noexcept

@@ -120,6 +120,7 @@ cdef enum:
 cdef long long yields_from = 0  # a time: until then no thread of a crowd yields before it sleeps
 cdef int waiting_threads = 0  # that wait for bytes now
 cdef int spinners = 0  # threads of this process that look now
+cdef Spin fresh = Spin(0, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False, False, False, False)
 cdef int former_shared = 0, former_patience = FIRST_PATIENCE  # of the waiter that ended last
 
 
@@ -142,12 +143,16 @@ cdef long long monotonic() noexcept nogil:
 
 cdef Spin spin_of(int microseconds) noexcept:
     """The state of a waiter that has not looked yet."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False, False, False, False)
+    cdef Spin spin = fresh
+    spin.budget = <long long> microseconds * 1000
+    return spin
 
 
 cdef Spin bulk_spin_of(int microseconds) noexcept:
     """The same, of a waiter for room or bytes in the middle of something big."""
-    return Spin(<long long> microseconds * 1000, 0, 0, 0, FIRST_PATIENCE, LONGEST_BULK_PATIENCE, 0, False, False, False, False)
+    cdef Spin spin = spin_of(microseconds)
+    spin.longest_patience = LONGEST_BULK_PATIENCE
+    return spin
 
 
 cdef void part(Spin *spin) noexcept:
@@ -207,14 +212,19 @@ cdef void slept(Spin *spin, long long nanoseconds) noexcept:
         spin.stretched = True
 
 
-cdef void begin_look(Spin *spin, Look *look, int fd) noexcept nogil:
-    """Begin a wait; `missed` or `hit` must be told of each time that the thread has looked at that descriptor."""
+cdef void begin_look(Spin *spin, Look *look, int fd, double deadline) noexcept nogil:
+    """Begin a wait, until a deadline (seconds, 0: none) at the latest.
+
+    `missed` or `hit` must be told of each time that the thread has looked at that descriptor.
+    """
     cdef bint apart = spin.shared == 0 or spin.shared <= -APART
     look.misses = 0
     look.fd = fd
     look.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget)
     if spin.longer:
         look.limit += spin.budget
+    if deadline != 0 and look.limit > deadline * 1e9:
+        look.limit = <long long> (deadline * 1e9)
     look.ran_another = False
 
 

@@ -6,8 +6,8 @@ Rule 2: a timeout is one deadline over the whole operation, not a limit for each
 Rule 3: `close` may come from any thread: it shuts the stream down, and the last user inside closes the descriptor.
 Rule 4: one thread receives at a time. A message that the system does not take at once is sent with `sending` set, which
         no other sender passes, so that messages of several threads do not mix.
-Rule 5: who waits for bytes looks for them before it sleeps, as `_spin` allows; who waits for room in a Unix socket looks
-        as well, because the peer that makes room would wake it up on its own processor, on purpose (sock_def_write_space).
+Rule 5: who waits for bytes looks for them before it sleeps, as `_spin` allows; who waits for room in a Unix socket
+        does so as well, because the peer that makes room would wake it up on its own processor, on purpose.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -384,9 +384,7 @@ cdef class Stream:
         # What sendmsg took as soon as it takes something, or -errno; -EAGAIN when the time is up.
         cdef Look look
         cdef Py_ssize_t count
-        begin_look(&self.send_spin, &look, self.fd)
-        if deadline != 0 and look.limit > deadline * 1e9:
-            look.limit = <long long> (deadline * 1e9)
+        begin_look(&self.send_spin, &look, self.fd, deadline)
         while True:
             count = sendmsg(self.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0:
@@ -470,9 +468,7 @@ cdef class Stream:
         # recv would not say again.
         cdef Look look
         cdef Py_ssize_t count
-        begin_look(spin, &look, self.fd)
-        if deadline != 0 and look.limit > deadline * 1e9:
-            look.limit = <long long> (deadline * 1e9)
+        begin_look(spin, &look, self.fd, deadline)
         while True:
             count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if count >= 0:
