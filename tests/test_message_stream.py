@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from reference_wire import ReferenceMessage, payload_parts
+from reference_wire import ReferenceMessage, encode, payload_parts
 from socket_pairs import DEADLINE, Peer, tcp_pair, unix_pair
 
 from fastpyro._link import Link
 from fastpyro._message_stream import MessageStream
-from fastpyro.errors import LocalProtocolError, MessageTooLargeError
+from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError
 
 BUFFERS = 0x8000
 
@@ -80,3 +80,25 @@ def test_one_thread_receives_at_a_time(ends: Ends) -> None:
                 break
         one.send(4, 0, 1, 70, b"for the first one")
     assert receiver.result.payload == b"for the first one"
+
+
+def test_the_end_of_a_stream_is_told_after_the_last_message(ends: Ends) -> None:
+    one, other = ends
+    one.send(4, 0, 9, 70, b"last words")
+    one.close()
+    assert other.receive(DEADLINE).payload == b"last words"
+    assert not other.ended
+    with pytest.raises(ConnectionClosedError, match="the peer closed the connection"):
+        other.receive_available()
+    assert other.ended
+    assert other.closed
+
+
+def test_an_end_in_the_middle_of_a_message_is_no_end(ends: Ends) -> None:
+    one, other = ends
+    one.sock.sendall(encode(ReferenceMessage(4, 0, 9, 70, b"half"))[:-1])
+    one.close()
+    with pytest.raises(ConnectionClosedError, match="in the middle of a message"):
+        for _ in range(2):
+            other.receive_available()
+    assert not other.ended

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import select
 import socket
 import time
@@ -165,3 +167,44 @@ def test_no_descriptor_leaks() -> None:
     for kind in KINDS * 50:
         kind().close()
     assert len(os.listdir("/dev/fd")) <= before
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        made.listen(8)
+        made.setblocking(False)
+        yield made
+
+
+def test_who_waits_at_a_listener_is_taken_in(poller: Any, listener: socket.socket) -> None:
+    assert poller.accept(listener) == -1
+    poller.add(listener.fileno())
+    with socket.create_connection(listener.getsockname()) as near:
+        assert poller.wait(DEADLINE) == [listener.fileno()]
+        with socket.socket(fileno=poller.accept(listener)) as far:
+            assert not os.get_inheritable(far.fileno())
+            assert far.getpeername() == near.getsockname()
+            near.sendall(b"hello")
+            far.settimeout(DEADLINE)
+            assert far.recv(5) == b"hello"
+    assert poller.accept(listener) == -1
+
+
+def test_accepting_without_descriptors_is_an_error(poller: Any, listener: socket.socket) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_connection(listener.getsockname()):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+                poller.accept(listener)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(poller.accept(listener))
+
+
+def test_accepting_at_a_closed_listener_is_an_error(poller: Any, listener: socket.socket) -> None:
+    listener.close()
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        poller.accept(listener)

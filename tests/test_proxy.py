@@ -364,3 +364,9 @@ def test_only_one_of_many_threads_connects(server: SubjectServer) -> None:
         thread.join()
     assert sorted(answers) == [False] * 19 + [True]
     proxy._pyroRelease()
+
+
+def test_the_names_of_methods_are_str() -> None:
+    proxy = fastpyro.Proxy("PYRO:object@127.0.0.1:1")
+    with pytest.raises(TypeError, match="the name of a method is a str, not 7"):
+        proxy._pyroMethods = {7}

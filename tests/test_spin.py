@@ -100,6 +100,26 @@ def test_a_client_leaves_the_processor_that_it_shares_with_its_server(server: Su
     assert os.sched_getaffinity(0) == allowed, "and it may run everywhere again"
 
 
+def test_a_client_that_connects_for_each_call_leaves_it_as_well(server: SubjectServer, allowed: set[int]) -> None:
+    deadline, uri, steps = time.monotonic() + PATIENCE, server.uri(), 0
+    while not steps:
+        one = {min(allowed)}
+        bind(server.pid, one)
+        os.sched_setaffinity(0, one)
+        with fastpyro.Proxy(uri) as proxy:
+            proxy.add(1, 2)
+        bind(server.pid, allowed)
+        os.sched_setaffinity(0, allowed)
+        for number in range(50):
+            with fastpyro.Proxy(uri) as proxy:
+                assert proxy.add(number, 1) == number + 1
+                steps += proxy._pyroConnection.steps_aside
+        if time.monotonic() > deadline:
+            assert others_run(allowed), "it never stepped aside"
+            pytest.skip("other programs use the processors, so that there is nowhere to step to")
+    assert os.sched_getaffinity(0) == allowed, "and it may run everywhere again"
+
+
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_what_is_big_is_not_moved_on_one_processor(tmp_path: Path, allowed: set[int], way: str) -> None:
     # Over a Unix socket: TCP has room for so much that a sender seldom waits.
