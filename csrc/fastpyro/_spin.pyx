@@ -106,6 +106,7 @@ cdef enum:
     EMPTY_YIELD = 1500  # nanoseconds that a yield takes at the most when there is nobody to yield to
     FIRST_PATIENCE = 8  # hits on a shared processor before stepping aside, which costs as much as ten of them
     LONGEST_PATIENCE = 16384
+    BUSY_PATIENCE = 64  # hits between two looks for an idle processor, while there is none
     LONGEST_BULK_PATIENCE = 16  # of who moves something big, where a hit is worth as much as some twenty small ones
     APART = 32  # hits in a row from another processor; then it need not be yielded after each miss, nor looked longer
     LONG_APART = 64  # and then stepping aside has helped
@@ -244,9 +245,11 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil:
         else:
             if spin.shared > spin.patience:
                 spin.steps += step_aside()
+                if spin.patience < spin.longest_patience:
+                    spin.patience *= 2  # it may not have helped
+            elif spin.patience < BUSY_PATIENCE:
+                spin.patience *= 2  # asking costs as much as two calls
             spin.shared = 0
-            if spin.patience < spin.longest_patience:
-                spin.patience *= 2  # it may not have helped
     sched_yield()
     look.ran_another = monotonic() - before > EMPTY_YIELD
     return True
