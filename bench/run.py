@@ -240,24 +240,33 @@ def row_of(step: Step, transport: str, contender: str, measured: Measured) -> re
     return report.Row(step.title, transport, name, median * 1e6, p99, cpu, rate, step.unit)
 
 
-def import_seconds(statement: str) -> float:
-    code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
-    command = [sys.executable, "-c", code]
+IMPORT_ROUNDS = 15
+
+
+def import_seconds(statements: Sequence[str]) -> list[float]:
+    """Return what each statement takes in a fresh interpreter: medians of rounds that go round them."""
+    runs: list[list[float]] = [[] for _ in statements]
     with tempfile.TemporaryDirectory() as cache:  # compiled, as what pip has installed is
         environment = {**os.environ, "PYTHONPATH": str(BENCH.parent), "PYTHONPYCACHEPREFIX": cache}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        runs = [subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(8)]
-    return statistics.median(float(run.stdout) for run in runs[1:])
+        for number in range(IMPORT_ROUNDS + 1):
+            for statement, seconds in zip(statements, runs, strict=True):
+                code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+                command = [sys.executable, "-c", code]
+                done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+                if number:  # the first round compiles
+                    seconds.append(float(done.stdout))
+    return [statistics.median(seconds) for seconds in runs]
 
 
 def import_rows(contenders: Sequence[str]) -> list[report.Row]:
     """Measure how long importing takes."""
-    statements = [("fastpyro", "import fastpyro")]
+    statements = {"fastpyro": "import fastpyro"}
     if "pyro5" in contenders:
-        statements.append(("Pyro5", "import Pyro5.api"))
+        statements["Pyro5"] = "import Pyro5.api"
     return [
-        report.Row("import", "", name, import_seconds(statement) * 1e6, float("nan"), None, None, "")
-        for name, statement in statements
+        report.Row("import", "", name, seconds * 1e6, float("nan"), None, None, "")
+        for name, seconds in zip(statements, import_seconds(list(statements.values())), strict=True)
     ]
 
 
@@ -281,8 +290,9 @@ def main() -> None:
             for row in measure(step, transport, contenders, 1 if options.quick else step.rounds):
                 rows.append(row)
                 print(f"          {row.contender:24} {row.median_us:12.2f} us  {row.rate or 0:16,.0f}", flush=True)
-    if not options.only:
+    if options.only in "import":
         rows += import_rows(contenders)
+    if not options.only:
         rows += idle_connections.rows(quick=options.quick)
     checked = bounds.check(rows)
     for bound in checked:
