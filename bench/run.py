@@ -290,7 +290,7 @@ def main() -> None:
             for row in measure(step, transport, contenders, 1 if options.quick else step.rounds):
                 rows.append(row)
                 print(f"          {row.contender:24} {row.median_us:12.2f} us  {row.rate or 0:16,.0f}", flush=True)
-    if options.only in "import":
+    if options.only in ("", "import"):
         rows += import_rows(contenders)
     if not options.only:
         rows += idle_connections.rows(quick=options.quick)

@@ -247,7 +247,7 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil:
                 spin.steps += step_aside()
                 if spin.patience < spin.longest_patience:
                     spin.patience *= 2  # it may not have helped
-            elif spin.patience < BUSY_PATIENCE:
+            elif spin.patience < min(BUSY_PATIENCE, spin.longest_patience):
                 spin.patience *= 2  # asking costs as much as two calls
             spin.shared = 0
     sched_yield()

@@ -392,8 +392,8 @@ cdef class Stream:
                 return count
             if errno != EAGAIN:
                 return -errno
-            if not missed(&self.send_spin, &look):
-                return -EAGAIN
+            if (deadline != 0 and now() >= deadline) or not missed(&self.send_spin, &look):
+                return -EAGAIN  # past the deadline even when there is room soon: a slow reader must not stretch it
 
     cdef int sleep_for_room(self, double deadline) except -1:
         cdef long long began = monotonic()
