@@ -150,22 +150,6 @@ def test_a_deadline_holds_while_there_is_no_room(talk: Talk, seconds: float) -> 
     assert link.closed
 
 
-def test_a_reader_that_makes_room_does_not_stretch_the_deadline(spin: int) -> None:
-    near, far = unix_pair()  # TCP may find room for all of it without a pause
-    link = Link(near)
-    link.set_spin(spin)
-
-    def read() -> None:
-        with contextlib.suppress(OSError):
-            while far.recv(1 << 14):
-                pass
-
-    with contextlib.closing(link), far, Peer(read):
-        with pytest.raises(TimeoutError, match="sending"):
-            link.exchange(*REQUEST[:4], bytes(256 << 20), timeout=0.005)
-        assert link.closed
-
-
 def test_a_peer_that_goes_while_there_is_no_room_is_noticed(talk: Talk) -> None:
     link, far = talk
 
