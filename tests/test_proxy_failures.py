@@ -148,10 +148,16 @@ def fake_daemon(answers: list[bytes]) -> tuple[str, threading.Thread]:
     """A server that shakes hands properly and then answers whatever it was told to, one for each request."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        with listener, listener.accept()[0] as client:
+    def accept() -> socket.socket:
+        while True:  # a stranger that looks for somebody else at this port, who used it before, is not served
+            client = listener.accept()[0]
             client.settimeout(10)
-            client.recv(65536)
+            if b"fake" in client.recv(65536):
+                return client
+            client.close()
+
+    def serve() -> None:
+        with listener, accept() as client:
             metadata = {"methods": ["add"], "attrs": [], "oneway": []}
             payload = native.dumps({"handshake": "hello", "meta": metadata})
             client.sendall(pack_message(2, 0, 0, native.serializer_id, payload, {"FAST": b"\x01"}))
