@@ -89,21 +89,22 @@ class FutureResult:
     """
 
     __slots__ = (
-        "__weakref__", "_cancelled", "_changed", "_error_reported", "_on_ready", "_ready", "_runner", "_steps",
-        "_value", "exceptionhandler", "valueLock",
+        "__weakref__", "_cancelled", "_changed", "_error_reported", "_hurry", "_on_ready", "_ready", "_runner",
+        "_steps", "_value", "exceptionhandler", "valueLock",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.valueLock = threading.RLock()
         self.exceptionhandler: Callable[[Any], object] | None = None
         self._changed: threading.Condition | None = None
+        self._hurry: Callable[[], object] | None = None
         self._value: Any = None
-        self._steps: deque[Call | _Assignment] = deque()
+        self._steps: deque[Call | _Assignment] | None = None  # made when needed: most results have none
         self._runner: _Runner | None = None
         self._ready = False
         self._cancelled = False
         self._error_reported = False
-        self._on_ready: list[Callable[[], object]] = []
+        self._on_ready: list[Callable[[], object]] | None = None
 
     def __repr__(self) -> str:
         if not self._ready:
@@ -127,7 +128,7 @@ class FutureResult:
     def callchain(self) -> list[Call]:
         """The functions that wait to be applied, as a list of (callable, args, kwargs)."""
         with self.valueLock:
-            return [step for step in self._steps if not isinstance(step, _Assignment)]
+            return [step for step in self._steps or () if not isinstance(step, _Assignment)]
 
     def get_value(self) -> Any:
         """Wait until the result is ready.
@@ -161,6 +162,8 @@ class FutureResult:
         return self._ready
 
     def _wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
+        if self._hurry is not None:
+            self._hurry()
         with self.valueLock:
             if self._changed is None:  # made when somebody waits: it costs more than all the rest of a result
                 self._changed = threading.Condition(self.valueLock)
@@ -190,7 +193,7 @@ class FutureResult:
         """
         with self.valueLock:
             runner = self._take_role_if_ready()
-            self._steps.append((call, args, kwargs))
+            self._queue((call, args, kwargs))
         return self._apply_chain(runner)
 
     def iferror(self, handler: Callable[[Any], object]) -> FutureResult:
@@ -226,7 +229,7 @@ class FutureResult:
             if self._cancelled:
                 pass
             elif runner is None and self._runner is not None:
-                self._steps.append(_Assignment(value))
+                self._queue(_Assignment(value))
             else:
                 self._value = value
                 self._error_reported = False
@@ -240,10 +243,10 @@ class FutureResult:
                 return False
             self._value = value
             self._ready = True
-            on_ready, self._on_ready = self._on_ready, []
+            on_ready, self._on_ready = self._on_ready, None
             if self._changed is not None:
                 self._changed.notify_all()
-        for function in on_ready:
+        for function in on_ready or ():
             _guarded(function)
         return True
 
@@ -273,7 +276,7 @@ class FutureResult:
             self._cancelled = True
             self._value = _ExceptionWrapper(RuntimeError(CANCELLED))
             self._error_reported = False
-            self._steps.clear()
+            self._steps = None
             runner = self._take_role()
         self._apply_chain(runner)
         return True
@@ -302,15 +305,20 @@ class FutureResult:
                 if call is None:
                     self._runner = None
                     self._ready = True
-                    on_ready, self._on_ready = self._on_ready, []
+                    on_ready, self._on_ready = self._on_ready, None
                     if self._changed is not None:
                         self._changed.notify_all()
             if call is None:
-                for function in on_ready:
+                for function in on_ready or ():
                     _guarded(function)
                 break
             self._store(runner, call)
         return self
+
+    def _queue(self, step: Call | _Assignment) -> None:
+        if self._steps is None:
+            self._steps = deque()
+        self._steps.append(step)
 
     def _next_call(self) -> Callable[[], Any] | None:
         """The next thing to do with the value. A value that is an exception skips functions."""
@@ -350,6 +358,7 @@ class FutureResult:
         """Call a function once the result is ready, or at once; in whichever thread. What it raises is logged."""
         with self.valueLock:
             if not self._ready:
+                self._on_ready = self._on_ready or []
                 self._on_ready.append(function)
                 return
         _guarded(function)
@@ -381,7 +390,7 @@ class FutureResult:
 
         def forget(_: object) -> None:
             with self.valueLock:
-                if wake in self._on_ready:
+                if self._on_ready and wake in self._on_ready:
                     self._on_ready.remove(wake)
 
         waiter.add_done_callback(forget)

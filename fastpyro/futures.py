@@ -113,7 +113,8 @@ class Future:
             self._check_not_started("")
             result = FutureResult()
             result.exceptionhandler = self.exceptionhandler
-            result._steps.extend(self.chain)
+            for step in self.chain:
+                result._queue(step)
             result._when_ready(self._withdraw)
             self._start(_BackgroundCall(result, (self.callable, args, kwargs), self._starting))
         return result

@@ -32,12 +32,13 @@ def submit(proxy: Proxy, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     channel: Any = proxy._pyroConnection
     if channel is None or channel.closed or not channel.concurrent or not proxy._pyro_native:
         return None
-    if type(proxy)._pyroInvoke is not plain_invoke or name in vars(type(proxy)) or proxy._pyroMaxRetries:
+    if type(proxy)._pyroInvoke is not plain_invoke or name in type(proxy).__dict__ or proxy._pyroMaxRetries:
         return None
     result = FutureResult()
     arrival = _Arrival(result, proxy, channel)
     try:
         channel.set_background(call_threads.submit)
+        result._hurry = channel.push
         seq = proxy._pyro_submit(name, args, kwargs, arrival)
         if seq is None:
             arrival.send(name, args, kwargs)

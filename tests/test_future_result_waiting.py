@@ -51,6 +51,20 @@ class Background:
 # Cancelling
 
 
+def test_who_waits_hurries_the_call() -> None:
+    result = FutureResult()
+    hurried: list[str] = []
+
+    def hurry() -> None:
+        hurried.append("now")
+        result.set_value(3)
+
+    result._hurry = hurry
+    assert result.value == 3
+    assert result.wait()
+    assert hurried == ["now"]  # a value that is here needs no hurry
+
+
 def test_cancelling_a_pending_result() -> None:
     errors: list[Any] = []
     chained: list[Any] = []
@@ -172,7 +186,7 @@ def test_a_task_that_gives_up_leaves_the_result_alone() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(result, 0.001)
         await asyncio.sleep(0)
-        assert result._on_ready == []
+        assert not result._on_ready
         assert not result.ready
         result.set_value(1)
         return await result

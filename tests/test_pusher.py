@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -14,6 +16,7 @@ from socket_pairs import DEADLINE, Peer, tcp_pair, unix_pair
 
 import fastpyro
 from fastpyro import _pusher
+from fastpyro._link import Link
 from fastpyro.channel import PlainChannel
 from fastpyro.serializers import native
 
@@ -91,6 +94,34 @@ def test_a_forked_child_has_a_pusher_of_its_own() -> None:
         while len(proxy.all_notes()) < 20:
             assert time.monotonic() < deadline
         assert sorted(proxy.all_notes()) == list(range(20))
+
+
+def unsent(sock: socket.socket) -> int:
+    """Bytes that the system has not even sent yet (SIOCOUTQNSD of linux/sockios.h)."""
+    return int.from_bytes(fcntl.ioctl(sock, 0x894B, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.skipif(not hasattr(socket, "MSG_MORE"), reason="this system collects nothing")
+def test_who_waits_pushes_what_was_submitted() -> None:
+    near, far = tcp_pair()
+    link = Link(near)
+    link.set_background(lambda run: threading.Thread(target=run, daemon=True).start())
+    held_back = False
+    try:
+        for seq in range(2000):  # the thread may be faster now and then, but not each time
+            link.submit(4, 0, seq, native.serializer_id, b"x", None, None, None, lambda message, error: None)
+            held_back = held_back or unsent(near) > 0
+            if held_back:
+                break
+        link.push()
+        assert unsent(near) == 0
+        assert held_back
+        link.push()  # nothing is promised any more
+    finally:
+        link.close()
+        far.close()
+    link.push()
+    assert link.closed
 
 
 @pytest.mark.parametrize("pair", [tcp_pair, unix_pair])

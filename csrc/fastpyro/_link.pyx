@@ -20,6 +20,7 @@ from libc.stdint cimport uint8_t
 
 from fastpyro._message cimport Header, Message, message_of
 from fastpyro._message_stream cimport SMALL_REPLY, MessageStream
+from fastpyro._pusher cimport push_now
 from fastpyro._spin cimport monotonic
 from fastpyro._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of
 
@@ -172,6 +173,11 @@ cdef class Link(MessageStream):
         finally:
             self.leave()
         return 0
+
+    def push(self):
+        """Have those submitted messages that wait for company leave now."""
+        if not self.closing:
+            push_now(self.fd, &self.promise)
 
     def withdraw(self, int seq):
         """Give up a submitted exchange: its callback will not be called. False when it has been, or is about to be."""
