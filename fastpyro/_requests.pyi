@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any, Self, final
 
 from fastpyro._batch import ResultWriter
@@ -10,13 +11,15 @@ class ConnectionCore:
     channel: Channel
     peer_address: Any
     handshaken: bool
-    held: Any  # a bool that other threads change: nobody shall narrow it
+    held: Any  # a number that other threads change: nobody shall narrow it
     ordered: bool
     oneway_apart: bool
     in_call: int
     last_used: float
     instances: dict[type, Any]
     def __init__(self, channel: Any, peer_address: Any) -> None: ...
+    def begin_call(self) -> None: ...
+    def end_call(self) -> None: ...
     @property
     def fd(self) -> int: ...
     @property
@@ -54,4 +57,5 @@ def perform_batch(
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any] | None]],
     require_expose: bool,
     results: ResultWriter,
+    await_result: Callable[[Any], Any],
 ) -> None: ...

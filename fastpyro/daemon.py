@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fastpyro import class_registry, serializers, sockets
 from fastpyro.class_registry import StateOf
 from fastpyro.config import config
+from fastpyro.coroutines import Coroutines
 from fastpyro.daemon_object import DaemonObject
 from fastpyro.errors import DaemonError, PyroError
 from fastpyro.exposure import behavior, details_of, members_of, metadata_of, reset_members
@@ -27,6 +28,8 @@ from fastpyro.streams import StreamTable
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
+    import asyncio
+
     from fastpyro.connection import Connection
 
 __all__ = ["Daemon"]
@@ -65,6 +68,7 @@ class Daemon:
         self.require_expose = config.REQUIRE_EXPOSE
         self.has_annotations = type(self).annotations is not Daemon.annotations
         self.streams = StreamTable()
+        self.coroutines = Coroutines()
         self.instances = InstanceTable()
         self.accepted_serializers = serializers.accepted_ids(config.SERIALIZERS_ACCEPTED)
         self._hmac_key: bytes | None = None
@@ -249,6 +253,18 @@ class Daemon:
         self.transportServer.events(eventsockets)
 
     @property
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop on which coroutines of methods run: one in a thread of its own, started when it is first needed.
+
+        A program with a loop of its own may set that instead, before the first call; the program runs it.
+        """
+        return self.coroutines.loop
+
+    @event_loop.setter
+    def event_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.coroutines.loop = loop
+
+    @property
     def sock(self) -> socket.socket:
         """The listening socket."""
         self._check_open()
@@ -286,6 +302,7 @@ class Daemon:
         server, self.transportServer = self.transportServer, None
         server.close()
         self.streams.close_all()
+        self.coroutines.close()
         sockets.remove_socket_file(self._unixsocket or "")
 
     def __enter__(self) -> Daemon:

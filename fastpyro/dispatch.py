@@ -8,7 +8,7 @@ raises leaves `handle` as an exception, but for KeyboardInterrupt, of which only
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastpyro import handshake
@@ -41,19 +41,33 @@ from fastpyro.message_kinds import (
 )
 from fastpyro.remote_exceptions import exception_reply, with_traceback
 from fastpyro.serializers import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
+from fastpyro.streams import AwaitedItems
 from fastpyro.tracebacks import format_traceback
 
 if TYPE_CHECKING:
+    from fastpyro._callcontext import CallState
     from fastpyro._message import Message
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 
-__all__ = ["Reply", "error_reply", "failed", "finished", "handle", "refusal"]
+__all__ = ["PendingReply", "Reply", "error_reply", "failed", "finished", "handle", "refusal"]
 
 log = logging.getLogger("fastpyro.dispatch")
 
 NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """The commonest result types, none of which is an iterator."""
+
+
+class PendingReply(NamedTuple):
+    """The reply of a call whose method returned a coroutine: somebody has to run that first.
+
+    Attributes: ``coroutine``; ``state``, the context that it runs in; ``complete``, called in that context with the
+    coroutine's value and None, or with None and what it raised, for the reply (None where none is wanted).
+    """
+
+    coroutine: Coroutine[Any, Any, Any]
+    state: CallState
+    complete: Callable[[Any, BaseException | None], Reply | None]
 
 
 class Reply(NamedTuple):
@@ -66,8 +80,8 @@ class Reply(NamedTuple):
     annotations: dict[str, Any] | None = None
 
 
-def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
-    """Serve one request of a client. Returns the reply, or None where none is wanted.
+def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | PendingReply | None:
+    """Serve one request of a client. Returns the reply, the one that it will have, or None where none is wanted.
 
     Raises ProtocolError when the message is out of turn: the client must be dropped then.
     """
@@ -77,7 +91,7 @@ def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | 
     current_context.begin(connection, message)
     try:
         reply = request(daemon, connection, message)
-        if connection.attached and reply is not None and handshake.FAST in message.annotations:
+        if connection.attached and isinstance(reply, Reply) and handshake.FAST in message.annotations:
             return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.native_answer()})
         return reply
     finally:
@@ -127,7 +141,7 @@ def refusal(reason: object, connection: Connection, message: Message | None = No
     )
 
 
-def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply | None:
+def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply | PendingReply | None:
     flags = message.flags
     serializer = connection.serializer
     if serializer is None or serializer.serializer_id != message.serializer_id:
@@ -160,7 +174,7 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
         raise
     except BaseException as error:
         return failed(daemon, connection, message, target, name, args, kwargs, error)
-    return None if flags & FLAGS_ONEWAY else finished(daemon, connection, message, result)
+    return finished(daemon, connection, message, target, name, args, kwargs, result)
 
 
 def failed(
@@ -185,10 +199,37 @@ def _method_or_name(daemon: Daemon, target: Any, name: str) -> Any:
         return name
 
 
-def finished(daemon: Daemon, connection: Connection, message: Message, result: Any) -> Reply:
-    """Return the reply for what a method returned: its value, a stream, or the error that it cannot be sent."""
-    if type(result) not in NEVER_STREAMS and hasattr(type(result), "__next__"):
-        return _stream_reply(daemon, connection, message, result)
+def finished(
+    daemon: Daemon,
+    connection: Connection,
+    message: Message,
+    target: Any,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    result: Any,
+) -> Reply | PendingReply | None:
+    """Return the reply for what a method returned: its value, a stream, or the error that it cannot be sent.
+
+    For a coroutine that is the reply to come, None for a oneway call. Called in the context of the call.
+    """
+    if type(result) not in NEVER_STREAMS and isinstance(result, Coroutine):
+
+        def complete(value: Any, error: BaseException | None) -> Reply | None:
+            if error is not None:
+                return failed(daemon, connection, message, target, name, args, kwargs, error)
+            return None if message.flags & FLAGS_ONEWAY else _value_reply(daemon, connection, message, value)
+
+        return PendingReply(result, current_context.current().copy(), complete)
+    return None if message.flags & FLAGS_ONEWAY else _value_reply(daemon, connection, message, result)
+
+
+def _value_reply(daemon: Daemon, connection: Connection, message: Message, result: Any) -> Reply:
+    if type(result) not in NEVER_STREAMS:
+        if hasattr(type(result), "__next__"):
+            return _stream_reply(daemon, connection, message, result)
+        if hasattr(type(result), "__anext__"):
+            return _stream_reply(daemon, connection, message, AwaitedItems(result, daemon.coroutines))
     serializer = _reply_serializer(connection, message)
     try:
         payload = serializer.dumps_parts(result)
@@ -226,7 +267,7 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
         _report(daemon, connection, "<batch>", (), {}, error)
         return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
     try:
-        perform_batch(target, calls, daemon.require_expose, results)
+        perform_batch(target, calls, daemon.require_expose, results, daemon.coroutines.value_of)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -298,5 +339,5 @@ def _set_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> 
     set_exposed_property(target, name, value, require_expose)
 
 
-REQUESTS: dict[int, Callable[..., Reply | None]] = {MSG_CONNECT: _connect, MSG_INVOKE: _invoke, MSG_PING: _ping}
+REQUESTS: dict[int, Callable[..., Reply | PendingReply | None]] = {MSG_CONNECT: _connect, MSG_INVOKE: _invoke, MSG_PING: _ping}
 PSEUDO_METHODS: dict[str, Callable[..., Any]] = {"__getattr__": _get_attribute, "__setattr__": _set_attribute}

@@ -9,13 +9,16 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from fastpyro.config import config
 from fastpyro.errors import PyroError
 
-__all__ = ["Stream", "StreamTable"]
+if TYPE_CHECKING:
+    from fastpyro.coroutines import Coroutines
+
+__all__ = ["AwaitedItems", "Stream", "StreamTable"]
 
 
 class Stream:
@@ -40,6 +43,40 @@ class Stream:
                 return  # the client that cared is gone
             finally:
                 self.lock.release()
+
+
+class AwaitedItems:
+    """An asynchronous iterator as an ordinary one, for threads other than its event loop's.
+
+    Arguments: ``iterator``; ``coroutines``, those of the daemon.
+    """
+
+    def __init__(self, iterator: AsyncIterator[Any], coroutines: Coroutines) -> None:
+        self._iterator = iterator
+        self._coroutines = coroutines
+
+    def __iter__(self) -> AwaitedItems:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._coroutines.value_of(_next_item(self._iterator))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Let an asynchronous generator end, without waiting for it."""
+        close = getattr(self._iterator, "aclose", None)
+        if close is not None:
+            self._coroutines.forget(_awaited(close()))
+
+
+async def _next_item(iterator: AsyncIterator[Any]) -> Any:
+    return await anext(iterator)
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 class StreamTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import asyncio
 import os
 import resource
 import threading
@@ -205,6 +206,100 @@ class PercallCounting(Counting):
     pass
 
 
+@fastpyro.expose
+class Waiting:
+    """Coroutines as methods; instances for sessions count how many of their calls are inside at a time."""
+
+    def __init__(self) -> None:
+        self.inside = self.most_inside = 0
+        self.order: list[Any] = []
+        self.gate = asyncio.Event()
+
+    async def add(self, left: int, right: int = 10) -> int:
+        await asyncio.sleep(0)
+        return left + right
+
+    async def thread_name(self) -> str:
+        return threading.current_thread().name
+
+    async def pass_through(self, value: Any) -> Any:
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.order.append(value)
+        self.inside -= 1
+        return value
+
+    async def seen(self) -> tuple[int, list[Any]]:
+        return self.most_inside, self.order
+
+    async def meet(self, count: int) -> int:
+        """Return when so many callers are inside."""
+        self.inside += 1
+        if self.inside == count:
+            self.gate.set()
+        await asyncio.wait_for(self.gate.wait(), 20)
+        return self.inside
+
+    async def stay(self) -> bool:
+        return await self.gate.wait()
+
+    async def open_gate(self) -> None:
+        self.gate.set()
+
+    async def fail(self, text: str) -> None:
+        await asyncio.sleep(0)
+        raise ValueError(text)
+
+    async def exit(self) -> None:
+        raise SystemExit("not for the server")
+
+    async def give_up(self) -> None:
+        raise asyncio.CancelledError
+
+    async def unserializable(self) -> Any:
+        return threading.Lock()
+
+    @fastpyro.oneway
+    async def note(self, value: Any) -> None:
+        await self.pass_through(value)
+
+    async def numbers(self, count: int) -> Any:
+        for number in range(count):
+            await asyncio.sleep(0)
+            yield number
+
+    async def failing_numbers(self) -> Any:
+        yield 1
+        raise ValueError("no second number")
+
+    async def size(self, value: str) -> int:
+        return len(value)
+
+    async def echo_times(self, value: str, times: int) -> str:
+        return value * times
+
+    async def context(self, others: int) -> tuple[str, dict[str, Any]]:
+        """Return who calls, before and after others have called, and send annotations with the reply."""
+        context = fastpyro.current_context
+        before = str(context.client_sock_addr), {key: bytes(value) for key, value in context.annotations.items()}
+        await self.meet(others)
+        assert before == (str(context.client_sock_addr), {key: bytes(item) for key, item in context.annotations.items()})
+        context.response_annotations = {"RESP": before[0].encode()}
+        return before
+
+    async def shutdown(self) -> str:
+        await asyncio.sleep(0)
+        self._pyroDaemon.shutdown()  # type: ignore[attr-defined]
+        return "shutting down"
+
+
+@fastpyro.behavior(instance_mode="session")
+class SessionWaiting(Waiting):
+    pass
+
+
 class Controls:
     """What a test needs of the server process itself."""
 
@@ -264,6 +359,8 @@ def main() -> None:
         daemon.register(SessionCounting, "session")
         daemon.register(SingleCounting, "single")
         daemon.register(PercallCounting, "percall")
+        daemon.register(Waiting(), "waiting")
+        daemon.register(SessionWaiting, "waiting.session")
         daemon.register(Controls(daemon), "controls")
         print(f"location = {daemon.locationStr}", flush=True)
         daemon.requestLoop()

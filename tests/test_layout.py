@@ -33,7 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"class_dicts", "text_codecs", "pickles", "compression", "tls"}),
     frozenset({"handshake", "connection", "blobs", "batch_values"}),
     frozenset({"proxy", "remote_calls", "locate", "stream_result", "remote_method"})
-    | frozenset({"dispatch", "instances", "streams"}),
+    | frozenset({"dispatch", "instances", "streams", "coroutines"}),
     frozenset({"batch_proxy"}) | frozenset({"daemon", "daemon_object", "servers"}),
     frozenset({"futures", "future_result", "pipelined_calls", "async_proxy"}),
     frozenset({"naming"}),
@@ -62,7 +62,8 @@ CLIENT_SIDE = frozenset(
     }
 )
 SERVER_SIDE = frozenset(
-    {"_requests", "daemon", "daemon_object", "servers", "dispatch", "instances", "streams", "connection", "poller"}
+    {"_requests", "daemon", "daemon_object", "servers", "dispatch", "instances", "streams", "coroutines"}
+    | {"connection", "poller"}
 )
 
 # Imports inside functions that point up or to the other side, each with its reason.

@@ -62,6 +62,18 @@ cdef class CallState:
         self.correlation = None
         return 0
 
+    def copy(self):
+        """Return a state that goes on when this one ends, as that of a call that is answered later."""
+        cdef CallState copied = CallState()
+        copied.begin(self.connection, self.seq, self.flags, self.serializer_id)
+        copied.serving = self.serving
+        copied.message = self.message
+        copied.annotations_made = None if self.annotations_made is None else dict(self.annotations_made)
+        copied.response = self.response
+        copied.response_received = self.response_received
+        copied.correlation = self.correlation
+        return copied
+
     cdef bint plain(self) noexcept:
         return self.message is None and self.annotations_made is None and self.correlation is None
 
@@ -205,6 +217,19 @@ cdef class CallContext:
     def untrack_resource(self, resource):
         """Undo ``track_resource``. Raises PyroError outside a call."""
         self.calling_client().tracked_resources.discard(resource)
+
+    def current(self):
+        """Return the state of this thread, which `replace` takes."""
+        return self.state()
+
+    def replace(self, CallState state not None):
+        """Make a state this thread's. Returns the one that was, to be put back: coroutines take turns in one thread."""
+        global fastpyro_state
+        cdef CallState former = self.state()
+        (<dict> PyThreadState_GetDict())[self] = state
+        if self is current_context:
+            fastpyro_state = <PyObject *> state
+        return former
 
     cdef object calling_client(self):
         connection = self.state().connection

@@ -13,7 +13,7 @@ cdef class ConnectionCore:
     cdef readonly int fd
     cdef public object peer_address
     cdef public bint handshaken
-    cdef public bint held  # a thread serves it alone: nobody else may read from it
+    cdef public int held  # how many requests keep it to themselves: nobody else may read from it
     cdef public bint oneway_apart  # a slow oneway request does not hold it, whatever object it uses: Pyro's rule
     cdef public bint ordered  # it has used an object of its session: its requests are served one by one
     cdef public int in_call  # how many of its requests are being served

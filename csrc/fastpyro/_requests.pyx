@@ -42,6 +42,16 @@ cdef enum:
     MOST_SLOW = 10000  # names of methods that are remembered as slow
     MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
 
+cdef extern from *:
+    """
+    /* Coroutines have this slot, and so has whatever else can be awaited. */
+    static int is_awaitable(PyObject *value) {
+        PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
+        return methods != NULL && methods->am_await != NULL;
+    }
+    """
+    bint is_awaitable(object value) noexcept
+
 cdef extern from "Python.h":
     object PyObject_VectorcallMethod(object name, PyObject **arguments, size_t count, PyObject *names)
     PyObject **tuple_items "&PyTuple_GET_ITEM" (object items, Py_ssize_t index) noexcept
@@ -68,6 +78,15 @@ cdef class ConnectionCore:
     def channel(self, channel):
         self._channel = channel
         self.link = channel if isinstance(channel, Link) else None
+
+    def begin_call(self):
+        """Note that a request is being served; ``end_call`` must follow, in whichever thread."""
+        self.in_call += 1
+
+    def end_call(self):
+        """Note that a request has been served."""
+        self.in_call -= 1
+        self.last_used = monotonic() * 1e-9
 
 
 @cython.final
@@ -124,7 +143,7 @@ cdef class OrdinaryRequests:
         else:
             term.alone = connection.ordered or connection.link is None
         if term.alone:
-            connection.held = True
+            connection.held += 1
         return True
 
     cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1:
@@ -203,7 +222,7 @@ cdef class OrdinaryRequests:
                 return message_of(&header, payload)
             if self.answer(connection, term, &header, payload, timeout):
                 return message_of(&header, payload)
-            if term.deposed or link.closing or link.broken:
+            if term.deposed or connection.held or link.closing or link.broken:
                 return None
             if link.end == link.start and (looker is None or self.stopped or not looker.look_at(link)):
                 return None
@@ -248,6 +267,7 @@ cdef class OrdinaryRequests:
         cdef tuple arguments = None
         cdef dict kwargs = None
         cdef str name = None
+        cdef bint awaits
         target = reply = None
         if self.objects is None:
             self.objects = self.daemon.objectsById
@@ -270,9 +290,10 @@ cdef class OrdinaryRequests:
                     connection, message_of(header, payload), target, name or "", arguments, kwargs or {}, error
                 )
             else:
-                if header.flags & ONEWAY:
+                awaits = is_awaitable(result)
+                if header.flags & ONEWAY and not awaits:
                     return 0
-                if state.response is None and not PyIter_Check(result):
+                if state.response is None and not PyIter_Check(result) and not awaits:
                     out = self.codec.take_writer()
                     if encode_result(self.codec, out, header.seq, result, link):
                         link.enter()
@@ -285,7 +306,9 @@ cdef class OrdinaryRequests:
                             link.leave()
                         self.codec.give_back(out)
                         return 0
-                reply = self.server.finished(connection, message_of(header, payload), result)
+                reply = self.server.finished(
+                    connection, message_of(header, payload), target, name, arguments[1:], kwargs or {}, result
+                )
             if reply is not None:
                 self.server.send_reply(connection, message_of(header, payload), reply)
             return 0
@@ -327,11 +350,11 @@ cdef class OrdinaryRequests:
                 self.slow[(kind, name)] = True
 
 
-def perform_batch(target, list calls not None, bint require_expose, results):
+def perform_batch(target, list calls not None, bint require_expose, results, await_result):
     """Perform the calls of a batch in order; results are added as they come.
 
     Arguments: ``calls``, a list of (method, args, kwargs or None); ``results``, a ResultWriter, or anything with its
-    ``add``. What a call, or adding its result, raises ends the batch: ``len(results)`` is the index of that call.
+    ``add``; ``await_result``, called with a result that can be awaited, for the value to add. What a call, or adding its result, raises ends the batch: ``len(results)`` is the index of that call.
     """
     cdef dict methods = {}
     cdef ResultWriter out = results if isinstance(results, ResultWriter) else None
@@ -340,6 +363,8 @@ def perform_batch(target, list calls not None, bint require_expose, results):
         if method is None:
             method = methods[name] = resolve_method(target, name, require_expose)
         result = PyObject_Call(method, args, kwargs) if kwargs else PyObject_CallObject(method, args)
+        if is_awaitable(result):
+            result = await_result(result)
         if out is None:
             results.add(result)
         else:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,17 @@ from fastpyro._link import Link, Looker
 from fastpyro._message import pack_message
 from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._requests import OrdinaryRequests, Term
+from fastpyro.callcontext import current_context
 from fastpyro.channel import open_channel
 from fastpyro.config import config
 from fastpyro.connection import Connection
+from fastpyro.dispatch import PendingReply
 from fastpyro.errors import CommunicationError, MessageTooLargeError
 from fastpyro.handshake import HANDSHAKE_LIMIT
 from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
+from fastpyro.servers.late_replies import LateReplies
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -42,6 +46,9 @@ MOST_UNADMITTED = 1000
 
 LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
+
+FAREWELL_SECONDS = 2.0
+"""How long the end of the loop waits for the reply to the call that asked for the shutdown."""
 
 
 class ConnectionServer(ABC):
@@ -60,6 +67,11 @@ class ConnectionServer(ABC):
         self.poller = make_poller()
         self.looker = self.poller if isinstance(self.poller, Looker) else None
         self.timeout = config.COMMTIMEOUT
+        self.late_replies = LateReplies(self)
+        self._lock = threading.Lock()
+        self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
+        self._farewells: set[Connection] = set()
+        self._farewell_said = threading.Event()
         self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
         self.max_message_size = config.MAX_MESSAGE_SIZE
         plain = not (daemon.has_annotations or config.COMPRESSION)
@@ -180,6 +192,47 @@ class ConnectionServer(ABC):
         except Exception:
             log.exception("clientDisconnect failed")
 
+    def hold(self, connection: Connection) -> None:
+        """Let a connection's further requests wait where they are, in order, until ``give_back``."""
+        with self._lock:
+            connection.held += 1
+            if self.connections.get(connection.fd) is connection:
+                self.poller.remove(connection.fd)
+
+    def give_back(self, connection: Connection) -> None:
+        """A request is done that held its connection: when it was the last such one, the next request may come."""
+        with self._lock:  # the monitor has taken it out of the poller when it lets go of the lock
+            connection.held -= 1
+            if connection.held or self.stopping or self.connections.get(connection.fd) is not connection:
+                return
+            try:
+                self.poller.add(connection.fd)
+            except (OSError, ValueError):
+                return  # the server is closed
+            if not connection.channel.has_buffered:
+                return
+            self._pending.append(connection)
+        self.wakeup()
+
+    def asking_client(self) -> Connection | None:
+        """Return the connection whose call this thread is in, if it is one of this server's."""
+        client = current_context.client
+        return client if client is not None and self.connections.get(client.fd) is client else None
+
+    def say_farewell(self, connection: Connection) -> None:
+        """A request is done while the server stops: its connection is not needed any more, unless by another request."""
+        if connection.in_call:
+            return
+        self.drop(connection)
+        self._farewells.discard(connection)
+        self._farewell_said.set()
+
+    def await_farewells(self) -> None:
+        """Wait, within bounds, for the reply to the call that asked for the shutdown."""
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        while self._farewells and self._farewell_said.wait(max(deadline - time.monotonic(), 0.0)):
+            self._farewell_said.clear()
+
     def next_request(self, connection: Connection, term: Term, looker: Looker | None = None) -> Message | None:
         """Serve ordinary requests whose bytes are here, then return the first other one, if there is one.
 
@@ -231,17 +284,31 @@ class ConnectionServer(ABC):
             return None
         return dispatch.failed(self.daemon, connection, message, target, name, args, kwargs, error)
 
-    def finished(self, connection: Connection, message: Message, result: Any) -> Reply:
+    def finished(
+        self,
+        connection: Connection,
+        message: Message,
+        target: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+    ) -> Reply | PendingReply | None:
         """Return the reply of an ordinary request whose result turned out not to be ordinary."""
-        return dispatch.finished(self.daemon, connection, message, result)
+        return dispatch.finished(self.daemon, connection, message, target, name, args, kwargs, result)
 
     def _interrupted(self, connection: Connection, message: Message, error: KeyboardInterrupt) -> None:
         self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
         if threading.current_thread() is threading.main_thread():
             raise error
 
-    def send_reply(self, connection: Connection, message: Message, reply: Reply) -> None:
-        """Send the reply to a request; drops a connection that does not take it, or was not admitted by it."""
+    def send_reply(self, connection: Connection, message: Message, reply: Reply | PendingReply) -> None:
+        """Send the reply to a request, or begin what will have one. Drops a connection that does not take its reply, or
+        was not admitted by it.
+        """
+        if isinstance(reply, PendingReply):
+            self.late_replies.begin(connection, message, reply)
+            return
         try:
             try:
                 self._send(connection, message, reply)

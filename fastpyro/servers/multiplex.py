@@ -38,7 +38,8 @@ class MultiplexServer(ConnectionServer):
     @property
     def sockets(self) -> list[socket.socket]:
         """Listener and connections of this server and of those combined with it."""
-        own = [self.listener, self._wake_receiver, *(connection.sock for connection in list(self.connections.values()))]
+        served = [connection.sock for connection in list(self.connections.values()) if not connection.held]
+        own = [self.listener, self._wake_receiver, *served]
         return own + [sock for other in self.combined for sock in other.sockets]
 
     def loop(self, condition: Callable[[], bool]) -> None:
@@ -51,6 +52,7 @@ class MultiplexServer(ConnectionServer):
                 ready = self._wait_with_others(wait)
             self.serve_ready(ready, self.looker if len(ready) == 1 and not self.combined else None)
             self.look_at_deadlines()
+        self.await_farewells()
 
     def _wait_with_others(self, wait: float) -> list[int]:
         import selectors
@@ -86,8 +88,15 @@ class MultiplexServer(ConnectionServer):
                 self._last = self.accept_all()
             elif fd == self.wake_fd:
                 self.drain_wakeups()
-            elif fd in self.connections:
+                self._serve_pending()
+            elif fd in self.connections and not self.connections[fd].held:
                 self._serve(self.connections[fd], looker)
+
+    def _serve_pending(self) -> None:
+        while self._pending and not self.stopping:
+            connection = self._pending.popleft()
+            if not connection.held and self.connections.get(connection.fd) is connection:
+                self._serve(connection, None)
 
     def _serve(self, connection: Connection, looker: Looker | None) -> None:
         self._serving = connection
@@ -98,31 +107,35 @@ class MultiplexServer(ConnectionServer):
                     threading.Thread(target=self._answer, args=(connection, message), daemon=True).start()
                 else:
                     self._answer(connection, message)
-                more = connection.channel.has_buffered and not connection.channel.closed and not self.stopping
+                more = connection.channel.has_buffered and not connection.channel.closed
+                more = more and not connection.held and not self.stopping
                 message = self.next_request(connection, self._term) if more else None
         finally:
             self._serving = None
-            self._last = None if connection.channel.closed else connection
+            self._last = None if connection.channel.closed or connection.held else connection
             if self.stopping:
-                self.drop(connection)
+                self.say_farewell(connection)
 
     def _answer(self, connection: Connection, message: Message) -> None:
-        connection.in_call += 1
+        connection.begin_call()
         try:
             self.answer(connection, message)
         finally:
-            connection.in_call -= 1
+            connection.end_call()
 
     def shutdown(self) -> None:
         """Stop serving; a call that is being served still gets its reply."""
         if self.stopping:
             return
         self.stopping = True
+        asking = self.asking_client()
+        if asking is not None and asking is not self._serving:
+            self._farewells.add(asking)  # the coroutine of a call asks for it
         self.requests.stop()
         self.poller.remove(self.listener_fd)
         self.listener.close()
         for connection in list(self.connections.values()):
-            if connection is not self._serving:
+            if connection is not self._serving and connection is not asking:
                 self.drop(connection)
         self.wakeup()
 

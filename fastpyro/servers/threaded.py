@@ -43,9 +43,6 @@ log = logging.getLogger("fastpyro.servers.threaded")
 STANDBY_SECONDS = 10.0
 """How long a standby thread beyond THREADPOOL_SIZE_MIN waits to be needed."""
 
-FAREWELL_SECONDS = 2.0
-"""How long the end of the loop waits for the reply to the call that asked for the shutdown."""
-
 MOST_QUEUED_BYTES = 64 << 20
 """Bytes of requests that may wait in the queue."""
 
@@ -55,20 +52,16 @@ class ThreadedServer(ConnectionServer):
 
     def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
         super().__init__(daemon, listener)
-        self._lock = threading.Lock()
         self._term = Term()
         self._vacant = True  # nobody leads
         self._started = False
         self._threads = 0
         self._slow = 0  # threads inside a slow request
         self._standby: deque[threading.Event] = deque()
-        self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
         self._queue: deque[tuple[Connection, Message]] = deque()
         self._queued_bytes = 0
         self._monitor_wake = threading.Event()
         self._stopped = threading.Event()
-        self._farewells: set[Connection] = set()
-        self._farewell_said = threading.Event()
         self._current = threading.local()
         self.most_slow = max(config.THREADPOOL_SIZE, 1)
         self.most_queued = config.REQUEST_QUEUE_SIZE
@@ -82,9 +75,7 @@ class ThreadedServer(ConnectionServer):
         while not self._stopped.wait(self.longest_wait):
             if not condition():
                 return
-        deadline = time.monotonic() + FAREWELL_SECONDS
-        while self._farewells and self._farewell_said.wait(max(deadline - time.monotonic(), 0.0)):
-            self._farewell_said.clear()
+        self.await_farewells()
 
     def events(self, ready: Iterable[Any]) -> None:
         """Called by a foreign loop when the listener is readable; the server's own threads do the rest."""
@@ -106,7 +97,7 @@ class ThreadedServer(ConnectionServer):
             if self.stopping:
                 return
             self.stopping = True
-            own = getattr(self._current, "connection", None)
+            own = getattr(self._current, "connection", None) or self.asking_client()
             if own is not None:
                 self._farewells.add(own)
             standby, self._standby = self._standby, deque()
@@ -256,7 +247,7 @@ class ThreadedServer(ConnectionServer):
                     if not readable.held:
                         if self._serve(term, readable, looker):
                             return
-                        last = readable.link
+                        last = None if readable.held else readable.link
                 elif fd == listener_fd:
                     newest = self.accept_all()
                     last = None if newest is None else newest.link
@@ -282,10 +273,10 @@ class ThreadedServer(ConnectionServer):
         finally:
             self._current.connection = None
             if self.stopping:
-                self._say_farewell(connection)
+                self.say_farewell(connection)
         if term.deposed:
             if term.alone:
-                self._give_back(connection)
+                self.give_back(connection)
             return True
         return False
 
@@ -308,25 +299,6 @@ class ThreadedServer(ConnectionServer):
         finally:
             self.requests.end_request(term)
 
-    def _say_farewell(self, connection: Connection) -> None:
-        self.drop(connection)
-        self._farewells.discard(connection)
-        self._farewell_said.set()
-
-    def _give_back(self, connection: Connection) -> None:
-        """A request is done that held its connection, which may be waited for again."""
-        with self._lock:  # the monitor has taken it out of the poller when it lets go of the lock
-            connection.held = False
-        if self.stopping or self.connections.get(connection.fd) is not connection:
-            return
-        try:
-            self.poller.add(connection.fd)
-        except (OSError, ValueError):
-            return  # the server is closed
-        if connection.channel.has_buffered:
-            self._pending.append(connection)
-            self.wakeup()
-
     # ---- the queue, for when as many requests are slow as may be
 
     def _enqueue(self, connection: Connection, message: Message) -> None:
@@ -337,7 +309,7 @@ class ThreadedServer(ConnectionServer):
                 self._queue.append((connection, message))
                 self._queued_bytes += size
                 connection.in_call += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
-                connection.held = True  # its further requests wait where they are, in order
+                connection.held += 1  # its further requests wait where they are, in order
                 self.poller.remove(connection.fd)
             if self._standby:
                 self._standby.pop().set()  # a slow request may have ended since `full` was looked at
@@ -365,10 +337,10 @@ class ThreadedServer(ConnectionServer):
             self.answer(connection, message)
         finally:
             self._current.connection = None
-            connection.in_call -= 1
+            connection.end_call()
             self._leave_slow()
             if self._stopped.is_set():
-                self._say_farewell(connection)
-            elif connection.held:
-                self._give_back(connection)
+                self.say_farewell(connection)
+            else:
+                self.give_back(connection)
         return True

@@ -1,0 +1,107 @@
+"""Calls whose methods returned coroutines: they occupy no thread, and are answered when they are done.
+
+Rule 1: a coroutine keeps its connection to itself where a slow method would: on an object of the client's session, and
+        on a channel that takes one message at a time.
+Rule 2: replies are made in the event loop's thread, so that nothing changes meanwhile, and sent by others: a client
+        that does not read must not hold up the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastpyro import dispatch
+from fastpyro.call_threads import call_threads
+from fastpyro.config import config
+from fastpyro.errors import PyroError, ServerOverloadedError
+from fastpyro.message_kinds import FLAGS_ONEWAY
+
+if TYPE_CHECKING:
+    from fastpyro._message import Message
+    from fastpyro.connection import Connection
+    from fastpyro.dispatch import PendingReply, Reply
+    from fastpyro.servers.connections import ConnectionServer
+
+__all__ = ["LateReplies"]
+
+log = logging.getLogger("fastpyro.servers")
+
+
+class LateReplies:
+    """The coroutines of one server's calls that are under way."""
+
+    def __init__(self, server: ConnectionServer) -> None:
+        self.server = server
+        self.most = config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE
+        self.oneway_threaded = config.ONEWAY_THREADED
+        self._under_way: set[object] = set()
+
+    def begin(self, connection: Connection, message: Message, pending: PendingReply) -> None:
+        """Run the coroutine of a call, and answer the call when it is done; refuse it when too many are under way."""
+        if len(self._under_way) >= self.most:
+            pending.coroutine.close()
+            self._refuse(connection, message)
+            return
+        token = object()
+        self._under_way.add(token)
+        holds = self._holds(connection, message)
+        connection.begin_call()
+        if holds:
+            self.server.hold(connection)
+
+        def end() -> None:
+            self._under_way.discard(token)
+            connection.end_call()
+            if self.server.stopping:
+                self.server.say_farewell(connection)
+            elif holds:
+                self.server.give_back(connection)
+
+        def done(value: Any, error: BaseException | None) -> None:
+            try:
+                reply = pending.complete(value, error)
+            except Exception:  # in a hook of the daemon's subclass
+                log.exception("dropping %r: the daemon failed to answer it", connection)
+                self.server.drop(connection)
+                reply = None
+            if reply is None:
+                end()
+                return
+            send = partial(self._send, connection, message, reply, end)
+            try:
+                call_threads.submit(send)
+            except RuntimeError:  # no thread can be started
+                send()
+
+        try:
+            self.server.daemon.coroutines.start(pending.state, pending.coroutine, done)
+        except PyroError as error:
+            if not message.flags & FLAGS_ONEWAY:
+                self._answer_with(connection, message, error)
+            end()
+
+    def _holds(self, connection: Connection, message: Message) -> bool:
+        if message.flags & FLAGS_ONEWAY:
+            return not self.oneway_threaded or (connection.ordered and not connection.oneway_apart)
+        return connection.ordered or connection.link is None
+
+    def _send(self, connection: Connection, message: Message, reply: Reply, end: Any) -> None:
+        try:
+            self.server.send_reply(connection, message, reply)
+        finally:
+            end()
+
+    def _refuse(self, connection: Connection, message: Message) -> None:
+        refusal = ServerOverloadedError(
+            f"the server is busy: {self.most} calls of coroutines are under way (THREADPOOL_SIZE + REQUEST_QUEUE_SIZE); "
+            "try again later"
+        )
+        log.warning("%r: %s", connection, refusal)
+        if not message.flags & FLAGS_ONEWAY:
+            self._answer_with(connection, message, refusal)
+
+    def _answer_with(self, connection: Connection, message: Message, error: PyroError) -> None:
+        reply = dispatch.error_reply(self.server.daemon, connection, message, error)
+        self.server.send_reply(connection, message, reply)
