@@ -70,6 +70,7 @@ class Channel(Protocol):
         correlation_id: bytes | None = None,
         timeout: float | None = None,
     ) -> None: ...
+    def has_room_for(self, size: int) -> bool: ...
     def receive(self, timeout: float | None = None) -> Message: ...
     def exchange(
         self,
@@ -174,6 +175,10 @@ class PortableChannel:
         finally:
             self._user.release()
             self._close_if_asked()
+
+    def has_room_for(self, size: int) -> bool:
+        """Return whether a message surely leaves without waiting: nobody knows, here."""
+        return False
 
     def receive(self, timeout: float | None = None) -> Message:
         deadline = _deadline_of(timeout)

@@ -52,6 +52,16 @@ class ChannelContract(ChannelTests):
             message = talk.channel.exchange(4, 0, 1, 70, payload, timeout=DEADLINE)
         assert facts(message) == ReferenceMessage(4, 0, 1, 70, payload)
 
+    def test_room_is_promised_only_while_there_is_some(self, talk: Conversation) -> None:
+        assert not talk.channel.has_room_for(1 << 20)
+        sent = 0
+        while talk.channel.has_room_for(4000) and sent < 100_000:  # nobody reads
+            talk.channel.send(4, 0, sent & 0xFFFF, 70, bytes(3900), timeout=DEADLINE)
+            sent += 1
+        assert sent < 100_000
+        talk.channel.close()
+        assert not talk.channel.has_room_for(1)
+
     @pytest.mark.parametrize("size", [0, 1, 4000, 4047, 4048, 4049, 40000, 3 << 20])
     @pytest.mark.parametrize("payload_size", [0, 1, 5000, 2 << 20])
     def test_annotations_of_all_sizes(self, talk: Conversation, size: int, payload_size: int) -> None:

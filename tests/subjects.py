@@ -320,6 +320,10 @@ class Controls:
         return len(self.daemon.transportServer.connections)
 
     @fastpyro.expose
+    def coroutines_under_way(self) -> int:
+        return len(self.daemon.transportServer.late_replies._under_way)
+
+    @fastpyro.expose
     def descriptors(self) -> int:
         return len(os.listdir("/proc/self/fd"))
 

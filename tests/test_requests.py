@@ -44,6 +44,10 @@ class Subject:
         return iter([1, 2])
 
     @fastpyro.expose
+    async def later(self, value: Any) -> Any:
+        return value, current_context.seq
+
+    @fastpyro.expose
     def annotate(self) -> int:
         current_context.response_annotations["MINE"] = b"1"
         return 1
@@ -106,14 +110,18 @@ class Server:
         self.daemon = daemon
         self.stepped_down = 0
         self.woken = 0
+        self.pending: list[dispatch.PendingReply] = []
 
     def failed(self, connection: Any, message: Message, *rest: Any) -> Any:
         return dispatch.failed(self.daemon, connection, message, *rest)
 
-    def finished(self, connection: Any, message: Message, result: Any) -> Any:
-        return dispatch.finished(self.daemon, connection, message, result)
+    def finished(self, connection: Any, message: Message, *rest: Any) -> Any:
+        return dispatch.finished(self.daemon, connection, message, *rest)
 
-    def send_reply(self, connection: Connection, message: Message, reply: dispatch.Reply) -> None:
+    def send_reply(self, connection: Connection, message: Message, reply: Any) -> None:
+        if isinstance(reply, dispatch.PendingReply):
+            self.pending.append(reply)
+            return
         connection.channel.send(
             reply.kind, reply.flags, message.seq, reply.serializer_id, reply.payload, reply.annotations
         )
@@ -271,6 +279,52 @@ def test_oneway_calls_are_performed_and_not_answered(both: Both) -> None:
     assert both.subject.noted == [0, 1, 2]
 
 
+@pytest.mark.parametrize("flags", [0, FLAGS_ONEWAY])
+def test_coroutines_are_left_to_others(both: Both, flags: int) -> None:
+    both.client.send(MSG_INVOKE, flags, 5, native.serializer_id, native.codec.encode_call("subject", "later", (3,), {}))
+    assert both.requests.serve(both.connection, both.term, 0) is None
+    (pending,) = both.server.pending
+    both.server.pending.clear()
+    assert both.connection.in_call == 0
+    former = current_context.replace(pending.state)
+    try:
+        assert current_context.client is both.connection
+        assert current_context.msg_flags == flags
+        with pytest.raises(StopIteration) as ended:
+            pending.coroutine.send(None)
+        assert ended.value.value == (3, 5)
+        good, bad = pending.complete((3, 5), None), pending.complete(None, KeyError("x"))
+    finally:
+        current_context.replace(former)
+    assert current_context.client is None
+    if flags & FLAGS_ONEWAY:
+        assert (good, bad) == (None, None)
+    else:
+        assert good is not None
+        assert bad is not None
+        assert native.loads(good.payload) == (3, 5)
+        assert type(native.loads(bad.payload)) is KeyError
+
+
+def test_a_held_connection_is_not_read_on(both: Both) -> None:
+    class Holding(Subject):
+        @fastpyro.expose
+        def hold(self, by: int) -> int:
+            both.connection.held += by
+            return by
+
+    both.daemon.register(Holding(), "holding")
+    for _ in range(2):
+        both.client.send(
+            MSG_INVOKE, 0, 5, native.serializer_id, native.codec.encode_call("holding", "hold", (1,), {})
+        )
+    for held in (1, 2):
+        assert both.requests.serve(both.connection, both.term, 0) is None
+        assert both.connection.held == held
+        assert both.client.receive(DEADLINE).seq == 5
+    both.connection.held = 0
+
+
 def test_many_requests_at_once_are_all_served(both: Both) -> None:
     for number in range(100):
         payload = native.codec.encode_call("subject", "echo", (number,), {})
@@ -357,6 +411,17 @@ def test_a_batch_ends_where_a_call_fails() -> None:
     results = ResultWriter(native.codec)
     calls: list[Any] = [("echo", (1,), None), ("echo", (), {"key": 2}), ("fail", (), None), ("echo", (3,), None)]
     with pytest.raises(ValueError, match="failed"):
-        perform_batch(Subject(), calls, True, results)
+        perform_batch(Subject(), calls, True, results, lambda coroutine: pytest.fail("there is none"))
     assert len(results) == 2
     assert decode_results(native.codec, results.payload()) == ([((1,), {}), ((), {"key": 2})], None)
+
+
+def test_a_batch_has_coroutines_awaited() -> None:
+    def run(coroutine: Any) -> str:
+        coroutine.close()
+        return "awaited"
+
+    results = ResultWriter(native.codec)
+    calls: list[Any] = [("later", (1,), None), ("echo", (2,), None)]
+    perform_batch(Subject(), calls, True, results, run)
+    assert decode_results(native.codec, results.payload()) == (["awaited", ((2,), {})], None)

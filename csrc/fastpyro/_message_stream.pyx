@@ -17,7 +17,7 @@ from fastpyro._message cimport (
     read_header, write_header,
 )
 from fastpyro._pyro4_message cimport PYRO4_VERSION, pack_pyro4
-from fastpyro._posix cimport iovec
+from fastpyro._posix cimport POLLOUT, iovec, poll, pollfd
 from fastpyro._stream cimport BUFFER_SIZE, Stream, deadline_of
 from fastpyro._wire cimport Assembler
 
@@ -75,6 +75,14 @@ cdef class MessageStream(Stream):
             self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline)
         finally:
             self.leave()
+
+    def has_room_for(self, Py_ssize_t size):
+        """Whether a message of that many bytes surely leaves without waiting; one that is not small never does."""
+        cdef pollfd ready
+        if self.closing or self.broken or self.sending or size > SMALL_MESSAGE:
+            return False
+        ready = pollfd(self.fd, POLLOUT, 0)
+        return poll(&ready, 1, 0) == 1 and ready.revents == POLLOUT
 
     def receive(self, timeout=None):
         """Wait for the next message and return it. For one thread, and not during exchanges.

@@ -2,8 +2,8 @@
 
 Rule 1: a coroutine keeps its connection to itself where a slow method would: on an object of the client's session, and
         on a channel that takes one message at a time.
-Rule 2: replies are made in the event loop's thread, so that nothing changes meanwhile, and sent by others: a client
-        that does not read must not hold up the loop.
+Rule 2: replies are made in the event loop's thread, so that nothing changes meanwhile. Those that may have to wait are
+        sent by others: a client that does not read must not hold up the loop.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["LateReplies"]
 
 log = logging.getLogger("fastpyro.servers")
+
+MOST_HEAD = 100
+"""Bytes in front of a payload without annotations: a header of 24 or 40, and perhaps a signature."""
 
 
 class LateReplies:
@@ -70,6 +73,9 @@ class LateReplies:
                 end()
                 return
             send = partial(self._send, connection, message, reply, end)
+            if _leaves_at_once(connection, reply):
+                send()
+                return
             try:
                 call_threads.submit(send)
             except RuntimeError:  # no thread can be started
@@ -105,3 +111,8 @@ class LateReplies:
     def _answer_with(self, connection: Connection, message: Message, error: PyroError) -> None:
         reply = dispatch.error_reply(self.server.daemon, connection, message, error)
         self.server.send_reply(connection, message, reply)
+
+
+def _leaves_at_once(connection: Connection, reply: Reply) -> bool:
+    payload = reply.payload
+    return type(payload) is bytes and not reply.annotations and connection.channel.has_room_for(MOST_HEAD + len(payload))

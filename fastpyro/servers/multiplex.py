@@ -65,6 +65,11 @@ class MultiplexServer(ConnectionServer):
             other.serve_ready(ready)
         return ready
 
+    def give_back(self, connection: Connection) -> None:
+        """As any server, and have a foreign loop watch the connection again."""
+        super().give_back(connection)
+        self.wakeup()
+
     def events(self, ready: Iterable[Any]) -> None:
         """Serve what a foreign loop found readable: sockets or descriptors."""
         descriptors = [item if isinstance(item, int) else item.fileno() for item in ready]
