@@ -91,7 +91,9 @@ class Coroutines:
             return awaitable
         if self._is_loop_thread():
             awaitable.close()
-            raise PyroError("a coroutine of a batch or a stream cannot be waited for in the thread of its own event loop")
+            raise PyroError(
+                "a coroutine of a batch or a stream cannot be waited for in the thread of its own event loop"
+            )
         outcome: list[tuple[Any, BaseException | None]] = []
         ended = threading.Event()
 

@@ -339,5 +339,9 @@ def _set_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> 
     set_exposed_property(target, name, value, require_expose)
 
 
-REQUESTS: dict[int, Callable[..., Reply | PendingReply | None]] = {MSG_CONNECT: _connect, MSG_INVOKE: _invoke, MSG_PING: _ping}
+REQUESTS: dict[int, Callable[..., Reply | PendingReply | None]] = {
+    MSG_CONNECT: _connect,
+    MSG_INVOKE: _invoke,
+    MSG_PING: _ping,
+}
 PSEUDO_METHODS: dict[str, Callable[..., Any]] = {"__getattr__": _get_attribute, "__setattr__": _set_attribute}

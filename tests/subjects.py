@@ -285,7 +285,10 @@ class Waiting:
         context = fastpyro.current_context
         before = str(context.client_sock_addr), {key: bytes(value) for key, value in context.annotations.items()}
         await self.meet(others)
-        assert before == (str(context.client_sock_addr), {key: bytes(item) for key, item in context.annotations.items()})
+        assert before == (
+            str(context.client_sock_addr),
+            {key: bytes(item) for key, item in context.annotations.items()},
+        )
         context.response_annotations = {"RESP": before[0].encode()}
         return before
 

@@ -70,7 +70,7 @@ def test_awaiting_with_timeouts_futures_and_cancellation(coroutines: Coroutines)
         said = []
         try:
             await asyncio.wait_for(never(), 0.001)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             said.append("timeout")
         task = asyncio.ensure_future(never())
         await asyncio.sleep(0)

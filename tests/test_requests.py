@@ -315,9 +315,7 @@ def test_a_held_connection_is_not_read_on(both: Both) -> None:
 
     both.daemon.register(Holding(), "holding")
     for _ in range(2):
-        both.client.send(
-            MSG_INVOKE, 0, 5, native.serializer_id, native.codec.encode_call("holding", "hold", (1,), {})
-        )
+        both.client.send(MSG_INVOKE, 0, 5, native.serializer_id, native.codec.encode_call("holding", "hold", (1,), {}))
     for held in (1, 2):
         assert both.requests.serve(both.connection, both.term, 0) is None
         assert both.connection.held == held

@@ -115,4 +115,6 @@ class LateReplies:
 
 def _leaves_at_once(connection: Connection, reply: Reply) -> bool:
     payload = reply.payload
-    return type(payload) is bytes and not reply.annotations and connection.channel.has_room_for(MOST_HEAD + len(payload))
+    return (
+        type(payload) is bytes and not reply.annotations and connection.channel.has_room_for(MOST_HEAD + len(payload))
+    )

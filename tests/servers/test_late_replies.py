@@ -101,7 +101,9 @@ def test_calls_of_a_session_run_one_by_one_and_in_order(server: SubjectServer, s
         twin = fastpyro.asyncproxy(proxy)
         results = [twin.pass_through(number) for number in range(300)]
         assert [result.value for result in results] == list(range(300))
-        if serializer == "native" and not fastpyro.config.PORTABLE:  # otherwise each asynchronous call has a connection, and so a session, of its own
+        if (
+            serializer == "native" and not fastpyro.config.PORTABLE
+        ):  # otherwise each asynchronous call has a connection, and so a session, of its own
             assert proxy.seen() in ((1, list(range(300))), [1, list(range(300))])
 
 
@@ -167,21 +169,24 @@ def test_beyond_the_bound_callers_get_a_named_error() -> None:
             answers.append(own.stay())
 
     answers: list[bool] = []
-    with SubjectServer("--set", "THREADPOOL_SIZE=2", "--set", "REQUEST_QUEUE_SIZE=3") as small:
-        with fastpyro.Proxy(small.uri("waiting")) as proxy, fastpyro.Proxy(small.uri("controls")) as controls:
-            threads = in_threads(5, stay)
-            deadline = time.monotonic() + DEADLINE
-            while controls.coroutines_under_way() < 5:
-                assert time.monotonic() < deadline
-            with pytest.raises(errors.ServerOverloadedError, match="5 calls of coroutines"):
-                proxy.stay()
-            batch = fastpyro.BatchProxy(proxy)  # whose coroutines are not counted: the batch waits for them
-            batch.open_gate()
-            list(batch())
-            for thread in threads:
-                thread.join(DEADLINE)
-            assert answers == [True] * 5
-            assert proxy.add(1, 1) == 2
+    with (
+        SubjectServer("--set", "THREADPOOL_SIZE=2", "--set", "REQUEST_QUEUE_SIZE=3") as small,
+        fastpyro.Proxy(small.uri("waiting")) as proxy,
+        fastpyro.Proxy(small.uri("controls")) as controls,
+    ):
+        threads = in_threads(5, stay)
+        deadline = time.monotonic() + DEADLINE
+        while controls.coroutines_under_way() < 5:
+            assert time.monotonic() < deadline
+        with pytest.raises(errors.ServerOverloadedError, match="5 calls of coroutines"):
+            proxy.stay()
+        batch = fastpyro.BatchProxy(proxy)  # whose coroutines are not counted: the batch waits for them
+        batch.open_gate()
+        list(batch())
+        for thread in threads:
+            thread.join(DEADLINE)
+        assert answers == [True] * 5
+        assert proxy.add(1, 1) == 2
 
 
 def test_the_server_dies_meanwhile() -> None:
