@@ -25,8 +25,8 @@ class Connection(ConnectionCore):
     seconds; ``in_call``, how many of its requests are being served now; ``held``, how many of them keep it to themselves, so
     that the next one waits; ``ordered``, whether it has used an object of its session, so that its requests are served one
     by one; ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last;
-    ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it free for
-    the next call even on an object of its session.
+    ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
+    free for the next call even on an object of its session.
     """
 
     __slots__ = ("__weakref__", "_tracked_resources", "accepted", "attached", "serializer")

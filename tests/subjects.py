@@ -323,6 +323,10 @@ class Controls:
         return len(self.daemon.transportServer.connections)
 
     @fastpyro.expose
+    def thread_count(self) -> int:
+        return threading.active_count()
+
+    @fastpyro.expose
     def coroutines_under_way(self) -> int:
         return len(self.daemon.transportServer.late_replies._under_way)
 

@@ -9,6 +9,9 @@ Rule 2: replies are made in the event loop's thread, so that nothing changes mea
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +43,8 @@ class LateReplies:
         self.most = config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE
         self.oneway_threaded = config.ONEWAY_THREADED
         self._under_way: set[object] = set()
+        self._lock = threading.Lock()
+        self._unsent: dict[Connection, deque[Callable[[], object]]] = {}
 
     def begin(self, connection: Connection, message: Message, pending: PendingReply) -> None:
         """Run the coroutine of a call, and answer the call when it is done; refuse it when too many are under way."""
@@ -75,11 +80,8 @@ class LateReplies:
             send = partial(self._send, connection, message, reply, end)
             if _leaves_at_once(connection, reply):
                 send()
-                return
-            try:
-                call_threads.submit(send)
-            except RuntimeError:  # no thread can be started
-                send()
+            else:
+                self._have_sent(connection, send)
 
         try:
             self.server.daemon.coroutines.start(pending.state, pending.coroutine, done)
@@ -93,7 +95,30 @@ class LateReplies:
             return not self.oneway_threaded or (connection.ordered and not connection.oneway_apart)
         return connection.ordered or connection.link is None
 
-    def _send(self, connection: Connection, message: Message, reply: Reply, end: Any) -> None:
+    def _have_sent(self, connection: Connection, send: Callable[[], object]) -> None:
+        """Have another thread send a reply; one thread for a connection, however many of its replies wait."""
+        with self._lock:
+            unsent = self._unsent.get(connection)
+            if unsent is not None:
+                unsent.append(send)
+                return
+            self._unsent[connection] = deque([send])
+        try:
+            call_threads.submit(partial(self._send_all, connection))
+        except RuntimeError:  # no thread can be started
+            self._send_all(connection)
+
+    def _send_all(self, connection: Connection) -> None:
+        while True:
+            with self._lock:
+                unsent = self._unsent[connection]
+                if not unsent:
+                    del self._unsent[connection]
+                    return
+                send = unsent.popleft()
+            send()
+
+    def _send(self, connection: Connection, message: Message, reply: Reply, end: Callable[[], object]) -> None:
         try:
             self.server.send_reply(connection, message, reply)
         finally:

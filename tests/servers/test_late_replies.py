@@ -14,6 +14,8 @@ from server_process import SubjectServer
 
 import fastpyro
 from fastpyro import errors
+from fastpyro.message_kinds import MSG_INVOKE
+from fastpyro.serializers import native
 
 DEADLINE = 20.0
 
@@ -187,6 +189,30 @@ def test_beyond_the_bound_callers_get_a_named_error() -> None:
             thread.join(DEADLINE)
         assert answers == [True] * 5
         assert proxy.add(1, 1) == 2
+
+
+@pytest.mark.parametrize("server_type", ["thread", "multiplex"])
+def test_clients_that_do_not_read_cost_a_thread_each_and_others_nothing(server_type: str) -> None:
+    with SubjectServer("--servertype", server_type) as fresh:
+        silent = [fastpyro.Proxy(fresh.uri("waiting")) for _ in range(5)]
+        request = native.dumps_call("waiting", "echo_times", ("x" * 100, 20_000), {})
+        with fastpyro.Proxy(fresh.uri("waiting")) as proxy, fastpyro.Proxy(fresh.uri("controls")) as controls:
+            for client in silent:
+                client._pyroBind()
+                for seq in range(20):
+                    client._pyroConnection.send(MSG_INVOKE, 0, seq, native.serializer_id, request)  # type: ignore[union-attr]
+            proxy._pyroTimeout = DEADLINE
+            for number in range(200):
+                assert proxy.add(number, 1) == number + 1
+                assert len(proxy.echo_times("y", 50_000)) == 50_000
+            if not fastpyro.config.PORTABLE:  # else a connection's next request waits for the reply
+                assert controls.coroutines_under_way() > 50
+            assert controls.thread_count() < 40
+            for client in silent:
+                client._pyroRelease()
+            deadline = time.monotonic() + DEADLINE
+            while controls.coroutines_under_way():
+                assert time.monotonic() < deadline
 
 
 def test_the_server_dies_meanwhile() -> None:
