@@ -104,6 +104,7 @@ STEPS: tuple[Step, ...] = (
     Step("8 MiB array up", "upload_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
     Step("8 MiB array down", "download_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
     Step("8 MiB array echoed", "echo_array", 10, 8 * MIB, contenders=OURS, unit="bytes/s", floor=WARM),
+    Step("8 MiB array down, 100 a second", "camera", 30, 8 * MIB, contenders=OURS, floor=WARM),
     Step("64 MiB bytes up", "upload", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6, floor=FRESH),
     Step("64 MiB bytes down", "download", 1, 64 * MIB, contenders=BULK, unit="bytes/s", rounds=6, floor=FRESH),
     Step("64 KiB bytes echoed", "echo_bytes", 100, 64 << 10, contenders=BULK, unit="bytes/s", rounds=6, slow_times=5),

@@ -125,6 +125,16 @@ def echo_array(client: Any, times: int, size: int) -> list[float]:
     return timed(lambda: client.echo_array(array), lambda result: result.nbytes == size and result[-1] == 1, times)
 
 
+def camera(client: Any, times: int, size: int) -> list[float]:
+    """A frame every ten milliseconds, as from a camera: how long each takes to arrive."""
+    seconds, due = [], time.perf_counter()
+    for _ in range(times):
+        due += 0.01
+        time.sleep(max(due - time.perf_counter(), 0.0))
+        seconds += download_array(client, 1, size)
+    return seconds
+
+
 def connect(client: Any, times: int) -> list[float]:
     made = type(client)
 
@@ -185,8 +195,8 @@ def _throughput(make: Callable[[], Any], close: Callable[[Any], None], size: int
 WORKLOADS: dict[str, Callable[..., list[float]]] = {
     function.__name__: function
     for function in (
-        null, echo, batch, oneway, rows, upload, download, echo_bytes, upload_array, download_array, echo_array, connect,
-        futures, threads, threads_sharing,
+        null, echo, batch, oneway, rows, upload, download, echo_bytes, upload_array, download_array, echo_array, camera,
+        connect, futures, threads, threads_sharing,
     )
 }  # fmt: skip
 
