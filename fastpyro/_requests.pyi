@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self, final
 
 from fastpyro._batch import ResultWriter
@@ -6,6 +6,7 @@ from fastpyro._codec import Codec
 from fastpyro._link import Link, Looker
 from fastpyro._message import Message
 from fastpyro.channel import Channel
+from fastpyro.errors import CommunicationError
 
 class ConnectionCore:
     channel: Channel
@@ -48,6 +49,15 @@ class OrdinaryRequests:
     def stop(self) -> None: ...
     def watch(self) -> int: ...
     def park(self) -> bool: ...
+    def serve_ready(
+        self,
+        ready: list[int],
+        start: int,
+        connections: Mapping[int, ConnectionCore],
+        term: Term,
+        timeout: float,
+        looker: Looker | None = None,
+    ) -> tuple[int, Any, Message | None, CommunicationError | None]: ...
     def serve(
         self, connection: ConnectionCore, term: Term, timeout: float, looker: Looker | None = None
     ) -> Message | None: ...

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from socket_pairs import DEADLINE, Peer, unix_pair
 
+from fastpyro._link import Link
 from fastpyro.config import config
 from fastpyro.poller import EpollPoller, SelectorPoller, make_poller
 
@@ -152,6 +153,32 @@ def test_epoll_sees_a_descriptor_that_is_added_while_it_waits(pair: Pair) -> Non
         poller.close()
         other.close()
         other_far.close()
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
+@pytest.mark.parametrize(("speakers", "preferred"), [(3, True), (8, False)])
+def test_nobody_is_preferred_where_many_take_turns(speakers: int, preferred: bool) -> None:
+    """Even when each is alone with its bytes: one that is looked at first would keep all the others waiting."""
+    poller = EpollPoller(50)
+    pairs = [unix_pair() for _ in range(speakers)]
+    links = [Link(near) for near, _ in pairs]
+    try:
+        for link in links:
+            poller.add(link.fileno())
+        for _ in range(10):
+            for link, (_, far) in zip(links, pairs, strict=True):
+                far.send(b"x")
+                assert poller.wait(DEADLINE) == [link.fileno()]
+                link.sock.recv(1)
+        for _, far in pairs[:2]:
+            far.send(b"x")
+        both = [link.fileno() for link in links[:2]]
+        assert sorted(poller.wait(DEADLINE, links[0])) == (both[:1] if preferred else sorted(both))
+    finally:
+        for link, (_, far) in zip(links, pairs, strict=True):
+            link.close()
+            far.close()
+        poller.close()
 
 
 @pytest.mark.parametrize("portable", [False, True])

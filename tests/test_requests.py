@@ -21,6 +21,7 @@ from fastpyro._requests import OrdinaryRequests, Term, perform_batch
 from fastpyro.callcontext import current_context
 from fastpyro.channel import PlainChannel
 from fastpyro.connection import Connection
+from fastpyro.errors import CommunicationError
 from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, MSG_PING
 from fastpyro.serializers import accepted_ids, native
 
@@ -304,6 +305,51 @@ def test_coroutines_are_left_to_others(both: Both, flags: int) -> None:
         assert bad is not None
         assert native.loads(good.payload) == (3, 5)
         assert type(native.loads(bad.payload)) is KeyError
+
+
+def test_ready_connections_are_served_until_one_needs_more() -> None:
+    ends = [Both() for _ in range(4)]
+    requests, term = ends[0].requests, Term()
+    for end in ends[1:]:
+        end.daemon.close()
+    connections = {end.connection.fd: end.connection for end in ends}
+    ready = [*connections, 9999]
+
+    def ask(end: Both, name: str = "echo", kind: int = MSG_INVOKE) -> None:
+        end.client.send(kind, 0, 5, native.serializer_id, native.codec.encode_call("subject", name, (), {}))
+
+    def serve(start: int = 0) -> Any:
+        index, served, message, error = requests.serve_ready(ready, start, connections, term, 0)
+        return index, served, None if message is None else message.kind, type(error)
+
+    def answers() -> list[bool]:
+        return [end.client.receive_available() is not None for end in ends]
+
+    nothing = type(None)
+    try:
+        for end in ends:  # the first message of a connection says which dialect it speaks
+            ask(end, kind=MSG_PING)
+            assert requests.serve(end.connection, term, 0) is not None
+            ask(end)
+        ends[1].connection.held += 1
+        assert serve() == (4, None, None, nothing)  # what is no connection's
+        assert answers() == [True, False, True, True]
+        assert serve(5) == (5, None, None, nothing)
+        ends[1].connection.held -= 1
+        ask(ends[2], kind=MSG_PING)
+        assert serve() == (2, ends[2].connection, MSG_PING, nothing)
+        assert answers() == [False, True, False, False]
+        ends[3].client.close()
+        assert serve(3) == (3, ends[3].connection, None, nothing)
+        assert ends[3].connection.link is not None
+        assert ends[3].connection.link.ended
+        ends[0].client.sock.send(b"babble" * 10)
+        index, served, message, error = requests.serve_ready(ready, 0, connections, term, 0)
+        assert (index, served, message) == (0, ends[0].connection, None)
+        assert isinstance(error, CommunicationError)
+    finally:
+        for end in ends:
+            end.close()
 
 
 def test_a_held_connection_is_not_read_on(both: Both) -> None:

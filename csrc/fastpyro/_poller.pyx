@@ -3,7 +3,8 @@
 Knows descriptors, and of a link only how to receive bytes into its buffer; knows no requests.
 Rule 1: one thread waits at a time; adding and removing by other threads takes effect at once.
 Rule 2: while it looks instead of sleeping, it looks at the connection that spoke last: its bytes are received without
-        asking epoll first. The others are looked at often enough that none of them waits longer for it.
+        asking epoll first. The others are looked at often enough that none of them waits longer for it. Where more
+        than a few take turns nobody is preferred: who answers one thread of many at once keeps the others waiting.
 """
 
 cimport cython
@@ -44,7 +45,8 @@ cdef extern from *:
 cdef enum:
     MOST_EVENTS = 64  # in one answer
     MOST_IN_A_ROW = 16  # requests of one connection before the others are looked at
-    CROWD = 16  # answers without looking first, after one with several events: there is enough to do
+    CROWD = 16  # answers for which no single connection is looked at, after one that names several or a new one
+    FEW = 4  # descriptors that take turns; more are a crowd even when they speak one by one
     MISSES_BETWEEN = 8  # looks at one connection before the others are looked at
 
 
@@ -59,13 +61,18 @@ cdef class EpollPoller(Looker):
 
     cdef int epoll
     cdef int in_a_row
-    cdef int crowd  # answers with one event until it pays again to wait for a single connection
+    cdef int crowd  # answers with one event until it pays again to look at a single connection
+    cdef int recent[FEW]  # the descriptors that were named alone
+    cdef int next_recent
     cdef Spin spin
     cdef epoll_event events[MOST_EVENTS]
 
     def __cinit__(self, int spin=0):
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
-        self.in_a_row = self.crowd = 0
+        cdef int index
+        self.in_a_row = self.crowd = self.next_recent = 0
+        for index in range(FEW):
+            self.recent[index] = -1
         self.spin = spin_of(spin)
         if self.epoll < 0:
             raise OSError(errno, os.strerror(errno))
@@ -101,8 +108,10 @@ cdef class EpollPoller(Looker):
             last = None
         if timeout <= 0 or self.crowd > 0:
             with nogil:
-                count = epoll_wait(self.epoll, self.events, MOST_EVENTS, milliseconds)
-            return self.ready(count)
+                count = epoll_wait(self.epoll, self.events, MOST_EVENTS, 0)
+            if timeout <= 0 or count != 0:
+                return self.ready(count)
+            last = None
         if begin_spin(&self.spin):
             if last is not None and self.in_a_row < MOST_IN_A_ROW:
                 count = self.look_into(last, &received)
@@ -177,7 +186,7 @@ cdef class EpollPoller(Looker):
 
     cdef list ready(self, int count):
         cdef int index
-        if count > 1:
+        if count > 1 or (count == 1 and self.is_new(self.events[0].data.fd)):
             self.crowd = CROWD
         elif self.crowd > 0:
             self.crowd -= 1
@@ -186,6 +195,16 @@ cdef class EpollPoller(Looker):
                 return []
             raise OSError(errno, os.strerror(errno))
         return [self.events[index].data.fd for index in range(count)]
+
+    cdef bint is_new(self, int fd) noexcept:
+        """Whether a descriptor is none of the last few that were named alone."""
+        cdef int index
+        for index in range(FEW):
+            if self.recent[index] == fd:
+                return False
+        self.recent[self.next_recent] = fd
+        self.next_recent = (self.next_recent + 1) % FEW
+        return True
 
     def accept(self, listener not None):
         """Return the descriptor of the next connection that waits at a non-blocking listener, -1 when none does.

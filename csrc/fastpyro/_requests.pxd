@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t
 
 from fastpyro._codec cimport Codec
-from fastpyro._link cimport Link
+from fastpyro._link cimport Link, Looker
 from fastpyro._message cimport Header, Message
 
 
@@ -41,6 +41,7 @@ cdef class OrdinaryRequests:
 
     cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1
     cdef int end(self, Term term) except -1
+    cpdef Message serve(self, ConnectionCore connection, Term term, double timeout, Looker looker=*)
     cdef Message receive(self, Link link, Header *header, uint8_t *payload, bint *small)
     cdef bint is_ordinary(self, const Header *header) noexcept
     cdef int answer(

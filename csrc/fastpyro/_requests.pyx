@@ -29,6 +29,7 @@ from fastpyro._message_stream cimport SMALL_REPLY
 
 import weakref
 
+from fastpyro.errors import CommunicationError
 from fastpyro.exposure import members_of, resolve_method
 from fastpyro import message_kinds
 
@@ -199,7 +200,7 @@ cdef class OrdinaryRequests:
         self.parked = 1
         return True
 
-    def serve(self, ConnectionCore connection not None, Term term not None, double timeout, Looker looker=None):
+    cpdef Message serve(self, ConnectionCore connection, Term term, double timeout, Looker looker=None):
         """Serve what has arrived on a connection, as long as it is ordinary and the leader stays in office.
 
         Arguments: ``timeout``, seconds for sending a reply, 0 for no limit; ``looker``, who looks for the next request
@@ -226,6 +227,38 @@ cdef class OrdinaryRequests:
                 return None
             if link.end == link.start and (looker is None or self.stopped or not looker.look_at(link)):
                 return None
+
+    def serve_ready(
+        self, list ready not None, Py_ssize_t start, dict connections not None, Term term not None, double timeout,
+        Looker looker=None,
+    ):
+        """Serve the connections whose descriptors are ready, as `serve` does, as long as nothing else is to be done.
+
+        Arguments: ``ready``, descriptors, and the index ``start`` of the first one to serve; ``connections`` by their
+        descriptors; the others as for `serve`. Returns the index of the first descriptor that needs more, the length of
+        ``ready`` when none does; its connection if that has been served, else None; and the message and the error that
+        came of serving it. A descriptor that no connection has needs more, and so does a connection whose leader was
+        deposed.
+        """
+        cdef ConnectionCore connection
+        cdef Message message
+        cdef Py_ssize_t index
+        for index in range(start, len(ready)):
+            found = connections.get(ready[index])
+            if found is None:
+                return index, None, None, None
+            connection = found
+            if connection.held:
+                continue
+            if connection.link is None:
+                return index, None, None, None
+            try:
+                message = self.serve(connection, term, timeout, looker)
+            except CommunicationError as error:
+                return index, connection, None, error
+            if message is not None or term.deposed or self.stopped or connection.link.ended:
+                return index, connection, message, None
+        return len(ready), None, None, None
 
     cdef Message receive(self, Link link, Header *header, uint8_t *payload, bint *small):
         """Receive without waiting: a message, or None; `small` when there is one that is in `header` and `payload`."""
@@ -354,7 +387,8 @@ def perform_batch(target, list calls not None, bint require_expose, results, awa
     """Perform the calls of a batch in order; results are added as they come.
 
     Arguments: ``calls``, a list of (method, args, kwargs or None); ``results``, a ResultWriter, or anything with its
-    ``add``; ``await_result``, called with a result that can be awaited, for the value to add. What a call, or adding its result, raises ends the batch: ``len(results)`` is the index of that call.
+    ``add``; ``await_result``, called with a result that can be awaited, for the value to add. What a call, or adding
+    its result, raises ends the batch: ``len(results)`` is the index of that call.
     """
     cdef dict methods = {}
     cdef ResultWriter out = results if isinstance(results, ResultWriter) else None

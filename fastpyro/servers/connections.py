@@ -238,18 +238,29 @@ class ConnectionServer(ABC):
 
         With a looker also those that come soon. Drops a connection that is gone or babbles.
         """
+        message: Message | None = None
         try:
             if isinstance(connection.channel, Link):
                 message = self.requests.serve(connection, term, self.timeout, looker)
-                if message is None and connection.channel.ended:  # without an error, which costs as much as a call
-                    self.drop(connection)
-                return message
-            message = connection.channel.receive_available()
+            else:
+                message = connection.channel.receive_available()
         except CommunicationError as error:
+            return self.requested(connection, None, error)
+        return self.requested(connection, message, None)
+
+    def requested(
+        self, connection: Connection, message: Message | None, error: CommunicationError | None
+    ) -> Message | None:
+        """Take note of what came of serving a connection's ordinary requests: a message, an error, its end, or nothing.
+
+        Returns the message. Drops a connection that is gone or babbles.
+        """
+        if error is not None:
             self.give_up(connection, error)
-            return None
-        if message is not None:
+        elif message is not None:
             connection.last_used = time.monotonic()
+        elif connection.link is not None and connection.link.ended:  # without an error, which costs as much as a call
+            self.drop(connection)
         return message
 
     def answer(self, connection: Connection, message: Message) -> None:

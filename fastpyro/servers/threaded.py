@@ -30,7 +30,6 @@ from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import ConnectionServer
 
 if TYPE_CHECKING:
-    from fastpyro._link import Looker
     from fastpyro._message import Message
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
@@ -96,7 +95,7 @@ class ThreadedServer(ConnectionServer):
             if self.stopping:
                 return
             self.stopping = True
-            own = getattr(self._current, "connection", None) or self.asking_client()
+            own = self.asking_client()
             if own is not None:
                 self._farewells.add(own)
             standby, self._standby = self._standby, deque()
@@ -230,37 +229,46 @@ class ThreadedServer(ConnectionServer):
 
     def _lead(self, term: Term) -> None:
         wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
+        serve_ready = self.requests.serve_ready
         last: Any = None
         while not self.stopping and not term.deposed:  # it may have been, in a hook that `look_at_deadlines` called
             pending = len(self._pending)
             for _ in range(pending):  # one by one: what is left when this leader is deposed is for the next one
-                connection = self._pending.popleft()
-                if not connection.held and self._serve(term, connection):
+                waiting = self._pending.popleft()
+                if not waiting.held and self._serve(term, waiting):
                     return
             ready = wait(0.0 if pending else self.longest_wait, last)
             looker = self.looker if len(ready) == 1 and not self._pending else None  # nobody else waits for an answer
-            for fd in ready:
-                last = None
-                readable = connections.get(fd)
-                if readable is not None:
-                    if not readable.held:
-                        if self._serve(term, readable, looker):
-                            return
-                        last = None if readable.held else readable.link
+            newest, index = None, 0
+            while True:
+                index, served, message, error = serve_ready(ready, index, connections, term, self.timeout, looker)
+                if index == len(ready):
+                    break
+                fd = ready[index]
+                index += 1
+                if served is not None:
+                    if self._serve_on(term, served, self.requested(served, message, error)):
+                        return
+                elif fd in connections:
+                    if self._serve(term, connections[fd]):
+                        return
                 elif fd == listener_fd:
                     newest = self.accept_all()
-                    last = None if newest is None else newest.link
                 elif fd == wake_fd:
                     self.drain_wakeups()
                 if term.deposed:  # in a hook that was told of a disconnected client
                     return
+            speaker = newest or (connections.get(ready[-1]) if ready else None)  # who is likely to speak next
+            last = None if speaker is None or speaker.held else speaker.link
             self.look_at_deadlines()
 
-    def _serve(self, term: Term, connection: Connection, looker: Looker | None = None) -> bool:
+    def _serve(self, term: Term, connection: Connection) -> bool:
         """Serve what has arrived on one connection. True when this thread was deposed meanwhile."""
-        self._current.connection = connection
+        return self._serve_on(term, connection, self.next_request(connection, term))
+
+    def _serve_on(self, term: Term, connection: Connection, message: Message | None) -> bool:
+        """Go on serving a connection with a message that is not ordinary, if there is one. As `_serve`."""
         try:
-            message = self.next_request(connection, term, looker)
             while message is not None and not term.deposed:
                 if self.requests.full and message.kind == MSG_INVOKE:
                     self._enqueue(connection, message)
@@ -270,7 +278,6 @@ class ThreadedServer(ConnectionServer):
                     break
                 message = self.next_request(connection, term)
         finally:
-            self._current.connection = None
             if self.stopping:
                 self.say_farewell(connection)
         if term.deposed:
@@ -331,11 +338,9 @@ class ThreadedServer(ConnectionServer):
             self._queued_bytes -= len(message.payload)
             self._slow += 1
             self.requests.full = self._slow >= self.most_slow
-        self._current.connection = connection
         try:
             self.answer(connection, message)
         finally:
-            self._current.connection = None
             connection.end_call()
             self._leave_slow()
             if self._stopped.is_set():
