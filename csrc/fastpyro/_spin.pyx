@@ -2,9 +2,10 @@
 
 Who looks brings the system call, and tells what came of it; of descriptors this knows which processor spoke last.
 
-Rule 1: who looks yields the processor after each miss, so that two ends on one processor take turns. It is bounded in
-        time and in the number of threads that do it, and given up for longer and longer while it does not pay. Two to
-        four threads of a process make up to three times the calls when they all look, because nobody is woken up.
+Rule 1: who looks yields the processor after each miss, so that two ends on one processor take turns; while the bytes
+        come from another processor, now and then. Looking is bounded in time and in the number of threads that do it,
+        and given up for longer and longer while it does not pay. Two to four threads of a process make up to three
+        times the calls when they all look, because nobody is woken up.
 Rule 2: a thread whose peer looks as well, and answers from this thread's own processor time after time, steps aside
         when another processor is idle. A wake-up puts both ends on one processor, where a call takes twice as long;
         what parts two threads that never sleep then is the system's next balancing, many milliseconds later.
@@ -110,7 +111,8 @@ cdef enum:
     LONGEST_BULK_PATIENCE = 16  # of who moves something big, where a hit is worth as much as some twenty small ones
     APART = 32  # hits in a row from another processor; then it need not be yielded after each miss, nor looked longer
     LONG_APART = 64  # and then stepping aside has helped
-    MISSES_APART = 4  # between two yields then
+    MISSES_APART = 32  # between two yields then: with 4 an answer often came while the thread was in one, call after
+    #                    call in the same way, and a call over a Unix socket took 6 to 8 microseconds instead of 5
     TURN = 20000  # nanoseconds after which a turn is over, whatever became of it; a call's part with the GIL takes five
     MOST_ASIDE = 10  # yields before a thread goes for the GIL although it is another's turn; 50 are no better
     LONG_TURN = 4000000  # nanoseconds to wait for the GIL; who computes keeps it for five milliseconds
