@@ -179,7 +179,7 @@ cdef class EpollPoller(Looker):
                     return 0
             if fd < 0 or look.misses % MISSES_BETWEEN == MISSES_BETWEEN - 1:
                 count = epoll_wait(self.epoll, self.events, MOST_EVENTS, 0)
-                if count > 0:
+                if count > 1 or (count == 1 and self.events[0].data.fd != fd):  # else recv will say it
                     return count
             if not missed(&self.spin, &look):
                 return 0

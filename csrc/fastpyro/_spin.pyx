@@ -235,7 +235,7 @@ cdef bint missed(Spin *spin, Look *look) noexcept nogil:
     """Nothing was there: let others run, and say whether to look again."""
     cdef long long before
     look.misses += 1
-    if spin.shared <= -APART and look.misses % MISSES_APART != 0:
+    if spin.budget > 0 and spin.shared <= -APART and look.misses % MISSES_APART != 0:
         look.ran_another = False
         return True
     before = monotonic()
