@@ -29,7 +29,7 @@ __all__ = ["Coroutines"]
 log = logging.getLogger("fastpyro.coroutines")
 
 END_SECONDS = 2.0
-"""How long `close` waits for coroutines that it has cancelled."""
+"""How long `close` waits for coroutines that it has cancelled, and how soon others notice that nobody ended theirs."""
 
 Done = Callable[[Any, BaseException | None], object]
 
@@ -85,7 +85,8 @@ class Coroutines:
     def value_of(self, awaitable: Any) -> Any:
         """Run a coroutine in the context of this thread's call, and wait for its value; anything else is returned as it is.
 
-        Raises what the coroutine raises, PyroError when this is the thread of the loop, where waiting would be for ever.
+        Raises what the coroutine raises, PyroError when this is the thread of the loop, where waiting would be for ever,
+        and when the daemon is closed meanwhile.
         """
         if not isinstance(awaitable, Coroutine):
             return awaitable
@@ -102,7 +103,9 @@ class Coroutines:
             ended.set()
 
         self.start(current_context.current(), awaitable, done)
-        ended.wait()
+        while not ended.wait(END_SECONDS):
+            if self._closed:  # with a loop that nobody runs any more
+                raise PyroError("the daemon was closed before the coroutine was done")
         value, error = outcome[0]
         if error is not None:
             raise error

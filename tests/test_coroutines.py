@@ -187,6 +187,24 @@ def test_a_loop_of_the_users() -> None:
     assert str(outcomes[0][1]) == "the call was cancelled"
 
 
+def test_nobody_waits_for_ever_for_a_loop_that_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastpyro.coroutines.END_SECONDS", 0.01)
+    coroutines = Coroutines()
+    loop = coroutines.loop = asyncio.new_event_loop()
+    coroutine = give(1)
+    closing = threading.Timer(0.05, coroutines.close)
+    closing.start()
+    with pytest.raises(PyroError, match="closed before the coroutine was done"):
+        coroutines.value_of(coroutine)
+    closing.join()
+    loop.run_until_complete(asyncio.sleep(0))  # so that what waits in it begins, and can be cancelled
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    coroutine.close()
+
+
 def test_a_users_loop_that_is_closed() -> None:
     coroutines = Coroutines()
     loop = coroutines.loop = asyncio.new_event_loop()

@@ -70,9 +70,8 @@ class LateReplies:
         def done(value: Any, error: BaseException | None) -> None:
             try:
                 reply = pending.complete(value, error)
-            except Exception:  # in a hook of the daemon's subclass
-                log.exception("dropping %r: the daemon failed to answer it", connection)
-                self.server.drop(connection)
+            except BaseException:  # in a hook of the daemon's subclass: its bug must not end the loop
+                self._drop_after_error(connection)
                 reply = None
             if reply is None:
                 end()
@@ -121,8 +120,14 @@ class LateReplies:
     def _send(self, connection: Connection, message: Message, reply: Reply, end: Callable[[], object]) -> None:
         try:
             self.server.send_reply(connection, message, reply)
+        except Exception:
+            self._drop_after_error(connection)
         finally:
             end()
+
+    def _drop_after_error(self, connection: Connection) -> None:
+        log.exception("dropping %r: the daemon failed to answer it", connection)
+        self.server.drop(connection)
 
     def _refuse(self, connection: Connection, message: Message) -> None:
         refusal = ServerOverloadedError(

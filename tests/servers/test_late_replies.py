@@ -253,6 +253,41 @@ def test_a_coroutine_may_shut_the_daemon_down(server_type: str) -> None:
         assert "never awaited" not in fresh.output
 
 
+def test_a_hook_that_fails_costs_its_client_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(fastpyro.Daemon):
+        failing = True
+
+        def annotations(self) -> dict[str, bytes]:
+            if self.failing:
+                raise SystemExit("a hook")
+            return {}
+
+    @fastpyro.expose
+    class Subject:
+        async def add(self, left: int, right: int) -> int:
+            Failing.failing = right > 1
+            return left + right
+
+    Failing.failing = False
+    with Failing(host="127.0.0.1") as daemon:
+        uri = daemon.register(Subject())
+        serving = threading.Thread(target=daemon.requestLoop)
+        serving.start()
+        try:
+            with fastpyro.Proxy(uri) as proxy, pytest.raises(errors.ConnectionClosedError):
+                proxy.add(1, 2)
+            Failing.failing = False
+            with fastpyro.Proxy(uri) as proxy:
+                assert proxy.add(1, 1) == 2
+            deadline = time.monotonic() + DEADLINE
+            while daemon.transportServer.late_replies._under_way:
+                assert time.monotonic() < deadline
+        finally:
+            daemon.shutdown()
+            serving.join()
+    assert "the daemon failed to answer it" in caplog.text
+
+
 @pytest.mark.parametrize("server_type", ["thread", "multiplex"])
 def test_the_loop_may_be_the_programs_own(server_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastpyro.config, "SERVERTYPE", server_type)
