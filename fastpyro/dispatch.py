@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from fastpyro import handshake
 from fastpyro._batch import ResultWriter, decode_batch
@@ -50,12 +50,16 @@ if TYPE_CHECKING:
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 
-__all__ = ["PendingReply", "Reply", "error_reply", "failed", "finished", "handle", "refusal"]
+__all__ = ["Called", "PendingReply", "Reply", "error_reply", "failed", "finished", "handle", "refusal"]
 
 log = logging.getLogger("fastpyro.dispatch")
 
 NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """The commonest result types, none of which is an iterator."""
+
+
+Called: TypeAlias = tuple[Any, str, tuple[Any, ...], dict[str, Any]]
+"""What a request calls, as far as it is known: the object, the method's name, its arguments and keywords."""
 
 
 class PendingReply(NamedTuple):
@@ -173,21 +177,15 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return failed(daemon, connection, message, target, name, args, kwargs, error)
-    return finished(daemon, connection, message, target, name, args, kwargs, result)
+        return failed(daemon, connection, message, (target, name, args, kwargs), error)
+    return finished(daemon, connection, message, (target, name, args, kwargs), result)
 
 
 def failed(
-    daemon: Daemon,
-    connection: Connection,
-    message: Message,
-    target: Any,
-    name: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    error: BaseException,
+    daemon: Daemon, connection: Connection, message: Message, called: Called, error: BaseException
 ) -> Reply | None:
     """Report a call that failed to whom it concerns. Returns the reply, None for a oneway call."""
+    target, name, args, kwargs = called
     _report(daemon, connection, _method_or_name(daemon, target, name), args, kwargs, error)
     return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
 
@@ -200,14 +198,7 @@ def _method_or_name(daemon: Daemon, target: Any, name: str) -> Any:
 
 
 def finished(
-    daemon: Daemon,
-    connection: Connection,
-    message: Message,
-    target: Any,
-    name: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    result: Any,
+    daemon: Daemon, connection: Connection, message: Message, called: Called, result: Any
 ) -> Reply | PendingReply | None:
     """Return the reply for what a method returned: its value, a stream, or the error that it cannot be sent.
 
@@ -217,7 +208,7 @@ def finished(
 
         def complete(value: Any, error: BaseException | None) -> Reply | None:
             if error is not None:
-                return failed(daemon, connection, message, target, name, args, kwargs, error)
+                return failed(daemon, connection, message, called, error)
             return None if message.flags & FLAGS_ONEWAY else _value_reply(daemon, connection, message, value)
 
         return PendingReply(result, current_context.current().copy(), complete)

@@ -318,10 +318,8 @@ cdef class OrdinaryRequests:
                 target = self.find_target(object_id, connection)
                 result = self.call(term, target, name, arguments, kwargs)
             except BaseException as error:
-                arguments = () if arguments is None else arguments[1:]
-                reply = self.server.failed(
-                    connection, message_of(header, payload), target, name or "", arguments, kwargs or {}, error
-                )
+                called = target, name or "", () if arguments is None else arguments[1:], kwargs or {}
+                reply = self.server.failed(connection, message_of(header, payload), called, error)
             else:
                 awaits = is_awaitable(result)
                 if header.flags & ONEWAY and not awaits:
@@ -339,9 +337,8 @@ cdef class OrdinaryRequests:
                             link.leave()
                         self.codec.give_back(out)
                         return 0
-                reply = self.server.finished(
-                    connection, message_of(header, payload), target, name, arguments[1:], kwargs or {}, result
-                )
+                called = target, name, arguments[1:], kwargs or {}
+                reply = self.server.finished(connection, message_of(header, payload), called, result)
             if reply is not None:
                 self.server.send_reply(connection, message_of(header, payload), reply)
             return 0

@@ -35,7 +35,7 @@ from fastpyro.servers.late_replies import LateReplies
 if TYPE_CHECKING:
     from fastpyro._message import Message
     from fastpyro.daemon import Daemon
-    from fastpyro.dispatch import Reply
+    from fastpyro.dispatch import Called, Reply
 
 __all__ = ["ConnectionServer"]
 
@@ -279,34 +279,18 @@ class ConnectionServer(ABC):
             if reply is not None:
                 self.send_reply(connection, message, reply)
 
-    def failed(
-        self,
-        connection: Connection,
-        message: Message,
-        target: Any,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        error: BaseException,
-    ) -> Reply | None:
+    def failed(self, connection: Connection, message: Message, called: Called, error: BaseException) -> Reply | None:
         """Report an ordinary request that failed; returns the reply, if one is wanted."""
         if isinstance(error, KeyboardInterrupt):
             self._interrupted(connection, message, error)
             return None
-        return dispatch.failed(self.daemon, connection, message, target, name, args, kwargs, error)
+        return dispatch.failed(self.daemon, connection, message, called, error)
 
     def finished(
-        self,
-        connection: Connection,
-        message: Message,
-        target: Any,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        result: Any,
+        self, connection: Connection, message: Message, called: Called, result: Any
     ) -> Reply | PendingReply | None:
         """Return the reply of an ordinary request whose result turned out not to be ordinary."""
-        return dispatch.finished(self.daemon, connection, message, target, name, args, kwargs, result)
+        return dispatch.finished(self.daemon, connection, message, called, result)
 
     def _interrupted(self, connection: Connection, message: Message, error: KeyboardInterrupt) -> None:
         self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
