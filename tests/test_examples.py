@@ -61,6 +61,13 @@ CLIENTS: dict[str, tuple[list[str], int]] = {
         0,
     ),
     "proxysharing": (["one shared proxy: 1600", "a copy for each thread: 1600"], 0),
+    "coroutines": (
+        [
+            "a hundred calls are waiting; answered so far: 0",
+            "answers: {100} fewer than 20 threads in the server: True",
+        ],
+        0,
+    ),
     "streaming": (
         ["countdown: [5, 4, 3, 2, 1]", "fibonacci: [0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89]", "done"],
         0,
