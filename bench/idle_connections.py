@@ -99,7 +99,7 @@ def rows(*, quick: bool) -> list[report.Row]:
                 times_of_empty += _times(proxy_of_empty, CALLS)
             title = f"null call, {count:,} idle connections"
             for name, figures in (("fastpyro", times), (WITHOUT, times_of_empty)):
-                result.append(report.Row(title, "tcp", name, *_latency(figures), None, None, ""))
+                result.append(report.Row(title, "tcp", name, *latency(figures), None, None, ""))
             kibibytes = (resident(pid) - before) / count / 1024
             title = f"memory of each of {count:,} idle connections"
             result.append(report.Row(title, "tcp", "fastpyro", nan, nan, None, kibibytes, "KiB"))
@@ -115,5 +115,6 @@ def _times(proxy: Any, calls: int) -> list[float]:
     return times
 
 
-def _latency(times: list[float]) -> tuple[float, float]:
+def latency(times: list[float]) -> tuple[float, float]:
+    """Return median and 99th percentile in microseconds."""
     return statistics.median(times) * 1e6, sorted(times)[int(len(times) * 0.99)] * 1e6

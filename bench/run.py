@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # fastpyro of this tree
 
+import accept_storm
 import bounds
 import floor
 import idle_connections
@@ -295,6 +296,8 @@ def main() -> None:
         rows += import_rows(contenders)
     if not options.only:
         rows += idle_connections.rows(quick=options.quick)
+    if options.only in ("", "storm"):
+        rows += accept_storm.rows()
     checked = bounds.check(rows)
     for bound in checked:
         verdict = "met   " if bound.met else "MISSED"

@@ -44,6 +44,9 @@ log = logging.getLogger("fastpyro.servers")
 MOST_UNADMITTED = 1000
 """Connections that may be in their handshake at once; the oldest one gives way to a new one beyond it."""
 
+MOST_ACCEPTED = 32
+"""Connections that are taken in at a time: those that are here already have their turn in between."""
+
 LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
 
@@ -117,10 +120,12 @@ class ConnectionServer(ABC):
         except OSError:
             pass  # empty
 
-    def accept_all(self) -> Connection | None:
-        """Accept every connection that waits. Returns the last one of them, which will say something soon."""
+    def accept_some(self) -> Connection | None:
+        """Accept connections that wait. Returns the last one of them, which will say something soon."""
         newest = None
-        while not self.stopping:
+        for _ in range(MOST_ACCEPTED):
+            if self.stopping:
+                break
             try:
                 fd = self.poller.accept(self.listener)
             except OSError as error:

@@ -90,7 +90,7 @@ class MultiplexServer(ConnectionServer):
             if self.stopping:
                 return
             if fd == self.listener_fd:
-                self._last = self.accept_all()
+                self._last = self.accept_some()
             elif fd == self.wake_fd:
                 self.drain_wakeups()
                 self._serve_pending()

@@ -253,7 +253,7 @@ class ThreadedServer(ConnectionServer):
                     if self._serve(term, connections[fd]):
                         return
                 elif fd == listener_fd:
-                    newest = self.accept_all()
+                    newest = self.accept_some()
                 elif fd == wake_fd:
                     self.drain_wakeups()
                 if term.deposed:  # in a hook that was told of a disconnected client
