@@ -206,6 +206,16 @@ class PercallCounting(Counting):
     pass
 
 
+class Ending:
+    """A resource of a client: when that goes, the task is cancelled."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+
+    def close(self) -> None:
+        self.task.get_loop().call_soon_threadsafe(self.task.cancel)
+
+
 @fastpyro.expose
 class Waiting:
     """Coroutines as methods; instances for sessions count how many of their calls are inside at a time."""
@@ -247,6 +257,13 @@ class Waiting:
 
     async def open_gate(self) -> None:
         self.gate.set()
+
+    async def stay_for_the_client(self) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        ending = Ending(task)
+        fastpyro.current_context.track_resource(ending)
+        return await self.gate.wait()
 
     async def fail(self, text: str) -> None:
         await asyncio.sleep(0)

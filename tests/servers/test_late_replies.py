@@ -238,6 +238,18 @@ def test_clients_that_go_meanwhile_leave_nothing(server: SubjectServer) -> None:
             gc.collect()  # proxies of other tests
 
 
+@pytest.mark.skipif(fastpyro.config.PORTABLE, reason="a connection with one call at a time is not watched meanwhile")
+def test_a_coroutine_may_end_with_its_client(server: SubjectServer) -> None:
+    with fastpyro.Proxy(server.uri("controls")) as controls:
+        with fastpyro.Proxy(server.uri("waiting")) as proxy:
+            proxy._pyroTimeout = 0.2
+            with pytest.raises(errors.TimeoutError):
+                proxy.stay_for_the_client()
+        deadline = time.monotonic() + DEADLINE
+        while controls.coroutines_under_way():
+            assert time.monotonic() < deadline
+
+
 @pytest.mark.parametrize("server_type", ["thread", "multiplex"])
 def test_a_coroutine_may_shut_the_daemon_down(server_type: str) -> None:
     with SubjectServer("--servertype", server_type) as fresh:
