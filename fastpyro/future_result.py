@@ -97,7 +97,7 @@ class FutureResult:
         self.valueLock = threading.RLock()
         self.exceptionhandler: Callable[[Any], object] | None = None
         self._changed: threading.Condition | None = None
-        self._hurry: Callable[[], object] | None = None
+        self._hurry: Callable[[], object] | None = None  # called by who begins to wait, before he does
         self._value: Any = None
         self._steps: deque[Call | _Assignment] | None = None  # made when needed: most results have none
         self._runner: _Runner | None = None
