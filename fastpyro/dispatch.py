@@ -225,12 +225,16 @@ def _value_reply(daemon: Daemon, connection: Connection, message: Message, resul
     try:
         payload = serializer.dumps_parts(result)
         flags = FLAGS_BUFFERS if type(payload) is list else 0
-        if config.COMPRESSION:
-            payload, flag = deflated(payload)
-            flags |= flag
-        return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, _annotations(daemon))
+        return _result_reply(daemon, serializer, payload, flags)
     except (Exception, SystemExit) as error:
         return error_reply(daemon, connection, message, error)
+
+
+def _result_reply(daemon: Daemon, serializer: Serializer, payload: Any, flags: int) -> Reply:
+    if config.COMPRESSION:
+        payload, flag = deflated(payload)
+        flags |= flag
+    return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, _annotations(daemon))
 
 
 def _reply_serializer(connection: Connection, message: Message) -> Serializer:
@@ -272,7 +276,7 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
         payload = results.payload() if serializer is native else results.payload(serializer)
     except Exception as error:
         return error_reply(daemon, connection, message, error)
-    return Reply(MSG_RESULT, FLAGS_BATCH, serializer.serializer_id, payload, _annotations(daemon))
+    return _result_reply(daemon, serializer, payload, FLAGS_BATCH)
 
 
 def _add_error(results: Any, error: BaseException, serializer: Serializer) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastpyro import serializers
 from fastpyro.call_threads import DelayedCall, call_threads, delayed_calls
-from fastpyro.callcontext import current_context
 from fastpyro.errors import CommunicationError, ConnectionClosedError, TimeoutError
 from fastpyro.future_result import FutureResult, _ExceptionWrapper
-from fastpyro.message_kinds import FLAGS_BUFFERS, FLAGS_ONEWAY, MSG_INVOKE
+from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.proxy import Proxy, plain_invoke
+from fastpyro.remote_calls import beside, encode, result_of
+from fastpyro.serializers import native
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -50,34 +50,31 @@ def submit(proxy: Proxy, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
 class _Arrival:
     """What is done when the reply of a call arrives: the callback that its link gets."""
 
-    __slots__ = ("channel", "expiry", "proxy", "result", "seq")
+    __slots__ = ("channel", "expiry", "proxy", "result", "seq", "serializer_id")
 
     def __init__(self, result: FutureResult, proxy: Proxy, channel: PlainChannel) -> None:
         self.result = result
         self.proxy = proxy
         self.channel = channel
         self.seq = 0
+        self.serializer_id = native.serializer_id
         self.expiry: DelayedCall | None = None
 
     def send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        proxy, channel, serializer = self.proxy, self.channel, serializers.native
+        proxy, channel = self.proxy, self.channel
         timeout = proxy._pyro_timeout
-        payload = serializer.dumps_call(proxy._pyro_object_id, name, args, kwargs)
-        flags = FLAGS_BUFFERS if type(payload) is list else 0
-        annotations, correlation_id = current_context.request_annotations()
+        outgoing = encode(proxy, channel, name, args, kwargs)
+        flags, serializer_id, payload, _ = outgoing
+        self.serializer_id = serializer_id
         self.seq = seq = proxy._pyro_next_seq()
-        if name in proxy._pyroOneway:
-            flags |= FLAGS_ONEWAY
-            channel.send(
-                MSG_INVOKE, flags, seq, serializer.serializer_id, payload, annotations, correlation_id, timeout
-            )
+        rest = (flags, seq, serializer_id, payload, *beside(outgoing), timeout)
+        if flags & FLAGS_ONEWAY:
+            channel.send(MSG_INVOKE, *rest)
             self.result.set_value(None)
             return
         if timeout:
             self.expiry = delayed_calls.schedule(timeout, self.expire)
-        channel.submit(
-            MSG_INVOKE, flags, seq, serializer.serializer_id, payload, annotations, correlation_id, timeout, self
-        )
+        channel.submit(MSG_INVOKE, *rest, self)
 
     def expire(self) -> None:
         """Called when the time is up."""
@@ -95,7 +92,7 @@ class _Arrival:
             try:
                 value = self.proxy._pyro_ordinary_result(message)
             except LookupError:
-                value = self.proxy._pyro_result(self.channel, message, message.seq)
+                value = result_of(self.proxy, self.channel, message, message.seq, self.serializer_id)
         except BaseException as failure:  # whoever waits must not wait for ever, whatever it is
             value = _ExceptionWrapper(failure)
         self.complete(value)

@@ -13,7 +13,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.compression import deflated, payload_of
 from fastpyro.config import config
 from fastpyro.errors import ProtocolError, SerializeError
-from fastpyro.light_typing import TYPE_CHECKING
+from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
     FLAGS_BUFFERS,
@@ -37,38 +37,58 @@ if TYPE_CHECKING:
     from fastpyro.channel import Channel
     from fastpyro.proxy import Proxy
 
-__all__ = ["invoke", "invoke_batch", "result_of"]
+__all__ = ["Outgoing", "beside", "encode", "invoke", "invoke_batch", "result_of"]
 
 _NOT_A_VALUE = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
 
 
+class Outgoing(NamedTuple):
+    """A request that is ready to be sent: payload (bytes or a list of buffers), and the annotations of the call itself."""
+
+    flags: int
+    serializer_id: int
+    payload: Any
+    annotations: dict[str, Any] | None
+
+
 def invoke(proxy: Proxy, name: str, args: Any, kwargs: dict[str, Any] | None, flags: int, object_id: str | None) -> Any:
     """Perform one remote call; see ``Proxy._pyroInvoke``."""
-    if name in proxy._pyroOneway:
-        flags |= FLAGS_ONEWAY
     connection = proxy._pyro_connection()
-    serializer = proxy._pyro_wire
-    object_id = object_id or proxy._pyro_object_id
-    serializer_id = serializer.serializer_id
-    args = tuple(args)
-    own_annotations = None
-    if len(args) == 1 and type(args[0]) is SerializedBlob:
-        payload, serializer_id, more = args[0].request(serializer, object_id, name)
-        flags |= more | FLAGS_KEEPSERIALIZED
-        dialect = connection.dialect or PROTOCOL_VERSION
-        own_annotations = {BLOB_ANNOTATION: blob_annotation(args[0].info, object_id, name, dialect)}
-    else:
-        payload = serializer.dumps_call(object_id, name, args, kwargs)
-        if type(payload) is list:
-            flags |= FLAGS_BUFFERS
-        elif config.COMPRESSION:
-            payload, flag = deflated(payload)
-            flags |= flag
+    outgoing = encode(proxy, connection, name, args, kwargs, flags, object_id)
     seq = proxy._pyro_next_seq()
-    message = _exchange(proxy, connection, flags, seq, serializer_id, payload, own_annotations)
+    message = _exchange(proxy, connection, outgoing, seq)
     if message is None:
         return None
-    return result_of(proxy, connection, message, seq, serializer_id)
+    return result_of(proxy, connection, message, seq, outgoing.serializer_id)
+
+
+def encode(
+    proxy: Proxy,
+    connection: Channel,
+    name: str,
+    args: Any,
+    kwargs: dict[str, Any] | None,
+    flags: int = 0,
+    object_id: str | None = None,
+) -> Outgoing:
+    """Return the request of one call, for whoever sends it: waiting for its reply or not. Raises SerializeError."""
+    if name in proxy._pyroOneway:
+        flags |= FLAGS_ONEWAY
+    serializer = proxy._pyro_wire
+    object_id = object_id or proxy._pyro_object_id
+    args = tuple(args)
+    if len(args) == 1 and type(args[0]) is SerializedBlob:
+        payload, serializer_id, more = args[0].request(serializer, object_id, name)
+        dialect = connection.dialect or PROTOCOL_VERSION
+        annotations = {BLOB_ANNOTATION: blob_annotation(args[0].info, object_id, name, dialect)}
+        return Outgoing(flags | more | FLAGS_KEEPSERIALIZED, serializer_id, payload, annotations)
+    payload = serializer.dumps_call(object_id, name, args, kwargs)
+    if type(payload) is list:
+        flags |= FLAGS_BUFFERS
+    elif config.COMPRESSION:
+        payload, flag = deflated(payload)
+        flags |= flag
+    return Outgoing(flags, serializer.serializer_id, payload, None)
 
 
 def invoke_batch(proxy: Proxy, calls: BatchWriter, oneway: bool) -> tuple[list[Any], BaseException | None]:
@@ -82,7 +102,7 @@ def invoke_batch(proxy: Proxy, calls: BatchWriter, oneway: bool) -> tuple[list[A
         payload, flag = deflated(payload)
         flags |= flag
     seq = proxy._pyro_next_seq()
-    message = _exchange(proxy, connection, flags, seq, serializer.serializer_id, payload, None)
+    message = _exchange(proxy, connection, Outgoing(flags, serializer.serializer_id, payload, None), seq)
     if message is None:
         return [], None
     _check(proxy, connection, message, seq, serializer.serializer_id)
@@ -93,19 +113,10 @@ def invoke_batch(proxy: Proxy, calls: BatchWriter, oneway: bool) -> tuple[list[A
     return read_results(serializer.loads(payload_of(message)))
 
 
-def _exchange(
-    proxy: Proxy,
-    connection: Channel,
-    flags: int,
-    seq: int,
-    serializer_id: int,
-    payload: Any,
-    own_annotations: dict[str, Any] | None,
-) -> Message | None:
+def _exchange(proxy: Proxy, connection: Channel, outgoing: Outgoing, seq: int) -> Message | None:
     # A failure inside the exchange has closed the channel, as a rule; then the proxy lets it go.
-    annotations, correlation_id = current_context.request_annotations()
-    if own_annotations:
-        annotations = {**(annotations or {}), **own_annotations}
+    flags, serializer_id, payload, _ = outgoing
+    annotations, correlation_id = beside(outgoing)
     rest = (flags, seq, serializer_id, payload, annotations, correlation_id, proxy._pyro_timeout)
     try:
         if flags & FLAGS_ONEWAY:
@@ -117,6 +128,14 @@ def _exchange(
         if connection.closed:
             proxy._pyro_drop(connection)
         raise
+
+
+def beside(outgoing: Outgoing) -> tuple[dict[str, Any] | None, bytes | None]:
+    """Return annotations and correlation id to send with a request: those of the caller's context, and its own."""
+    annotations, correlation_id = current_context.request_annotations()
+    if outgoing.annotations:
+        annotations = {**(annotations or {}), **outgoing.annotations}
+    return annotations, correlation_id
 
 
 def _check(proxy: Proxy, connection: Channel, message: Message, seq: int, serializer_id: int) -> None:

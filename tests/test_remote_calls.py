@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 import fastpyro
+from fastpyro import compression, dispatch, remote_calls
 from fastpyro.config import config
+from fastpyro.message_kinds import FLAGS_COMPRESSED
 from fastpyro.remote_calls import invoke, invoke_batch
 from fastpyro.serializers import native
 
@@ -92,3 +95,62 @@ def test_the_short_way_and_the_long_way_agree(daemon: fastpyro.Daemon) -> None:
     with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
         assert proxy.echo(1) == invoke(proxy, "echo", (1,), {}, 0, None)
         assert proxy._pyro_wire is native
+
+
+def test_blobs_and_compression_travel_in_asynchronous_calls_too(proxy: Any) -> None:
+    twin = fastpyro.asyncproxy(proxy)
+    assert twin.take(fastpyro.SerializedBlob("about", ["data"])).value == ["SerializedBlob", "about", ["data"]]
+    text = "text " * 5000
+    with compressed(proxy) as sizes:
+        assert fastpyro.asyncproxy(proxy).echo(text).value == [[text], {}]
+        batch = fastpyro.BatchProxy(proxy)
+        batch.echo(text)
+        assert list(batch()) == [[[text], {}]]
+        batch.echo(text)
+        assert list(batch(asynchronous=True).value) == [[[text], {}]]
+    assert len(sizes) == 6  # each request and each reply
+    assert max(sizes) < len(text) / 10
+
+
+@contextlib.contextmanager
+def compressed(proxy: Any) -> Iterator[list[int]]:
+    """Compress what is sent in the block; yields the sizes of the payloads that travelled compressed."""
+    sizes: list[int] = []
+    inflate = compression.payload_of
+
+    def payload_of(message: Any, limit: int | None = None) -> bytes:
+        if message.flags & FLAGS_COMPRESSED:
+            sizes.append(len(message.payload))
+        return inflate(message, limit)
+
+    config.COMPRESSION = True
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            proxy._pyro_set_codec(native.codec, False)  # as a proxy that is made now
+            patch.setattr(remote_calls, "payload_of", payload_of)
+            patch.setattr(dispatch, "payload_of", payload_of)
+            yield sizes
+    finally:
+        config.COMPRESSION = False
+
+
+def test_no_habit_keeps_a_thread_from_the_short_way(daemon: fastpyro.Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
+        proxy._pyroBind()
+        batch = fastpyro.BatchProxy(proxy)
+        assert fastpyro.Future(lambda: proxy.size("1"))().value == 1
+        batch.size("22")
+        assert list(batch(asynchronous=True).value) == [2]
+        context = fastpyro.current_context
+        assert not context.annotations
+        assert not context.response_annotations
+        context.annotations = {"ABCD": b"x"}
+        proxy.size("333")
+        context.annotations = {}
+
+        def long_way(*arguments: Any) -> None:
+            raise AssertionError(f"the long way was taken: {arguments}")
+
+        monkeypatch.setattr(remote_calls, "invoke", long_way)
+        assert proxy.size("4444") == 4
+        assert fastpyro.Future(lambda: proxy.size("55555"))().value == 5

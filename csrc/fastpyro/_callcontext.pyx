@@ -30,6 +30,8 @@ cdef extern from *:
     uint64_t fastpyro_state_owner
 
 cdef extern from "Python.h":
+    bint PyDict_CheckExact(object value) noexcept
+    Py_ssize_t PyDict_GET_SIZE(object items) noexcept
     ctypedef struct PyThreadState:
         pass
     PyThreadState *PyThreadState_Get() noexcept
@@ -75,10 +77,19 @@ cdef class CallState:
         return copied
 
     cdef bint plain(self) noexcept:
-        return self.message is None and self.annotations_made is None and self.correlation is None
+        # Emptiness decides: whoever only looked at the annotations has an empty dict, and sends nothing.
+        if self.correlation is not None:
+            return False
+        if self.annotations_made is not None and PyDict_GET_SIZE(self.annotations_made) > 0:
+            return False
+        if self.message is None:
+            return True
+        return self.message.correlation_id is None and (
+            self.annotations_made is not None or not self.message.has_annotations
+        )
 
     cdef bint reply_plain(self) noexcept:
-        return self.response is None
+        return self.response is None or (PyDict_CheckExact(self.response) and PyDict_GET_SIZE(self.response) == 0)
 
     cdef int received_plain(self) except -1:
         # A reply came that had no annotations.

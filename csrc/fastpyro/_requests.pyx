@@ -324,7 +324,7 @@ cdef class OrdinaryRequests:
                 awaits = is_awaitable(result)
                 if header.flags & ONEWAY and not awaits:
                     return 0
-                if state.response is None and not PyIter_Check(result) and not awaits:
+                if state.reply_plain() and not PyIter_Check(result) and not awaits:
                     out = self.codec.take_writer()
                     if encode_result(self.codec, out, header.seq, result, link):
                         link.enter()
