@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import os
 import threading
 import time
@@ -18,9 +17,11 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from fastpyro.lazy_logging import logger
+
 __all__ = ["CallThreads", "DelayedCall", "DelayedCalls", "call_threads", "delayed_calls"]
 
-log = logging.getLogger("fastpyro.call_threads")
+log = logger("fastpyro.call_threads")
 
 MAX_THREADS = 256
 """The most calls that run at a time; further ones wait in a queue, in order."""

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Mapping
 
 from fastpyro._version import __version__
+from fastpyro.foreign_text import MASKED
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.message_kinds import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["ITEMS", "Configuration", "Item", "config"]
+__all__ = ["ITEMS", "Configuration", "Item", "config", "without_secrets"]
 
 PREFIXES = ("PYRO_", "FASTPYRO_")
 """Environment variables are named after the items, with one of these; the later prefix wins."""
@@ -180,6 +181,15 @@ ITEMS: tuple[Item, ...] = (
     Item("PORTABLE", _truth, False, "use the portable channel and poller instead of the native ones"),
 )
 
+SECRETS = frozenset({"SSL_SERVERKEYPASSWD", "SSL_CLIENTKEYPASSWD"})
+"""Items whose values are shown to nobody."""
+
+
+def without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return items as they may be shown: where a password is set, it says no more than that."""
+    return {name: MASKED if value and name in SECRETS else value for name, value in values.items()}
+
+
 _BY_NAME = {item.name: item for item in ITEMS}
 
 
@@ -205,7 +215,8 @@ class Configuration:
         try:
             checked = item.check(value)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"configuration item {name}: {error}, not {value!r}") from None
+            given = MASKED if name in SECRETS else repr(value)
+            raise type(error)(f"configuration item {name}: {error}, not {given}") from None
         object.__setattr__(self, name, checked)
 
     def reset(self, use_environment: bool = True) -> None:
@@ -244,14 +255,14 @@ class Configuration:
         return copied
 
     def dump(self) -> str:
-        """Return a text with versions and all items, one a line."""
+        """Return a text with versions and all items, one a line; passwords are not shown."""
         lines = [
             f"fastpyro version: {__version__}",
             f"protocol version: {PROTOCOL_VERSION}",
             f"Python version: {sys.version.split()[0]} ({sys.platform})",
             "Currently active configuration settings:",
         ]
-        lines += [f"{name} = {value!r}" for name, value in sorted(self.as_dict().items())]
+        lines += [f"{name} = {value!r}" for name, value in sorted(without_secrets(self.as_dict()).items())]
         return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastpyro._requests import ConnectionCore
 from fastpyro.channel import Channel
+from fastpyro.foreign_text import shown
 from fastpyro.message_kinds import PROTOCOL_VERSION
 from fastpyro.serializers import Serializer
 
@@ -82,4 +83,4 @@ class Connection(ConnectionCore):
             self._tracked_resources.clear()
 
     def __repr__(self) -> str:
-        return f"<Connection from {self.peer_address or 'a local client'}>"
+        return f"<Connection from {shown(self.peer_address) if self.peer_address else 'a local client'}>"

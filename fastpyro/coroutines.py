@@ -10,7 +10,6 @@ Rule 3: `done` is called once for each coroutine, in the loop's thread, unless t
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastpyro.callcontext import current_context
 from fastpyro.errors import PyroError
+from fastpyro.lazy_logging import logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Coroutines"]
 
-log = logging.getLogger("fastpyro.coroutines")
+log = logger("fastpyro.coroutines")
 
 END_SECONDS = 2.0
 """How long `close` waits for coroutines that it has cancelled, and how soon others notice that nobody ended theirs."""

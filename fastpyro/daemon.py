@@ -21,7 +21,9 @@ from fastpyro.coroutines import Coroutines
 from fastpyro.daemon_object import DaemonObject
 from fastpyro.errors import DaemonError, PyroError
 from fastpyro.exposure import behavior, details_of, members_of, metadata_of, reset_members
+from fastpyro.foreign_text import shown
 from fastpyro.instances import InstanceTable
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import DAEMON_NAME, PROTOCOL_VERSION
 from fastpyro.servers import ExistingConnectionServer, make_server
 from fastpyro.streams import StreamTable
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Daemon"]
 
-log = logging.getLogger("fastpyro.daemon")
+log = logger("fastpyro.daemon")
 
 MOST_ARGUMENT_TEXT = 500
 
@@ -111,7 +113,8 @@ class Daemon:
         Arguments: ``obj_or_class``, an instance, or a class whose instances are made as its ``@behavior`` says;
         ``objectId``, its id (None: a random one); ``force``: register again, or under another id; ``weak``: forget the
         object when nothing else refers to it. Returns its URI.
-        Raises TypeError for an id that is no str, DaemonError when object or id are registered already.
+        Raises TypeError for an id that is no str, PyroError for one that cannot be part of a URI, DaemonError
+        when object or id are registered already.
         """
         if objectId is None:
             objectId = "obj_" + uuid.uuid4().hex
@@ -119,6 +122,7 @@ class Daemon:
             raise TypeError(f"objectId must be a str or None, not {type(objectId).__name__}")
         if weak and isinstance(obj_or_class, type):
             raise TypeError("a class cannot be registered weakly, only an instance")
+        uri = self.uriFor(objectId)
         with self._registration:
             if not force:
                 self._check_free(obj_or_class, objectId)
@@ -134,7 +138,7 @@ class Daemon:
                 self.objectsById[objectId] = obj_or_class
         if not any(members_of(cls, self.require_expose)[:2]):
             log.warning("class %s doesn't expose any methods or attributes; did you forget @expose?", cls.__qualname__)
-        return self.uriFor(objectId)
+        return uri
 
     def _check_free(self, obj_or_class: Any, object_id: str) -> None:
         own_id = vars(obj_or_class).get("_pyroId") if hasattr(obj_or_class, "__dict__") else None
@@ -187,7 +191,7 @@ class Daemon:
         if isinstance(found, weakref.ref):
             found = found()
         if found is None:
-            raise DaemonError(f"unknown object: no object with id {object_id!r} is registered in this daemon")
+            raise DaemonError(f"unknown object: no object with id {shown(object_id)} is registered in this daemon")
         if isinstance(found, type):
             return self.instances.get(found, connection)
         return found
@@ -199,7 +203,7 @@ class Daemon:
         """
         found = self._registered(object_id)
         if found is None:
-            raise DaemonError(f"unknown object: no object with id {object_id!r} is registered in this daemon")
+            raise DaemonError(f"unknown object: no object with id {shown(object_id)} is registered in this daemon")
         cls = found if isinstance(found, type) else type(found)
         metadata = self._metadata.get((cls, False))
         if metadata is None:
@@ -380,7 +384,7 @@ def _as_proxy(obj: Any) -> Any:
 def _log_error(daemon: Daemon, client: Any, method: Any, args: Any, kwargs: Any, exception: BaseException) -> None:
     if log.isEnabledFor(logging.DEBUG):
         called = f"{getattr(method, '__qualname__', method)} {args!r} {kwargs!r}"[:MOST_ARGUMENT_TEXT]
-        log.debug("error in call of %s from %s: %r", called, client, exception)
+        log.debug("error in call of %s from %s: %r", called, shown(client), exception)
 
 
 def serve(

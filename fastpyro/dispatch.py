@@ -7,7 +7,6 @@ raises leaves `handle` as an exception, but for KeyboardInterrupt, of which only
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -21,6 +20,8 @@ from fastpyro.compression import deflated, payload_of
 from fastpyro.config import config
 from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.exposure import get_exposed_property, resolve_method, set_exposed_property
+from fastpyro.foreign_text import shown
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
     FLAGS_BUFFERS,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Called", "PendingReply", "Reply", "error_reply", "failed", "finished", "handle", "refusal"]
 
-log = logging.getLogger("fastpyro.dispatch")
+log = logger("fastpyro.dispatch")
 
 NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """The commonest result types, none of which is an iterator."""
@@ -126,7 +127,7 @@ def _connect(daemon: Daemon, connection: Connection, message: Message) -> Reply:
             answer = {"handshake": answer, "meta": metadata}
         payload = serializer.dumps(answer)
     except Exception as error:
-        log.warning("connection from %s refused: %s", connection.peer_address, error)
+        log.warning("connection from %s refused: %s", shown(connection.peer_address), error)
         return refusal(error, connection, message)
     connection.handshaken = True
     connection.oneway_apart = not request.speaks_native  # programs written for Pyro count on it

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastpyro.config import config
 from fastpyro.exposure import expose, oneway
+from fastpyro.foreign_text import shown
 
 if TYPE_CHECKING:
     from fastpyro.daemon import Daemon
@@ -34,11 +35,11 @@ class EchoServer:
 
     def _say(self, text: str) -> None:
         if self._verbose:
-            print(f"{time.asctime()} - {text}", flush=True)
+            print(time.asctime(), "-", text.encode("ascii", "backslashreplace").decode(), flush=True)
 
     def echo(self, message: Any) -> Any:
         """Return the message."""
-        self._say(f"echo: {message!a}")
+        self._say(f"echo: {shown(message)}")
         return message
 
     def error(self) -> None:
@@ -54,7 +55,7 @@ class EchoServer:
     @oneway
     def oneway_echo(self, message: Any) -> None:
         """Take a message; nobody waits for it."""
-        self._say(f"oneway_echo: {message!a}")
+        self._say(f"oneway_echo: {shown(message)}")
 
     def slow(self) -> str:
         """Return a text after some seconds."""

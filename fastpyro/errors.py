@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import builtins
 
+from fastpyro.foreign_text import on_one_line
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.tracebacks import excepthook, get_pyro_traceback
 
@@ -133,7 +134,8 @@ class RemoteError(PyroError):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{self.class_name}: {text}" if text else self.class_name
+        name = on_one_line(str(self.class_name))
+        return f"{name}: {text}" if text else name
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.class_name, self.args, self.attributes)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
+from fastpyro.foreign_text import shown
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -253,24 +254,24 @@ def resolve_method(obj: Any, name: str, require_expose: bool = True) -> Callable
     if name in members_of(type(obj), require_expose).methods:
         return getattr(obj, name)  # type: ignore[no-any-return]
     if is_private_attribute(name):
-        raise AttributeError(f"attempt to access private attribute '{name}'")
+        raise AttributeError(f"attempt to access private attribute {shown(name)}")
     table = members_of(type(obj), require_expose)
     if name in table.attrs or _is_data_descriptor(_static_member(type(obj), name)):
-        raise AttributeError(f"attempt to call attribute '{name}', which is a property, not a method")
+        raise AttributeError(f"attempt to call attribute {shown(name)}, which is a property, not a method")
     # Looked up without running anything: asking for an unexposed name must not trigger a descriptor or __getattr__.
     value = getattr(obj, "__dict__", {}).get(name)
     if not require_expose:
         value = getattr(obj, name, None)
     if callable(value) and (not require_expose or getattr(value, "_pyroExposed", False)) and not name.startswith("__"):
         return value  # type: ignore[no-any-return]
-    raise AttributeError(f"attempt to access unexposed attribute '{name}' of {type(obj).__name__}")
+    raise AttributeError(f"attempt to access unexposed attribute {shown(name)} of {type(obj).__name__}")
 
 
 def get_exposed_property(obj: Any, name: str, require_expose: bool = True) -> Any:
     """Return the value of an exposed property. Raises AttributeError for anything else, or what the property raises."""
     descriptor = _exposed_property(obj, name, require_expose)
     if getattr(descriptor, "fget", True) is None:
-        raise AttributeError(f"attribute '{name}' of {type(obj).__name__} cannot be read")
+        raise AttributeError(f"attribute {shown(name)} of {type(obj).__name__} cannot be read")
     return getattr(obj, name)
 
 
@@ -279,16 +280,16 @@ def set_exposed_property(obj: Any, name: str, value: Any, require_expose: bool =
     descriptor = _exposed_property(obj, name, require_expose)
     setter = getattr(descriptor, "fset", True)
     if setter is None:
-        raise AttributeError(f"attribute '{name}' of {type(obj).__name__} is read-only")
+        raise AttributeError(f"attribute {shown(name)} of {type(obj).__name__} is read-only")
     setattr(obj, name, value)
 
 
 def _exposed_property(obj: Any, name: str, require_expose: bool) -> Any:
     if not isinstance(name, str) or is_private_attribute(name):
-        raise AttributeError(f"attempt to access private attribute '{name}'")
+        raise AttributeError(f"attempt to access private attribute {shown(name)}")
     try:
         return members_of(type(obj), require_expose).attrs[name]
     except KeyError:
         raise AttributeError(
-            f"attempt to access unexposed or unknown remote attribute '{name}' of {type(obj).__name__}"
+            f"attempt to access unexposed or unknown remote attribute {shown(name)} of {type(obj).__name__}"
         ) from None

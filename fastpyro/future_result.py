@@ -10,12 +10,13 @@ Rule 3: a result that was cancelled never changes again.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import types
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+
+from fastpyro.lazy_logging import logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FutureResult", "_ExceptionWrapper"]
 
-log = logging.getLogger("fastpyro.futures")
+log = logger("fastpyro.futures")
 
 CANCELLED: Final = "future has been cancelled"
 

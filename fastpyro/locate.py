@@ -6,7 +6,6 @@ way is told apart: a name server that is away, that refuses, that is silent, or 
 
 from __future__ import annotations
 
-import logging
 import random
 import socket
 import sys
@@ -18,13 +17,14 @@ from fastpyro import class_registry
 from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError, NamingError, ProtocolError, PyroError
 from fastpyro.errors import TimeoutError as PyroTimeoutError
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.proxy import Proxy
 from fastpyro.uri import URI
 
 __all__ = ["locateNS", "locate_ns", "lookup", "resolve", "yplookup"]
 
-log = logging.getLogger("fastpyro.locate")
+log = logger("fastpyro.locate")
 
 PATIENCE = 10.0
 """Seconds that a name server has to answer while it is looked for, where COMMTIMEOUT sets no other limit."""

@@ -1,16 +1,19 @@
 """Tracebacks as text: what a server sends with an error, and how a client shows it.
 
 Knows exceptions and nothing of fastpyro; the standard library's modules are imported when there is an error to show.
+What is shown may have been written by others: whatever could steer a terminal is escaped, and secrets are hidden.
 An error that came from another process carries the traceback of that process as ``_pyroTraceback``, and once more as its
 last note, so that Python itself prints it, whoever catches or logs the error. Whatever is printed here has it once.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable, Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 
+from fastpyro.foreign_text import MASKED, is_secret_name, on_lines, on_one_line
 from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +31,14 @@ LONGEST_VALUE = 1000
 LONGEST_CHAIN = 20
 """Causes that a detailed traceback follows."""
 
+MOST_ITEMS = 50
+"""Items of a container that a detailed traceback shows."""
+
+HANDS_SHAKING = frozenset({"validateHandshake"})
+"""Functions whose local variables are what a client proves itself with."""
+
+_OWN_PACKAGE = __name__.partition(".")[0] + "."
+
 
 def attach_remote_traceback(error: BaseException, lines: list[str]) -> None:
     """Give an exception the traceback that it had in another process."""
@@ -38,7 +49,7 @@ def attach_remote_traceback(error: BaseException, lines: list[str]) -> None:
 
 
 def _remote_note(lines: Iterable[str]) -> str:
-    text = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+    text = on_lines("".join(line if line.endswith("\n") else line + "\n" for line in lines))
     return "\n".join([REMOTE_HEAD, *(f" | {line}" for line in text.rstrip("\n").split("\n")), REMOTE_END])
 
 
@@ -52,11 +63,13 @@ def format_traceback(
     ex_value: BaseException | None = None,
     ex_tb: TracebackType | None = None,
     detailed: bool = False,
+    messages_on_one_line: bool = False,
 ) -> list[str]:
     """Return an exception's traceback, with its causes, as pieces of text that end with line ends. Never raises.
 
     Arguments: the exception, as ``sys.exc_info()`` gives it (its default); ``detailed``: with the local variables of
-    each frame, except those of the first, which belongs to the server.
+    each frame, except those of the first, which belongs to the server, those of this package and those whose names tell
+    that they are secrets; ``messages_on_one_line``, for logs: what an error says cannot look like another record.
     """
     if ex_type is None and ex_value is None:
         ex_type, ex_value, ex_tb = sys.exc_info()
@@ -64,8 +77,8 @@ def format_traceback(
         return []
     try:
         if detailed:
-            return list(_detailed(ex_value, ex_tb))
-        return _formatted(ex_type, ex_value, ex_tb)
+            return list(map(on_lines, _detailed(ex_value, ex_tb)))
+        return list(map(on_lines, _formatted(ex_type, ex_value, ex_tb, messages_on_one_line)))
     except Exception as failure:  # out of memory or of stack, or an exception that is odd beyond words
         remote = ex_value.__dict__.get("_pyroTraceback")
         lines = [line for line in remote if type(line) is str] if type(remote) is list else []
@@ -94,7 +107,9 @@ def excepthook(ex_type: type[BaseException], ex_value: BaseException, ex_tb: Tra
         sys.stderr.write("".join(get_pyro_traceback(ex_type, ex_value, ex_tb)))
 
 
-def _formatted(ex_type: type[BaseException] | None, error: BaseException, trace: TracebackType | None) -> list[str]:
+def _formatted(
+    ex_type: type[BaseException] | None, error: BaseException, trace: TracebackType | None, one_line: bool
+) -> list[str]:
     from traceback import TracebackException
 
     described = TracebackException(ex_type or type(error), error, trace, compact=True)
@@ -103,7 +118,26 @@ def _formatted(ex_type: type[BaseException] | None, error: BaseException, trace:
         notes = list(getattr(its_error, "__notes__", None) or ())
         if remote and not any(map(is_remote_note, notes)):  # somebody else's, or its notes were removed
             part.__notes__ = [*notes, _remote_note([remote] if isinstance(remote, str) else map(str, remote))]
+        if one_line:
+            _put_on_one_line(part)
     return list(described.format())
+
+
+def _put_on_one_line(part: TracebackException) -> None:
+    for name in ("_str", "msg"):  # what the error says; `msg` for syntax errors
+        text = getattr(part, name, None)
+        if isinstance(text, str):
+            setattr(part, name, on_one_line(text))
+    if part.__notes__:
+        part.__notes__ = [
+            _marked(note) if is_remote_note(note) else on_one_line(str(note)) for note in map(str, part.__notes__)
+        ]
+
+
+def _marked(note: str) -> str:
+    """Return a remote traceback of which every line shows that it is a part of one."""
+    lines = note.split("\n")
+    return "\n".join(line if line.startswith((" | ", " +--- ")) else f" | {line}" for line in lines)
 
 
 def _parts(described: TracebackException, error: BaseException) -> Iterator[tuple[TracebackException, BaseException]]:
@@ -146,15 +180,45 @@ def _detailed_one(error: BaseException, trace: TracebackType | None) -> Iterator
             name = f"{type(owner).__name__}.{name}"
         yield f'{ruler}File "{file}", line {line}, in {name}\n'
         yield f"Source code:\n    {getline(file, line).strip()}\n"
-        if index:
+        if index and not _keeps_secrets(frame):
             yield "Local values:\n"
-            yield from (f"    {local} = {_shown(value)}\n" for local, value in sorted(frame.f_locals.items()))
+            yield from (f"    {local} = {_shown_as(local, value)}\n" for local, value in sorted(frame.f_locals.items()))
             attributes = getattr(owner, "__dict__", None)
             if isinstance(attributes, dict):
-                yield from (f"        self.{key} = {_shown(value)}\n" for key, value in sorted(attributes.items()))
+                yield from (
+                    f"        self.{key} = {_shown_as(key, value)}\n" for key, value in sorted(attributes.items())
+                )
     yield ruler + title
     yield from (f"{note}\n" for note in getattr(error, "__notes__", None) or ())
     yield ruler
+
+
+def _keeps_secrets(frame: FrameType) -> bool:
+    is_own = str(frame.f_globals.get("__name__")).startswith(_OWN_PACKAGE)
+    return is_own or frame.f_code.co_name in HANDS_SHAKING
+
+
+def _shown_as(name: object, value: Any) -> str:
+    """Return a value's text, unless its name, or the name of a part, says that it is a secret."""
+    return MASKED if is_secret_name(name) else _shown(value, _repr_without_secrets)
+
+
+def _repr_without_secrets(value: Any, depth: int = 3) -> str:
+    if not depth:
+        return repr(value) if type(value) not in (dict, list, tuple) else "…"
+    rest = ["…"] if type(value) in (dict, list, tuple) and len(value) > MOST_ITEMS else []
+    if type(value) is dict:
+        pairs = itertools.islice(value.items(), MOST_ITEMS)
+        parts = [
+            f"{key!r}: {MASKED if is_secret_name(key) else _repr_without_secrets(each, depth - 1)}"
+            for key, each in pairs
+        ]
+        return "{" + ", ".join(parts + rest) + "}"
+    if type(value) in (list, tuple):
+        parts = [_repr_without_secrets(each, depth - 1) for each in value[:MOST_ITEMS]]
+        inside = ", ".join(parts + rest)
+        return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(value) == 1 else ''})"
+    return repr(value)
 
 
 def _shown(value: Any, show: Any = repr) -> str:

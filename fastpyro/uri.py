@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fastpyro.config import config
 from fastpyro.errors import PyroError
+from fastpyro.foreign_text import has_controls, shown
 from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ __all__ = ["URI"]
 _IPV6_CHARACTERS = frozenset("0123456789abcdefABCDEF:.%")
 _PROTOCOLS = frozenset({"PYRO", "PYRONAME", "PYROMETA"})
 _UNIX_PREFIX = "./u:"
+_ABSTRACT = "@./u:\0"
+"""Before a name in Linux's abstract namespace: the one place where a URI may have a control character."""
 
 
 def _has_space(text: str) -> bool:
@@ -26,7 +29,8 @@ def _has_space(text: str) -> bool:
 class URI:
     """The address of an object, taken apart.
 
-    Arguments: ``uri``, a str or another URI. Raises TypeError for anything else, PyroError for a malformed text.
+    Arguments: ``uri``, a str or another URI. Raises TypeError for anything else, PyroError for a malformed text, and for
+    one with control characters.
     Attributes: ``protocol`` ("PYRO", "PYRONAME" or "PYROMETA"), ``object`` (id or name; for PYROMETA a set of tags),
     ``sockname`` (path of a Unix socket) or ``host`` and ``port``; those that do not apply are None.
     """
@@ -45,21 +49,25 @@ class URI:
             return
         if not isinstance(uri, str):
             raise TypeError(f"uri parameter object is of wrong type: expected str or URI, not {type(uri).__name__}")
+        if not uri.isprintable() and has_controls(uri.replace(_ABSTRACT, "@", 1)):
+            raise PyroError(f"invalid uri {shown(uri)}: it has control characters")
         protocol, colon, rest = uri.partition(":")
         name, at, location = rest.partition("@")
         is_pyro = protocol[:4].upper() == "PYRO" and protocol.isascii() and protocol.isalpha()
         if not (is_pyro and colon and name) or _has_space(name) or (at and not location):
-            raise PyroError(f"invalid uri {uri!r}: expected PYRO:object@host:port, PYRONAME:name or PYROMETA:tags")
+            raise PyroError(f"invalid uri {shown(uri)}: expected PYRO:object@host:port, PYRONAME:name or PYROMETA:tags")
         self.protocol = protocol.upper()
         if self.protocol not in _PROTOCOLS:
-            raise PyroError(f"invalid uri (protocol) {self.protocol}: expected one of {', '.join(sorted(_PROTOCOLS))}")
+            raise PyroError(
+                f"invalid uri (protocol) {shown(self.protocol)}: expected one of {', '.join(sorted(_PROTOCOLS))}"
+            )
         self.object = name
         if self.protocol == "PYROMETA":
             self.object = {tag.strip() for tag in self.object.split(",")}
         self.sockname = self.host = self.port = None
         if not at:
             if self.protocol == "PYRO":
-                raise PyroError(f"invalid uri {uri!r}: a PYRO uri needs a location, @host:port or @./u:path")
+                raise PyroError(f"invalid uri {shown(uri)}: a PYRO uri needs a location, @host:port or @./u:path")
             return
         self._take_location(location)
 
@@ -67,7 +75,7 @@ class URI:
         if location.startswith(_UNIX_PREFIX):
             self.sockname = location[len(_UNIX_PREFIX) :]
             if not self.sockname or ":" in self.sockname:
-                raise PyroError(f"invalid uri (location) {location!r}: the socket's path is empty or has a colon")
+                raise PyroError(f"invalid uri (location) {shown(location)}: the socket's path is empty or has a colon")
             return
         if location.startswith("["):
             if location.startswith("[["):
@@ -76,13 +84,13 @@ class URI:
             if not bracket or not self.host or not _IPV6_CHARACTERS.issuperset(self.host) or rest[:1] not in ("", ":"):
                 raise PyroError(
                     "invalid ipv6 address: the part between brackets must be a numeric ipv6 address, "
-                    f"and a port may follow, not {location!r}"
+                    f"and a port may follow, not {shown(location)}"
                 )
             port = rest[1:]
         else:
             host, _, port = location.partition(":")
             if not host or _has_space(host):
-                raise PyroError(f"invalid uri (location) {location!r}: expected host:port")
+                raise PyroError(f"invalid uri (location) {shown(location)}: expected host:port")
             self.host = host
         self.port = self._port_number(port)
 
@@ -92,7 +100,7 @@ class URI:
                 raise PyroError("invalid uri (location): a PYRO uri needs a port, host:port")
             return config.NS_PORT  # type: ignore[no-any-return]
         if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
-            raise PyroError(f"invalid port in uri, port={text!r}: expected 0 to 65535")
+            raise PyroError(f"invalid port in uri, port={shown(text)}: expected 0 to 65535")
         return int(text)
 
     @staticmethod

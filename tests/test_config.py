@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import fastpyro
-from fastpyro.config import ITEMS, Configuration
+from fastpyro.config import ITEMS, Configuration, config
 
 
 def test_config_is_the_object_in_every_place() -> None:
@@ -121,3 +121,14 @@ def test_dump_names_versions_and_items() -> None:
     assert f"version: {fastpyro.__version__}" in text
     for item in ITEMS:
         assert f"\n{item.name} = " in text
+
+
+def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_SERVERKEYPASSWD", "SSL_CLIENTKEYPASSWD"):
+        monkeypatch.setattr(config, name, "GUARDED")
+    assert "GUARDED" not in config.dump() + repr(config)
+    assert "SSL_SERVERKEYPASSWD = '<hidden>'" in config.dump()
+    assert config.as_dict()["SSL_SERVERKEYPASSWD"] == config.copy().SSL_SERVERKEYPASSWD == "GUARDED"
+    with pytest.raises(TypeError) as caught:
+        config.SSL_SERVERKEYPASSWD = b"GUARDED"
+    assert "GUARDED" not in str(caught.value)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fastpyro.lazy_logging import LazyLogger
+from fastpyro import lazy_logging
+from fastpyro.foreign_text import has_controls
+from fastpyro.lazy_logging import LazyLogger, logger
+from fastpyro.tracebacks import REMOTE_HEAD, attach_remote_traceback
 
 log = LazyLogger("fastpyro.test")
 
@@ -34,7 +37,10 @@ def test_a_level_that_nobody_asked_for_is_not_logged(caplog: pytest.LogCaptureFi
 def test_debugging_imports_nothing_and_warnings_are_seen_all_the_same() -> None:
     program = """
 import sys
-from fastpyro.lazy_logging import LazyLogger
+from fastpyro import lazy_logging
+from fastpyro.foreign_text import has_controls
+from fastpyro.lazy_logging import LazyLogger, logger
+from fastpyro.tracebacks import REMOTE_HEAD, attach_remote_traceback
 log = LazyLogger("fastpyro.test")
 log.debug("unseen")
 print("logging" in sys.modules)
@@ -43,3 +49,56 @@ print("logging" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout.split(), done.stderr) == (["False", "True"], "seen 1\n")
+
+
+ATTACK = "x\n2026-11-27 root INFO all is well\x1b[2J\u202e\x9b"
+
+
+def formatted(caplog: pytest.LogCaptureFixture) -> str:
+    return "".join(logging.Formatter("%(message)s").format(record) + "\n" for record in caplog.records)
+
+
+def test_foreign_text_adds_no_lines_and_steers_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    foreign = logger("fastpyro.test")
+    assert foreign is logging.getLogger("fastpyro.test")
+    assert len(logger("fastpyro.test").filters) == 1
+    foreign.warning("%s wrote %s", ATTACK, ValueError(ATTACK))
+    foreign.warning(ATTACK)
+    log.warning("%s", ATTACK)
+    assert formatted(caplog).count("\n") == 3
+    assert not has_controls(formatted(caplog).replace("\n", ""))
+    assert r"x\n2026-11-27 root INFO all is well\x1b[2J\u202e\x9b" in formatted(caplog)
+
+
+def test_long_records_are_cut(caplog: pytest.LogCaptureFixture) -> None:
+    logger("fastpyro.test").warning("%s", "x" * 1_000_000)
+    assert len(formatted(caplog)) < 5000
+
+
+def test_tracebacks_cannot_look_like_records(caplog: pytest.LogCaptureFixture) -> None:
+    error = ValueError(ATTACK)
+    error.add_note(ATTACK)
+    error.add_note(f"{REMOTE_HEAD}\n{ATTACK}")
+    attach_remote_traceback(error, ["one\n", ATTACK])
+    for failure in (error, SyntaxError(ATTACK), ExceptionGroup(ATTACK, [error])):
+        try:
+            raise failure
+        except Exception:
+            logger("fastpyro.test").exception("failed")
+    text = formatted(caplog)
+    assert "\n2026" not in text
+    assert "ValueError: x\\n2026" in text
+    assert not has_controls(text.replace("\n", ""))
+
+
+def test_records_that_cannot_be_made_are_reported_by_logging(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    logger("fastpyro.test").warning("%d", "no number")
+
+
+def test_every_logger_of_the_package_is_one_of_these() -> None:
+    folder = Path(lazy_logging.__file__).parent
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*.py") if "getLogger(" in path.read_text("utf-8")}
+    assert files == {"lazy_logging.py", "compat/shared/logs.py"}

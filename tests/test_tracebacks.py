@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+import fastpyro
 from fastpyro import tracebacks
+from fastpyro.foreign_text import MASKED, has_controls
 from fastpyro.tracebacks import (
     attach_remote_traceback,
     excepthook,
@@ -44,8 +46,8 @@ def remote_error(text: str = "no good") -> ValueError:
 
 
 def fail(error: BaseException) -> None:
-    secret = "local value"
-    assert secret
+    local = "local value"
+    assert local
     raise error
 
 
@@ -224,7 +226,7 @@ def test_details_leave_the_first_frame_out() -> None:
     error = raised(ValueError("x"))
     text = "".join(format_traceback(type(error), error, error.__traceback__, detailed=True))
     assert "action =" not in text
-    assert "secret = 'local value'" in text
+    assert "local = 'local value'" in text
 
 
 def test_details_of_values_that_cannot_be_shown() -> None:
@@ -292,3 +294,49 @@ raise error
     assert ended.returncode == 1
     assert ended.stderr.count(" | the other side\n") == 1
     assert ended.stderr.count("ValueError: no good\n") == 1
+
+
+ATTACK = "text\x1b[2J\x9b\u202e\r"
+
+
+@pytest.mark.parametrize("show", [shown_here, shown_by_parts, shown_by_server, shown_with_details])
+def test_terminals_are_not_steered(show: Callable[[BaseException], str]) -> None:
+    error = ValueError(ATTACK)
+    error.add_note(ATTACK)
+    attach_remote_traceback(error, [ATTACK + "\n", f"{ATTACK}\tindented\n"])
+    text = show(raised(error))
+    assert not has_controls(text.replace("\n", "").replace("\t", ""))
+    assert text.count("\\x1b[2J\\x9b\\u202e\\r") >= 4
+    assert not has_controls(error.__notes__[-1].replace("\n", "").replace("\t", ""))  # Python prints it itself
+
+
+GUARDED = "".join(["SEC", "RET"])  # the source is shown, too
+
+
+class Guarded:
+    def __init__(self) -> None:
+        self._pyroHmacKey = GUARDED.encode()
+        self.settings = {"passwd": GUARDED, "plain": [{"token": GUARDED}]}
+
+    def validateHandshake(self, connection: object, data: str) -> None:
+        raise ValueError("refused")
+
+    def work(self, password: str) -> None:
+        options = ({"api_key": password, "name": "shown"}, "also shown")
+        self.validateHandshake(options, password)
+
+
+def test_details_hide_secrets() -> None:
+    error = caught(lambda: Guarded().work(GUARDED))
+    text = "".join(format_traceback(type(error), error, error.__traceback__, detailed=True))
+    assert GUARDED not in text
+    assert "'name': 'shown'}, 'also shown')" in text
+    assert f"password = {MASKED}" in text
+
+
+def test_details_of_the_package_itself_are_left_out() -> None:
+    error = caught(lambda: fastpyro.URI("nonsense"))
+    text = "".join(format_traceback(type(error), error, error.__traceback__, detailed=True))
+    assert "in URI.__init__" in text
+    assert "Local values" in text.partition("in URI.__init__")[0]
+    assert "Local values" not in text.partition("in URI.__init__")[2]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpyro.errors import PyroError
+from fastpyro.foreign_text import has_controls
 from fastpyro.uri import URI
 
 
@@ -101,3 +102,23 @@ def test_any_text_is_a_uri_or_a_pyro_error(text: str) -> None:
         return
     assert URI(str(uri)) == uri
     assert uri.port is None or 0 <= uri.port <= 65535
+
+
+@pytest.mark.parametrize("character", ["\n", "\0", "\x1b", "\x7f", "\x9b", "\u202e", "\u200b", "\ud800"], ids=ascii)
+@pytest.mark.parametrize(
+    "text",
+    ["PYRO:a%sb@host:1", "PYRO:x@ho%sst:1", "PYRO:x@./u:/tmp/%s", "PYRONAME:%sx", "PYROMETA:a,%sb", "PY%sRO:x@h:1"],
+)
+def test_control_characters_are_refused(text: str, character: str) -> None:
+    with pytest.raises(PyroError) as caught:
+        URI(text % character)
+    assert not has_controls(str(caught.value))
+
+
+def test_abstract_sockets_begin_with_a_nul() -> None:
+    uri = URI("PYRO:x@./u:\0name")
+    assert uri.sockname == "\0name"
+    assert URI(str(uri)) == uri
+    for text in ("PYRO:x@./u:\0na\0me", "PYRO:x@./u:\0\x1b", "PYRO:x@./u:n\0", "PYRO:@./u:\0x@./u:\0x"):
+        with pytest.raises(PyroError):
+            URI(text)

@@ -194,7 +194,7 @@ cdef dict unpack_annotations(bytes data):
             raise RemoteProtocolError(f"an annotation key is 4 ASCII characters, not {data[at:at + 4]!r}")
         key = data[at:at + 4].decode("ascii")
         if PyDict_Contains(annotations, key):
-            raise RemoteProtocolError(f"annotation {key} is there twice")
+            raise RemoteProtocolError(f"annotation {key!r} is there twice")
         if len(annotations) == MOST_ANNOTATIONS:
             raise RemoteProtocolError(f"a message carries {MOST_ANNOTATIONS:,} annotations at the most; there are more")
         annotations[key] = data[at + 8:at + 8 + length]

@@ -136,7 +136,7 @@ cdef dict unpack_pyro4_annotations(bytes data):
                 f"an annotation key is 4 ASCII characters, not {data[at:at + 4]!r}"
             ) from None
         if key in annotations:
-            raise RemoteProtocolError(f"annotation {key} is there twice")
+            raise RemoteProtocolError(f"annotation {key!r} is there twice")
         annotations[key] = data[at + 6:at + 6 + length]
         at += 6 + length
     return annotations

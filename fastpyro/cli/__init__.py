@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from fastpyro._version import __version__
+from fastpyro.foreign_text import on_one_line
 
 __all__ = ["main"]
 
@@ -77,4 +78,4 @@ def _report(error: Exception, verbose: bool) -> None:
 
         print("".join(get_pyro_traceback(type(error), error, error.__traceback__)), file=sys.stderr)
     text = " ".join(str(error).split())
-    print(f"Error: {type(error).__name__} - {text}", file=sys.stderr)
+    print(on_one_line(f"Error: {type(error).__name__} - {text}"), file=sys.stderr)

@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from fastpyro.foreign_text import on_lines
+
 __all__ = ["EPILOG", "add_arguments", "parse_arguments", "parse_value", "run"]
 
 EPILOG = (
     "Arguments are Python literals (5, 1.5, [1, 2], {'a': True}, None, 'quoted text'); anything else is taken as text. "
-    "KEY=VALUE is a keyword argument. Items of a stream are printed one a line. Write -- before arguments that begin "
-    "with a dash and are no numbers."
+    "KEY=VALUE is a keyword argument. Items of a stream are printed one a line; control characters are escaped. "
+    "Write -- before arguments that begin with a dash and are no numbers."
 )
 
 LONGEST_LITERAL = 100_000
@@ -93,4 +95,4 @@ def _print(result: Any) -> None:
         for item in result:
             _print(item)
     else:
-        print(result if isinstance(result, str) else repr(result))
+        print(on_lines(result if type(result) is str else repr(result)))

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from fastpyro.foreign_text import on_one_line
+
 __all__ = ["COMMANDS", "EPILOG", "add_arguments", "handle_command", "run"]
 
 EPILOG = (
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     host = f"./u:{options.unixsocket}" if options.unixsocket else options.host
     with locate_ns(host, options.port) as name_server:
         if options.verbose:
-            print(f"Name server found: {name_server._pyroUri}")
+            print(f"Name server found: {on_one_line(str(name_server._pyroUri))}")
         return handle_command(name_server, options.command, options.args, options.yes)
 
 
@@ -59,29 +61,29 @@ def _ping(namesrv: Any, args: list[str]) -> None:
 
 
 def _list(namesrv: Any, args: list[str]) -> None:
-    title = f"- prefix '{printable(args[0])}'" if args else ""
+    title = f"- prefix '{on_one_line(args[0])}'" if args else ""
     _print_listing(namesrv.list(prefix=args[0] if args else None, return_metadata=True), title)
 
 
 def _list_matching(namesrv: Any, args: list[str]) -> None:
-    _print_listing(namesrv.list(regex=args[0], return_metadata=True), f"- regex '{printable(args[0])}'")
+    _print_listing(namesrv.list(regex=args[0], return_metadata=True), f"- regex '{on_one_line(args[0])}'")
 
 
 def _lookup(namesrv: Any, args: list[str]) -> None:
     uri, metadata = namesrv.lookup(args[0], return_metadata=True)
-    print(printable(str(uri)))
+    print(on_one_line(str(uri)))
     if metadata:
         print(f"metadata: {_tags(metadata)}")
 
 
 def _register(namesrv: Any, args: list[str]) -> None:
     namesrv.register(args[0], args[1], safe=True)
-    print(f"Registered {printable(args[0])}")
+    print(f"Registered {on_one_line(args[0])}")
 
 
 def _remove(namesrv: Any, args: list[str]) -> int:
     if namesrv.remove(args[0]):
-        print(f"Removed {printable(args[0])}")
+        print(f"Removed {on_one_line(args[0])}")
         return 0
     print("Nothing removed")
     return 1
@@ -115,19 +117,14 @@ def _yplookup_any(namesrv: Any, args: list[str]) -> None:
 def _print_listing(found: dict[str, tuple[str, set[str]]], title: str = "") -> None:
     print(f"--------START LIST {title}".rstrip())
     for name, (uri, metadata) in sorted(found.items()):
-        print(f"{printable(name)} --> {printable(uri)}")
+        print(f"{on_one_line(name)} --> {on_one_line(uri)}")
         if metadata:
             print(f"    metadata: {_tags(metadata)}")
     print(f"--------END LIST {title}".rstrip())
 
 
 def _tags(metadata: set[str]) -> str:
-    return ", ".join(printable(tag) for tag in sorted(metadata))
-
-
-def printable(text: str) -> str:
-    """Return a text that cannot steer the terminal: others may have registered anything."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+    return ", ".join(on_one_line(tag) for tag in sorted(metadata))
 
 
 class Command(NamedTuple):

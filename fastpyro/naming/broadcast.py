@@ -6,19 +6,19 @@ answer is honest: a client believes it at its own risk, and the answering is off
 
 from __future__ import annotations
 
-import logging
 import select
 import socket
 import threading
 from collections.abc import Iterable
 
 from fastpyro.config import config
+from fastpyro.lazy_logging import logger
 from fastpyro.sockets import host_port_text
 from fastpyro.uri import URI
 
 __all__ = ["BroadcastServer"]
 
-log = logging.getLogger("fastpyro.naming")
+log = logger("fastpyro.naming")
 
 QUESTION = b"GET_NSURI"
 LONGEST_ANSWER = 100

@@ -5,20 +5,20 @@ Off unless ``config.NS_AUTOCLEAN`` says how often. Knows of the name server only
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
 from fastpyro import sockets
 from fastpyro.config import config
 from fastpyro.errors import PyroError
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.name_server import NameServer
 from fastpyro.uri import URI
 
 __all__ = ["AutoCleaner"]
 
-log = logging.getLogger("fastpyro.naming")
+log = logger("fastpyro.naming")
 
 CONNECT_SECONDS = 2.0
 """How long one attempt to reach a location may take."""

@@ -6,7 +6,6 @@ Each start function returns with everything listening; nothing answers until a r
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 from fastpyro.config import config
 from fastpyro.daemon import Daemon
 from fastpyro.errors import PyroError
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
@@ -24,7 +24,7 @@ from fastpyro.uri import URI
 
 __all__ = ["NameServerDaemon", "startNS", "startNSloop", "start_ns", "start_ns_loop"]
 
-log = logging.getLogger("fastpyro.naming")
+log = logger("fastpyro.naming")
 
 
 class NameServerDaemon(Daemon):

@@ -6,7 +6,6 @@ Which thread does it, and when, is the business of the subclasses. A connection 
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import threading
 import time
@@ -27,6 +26,7 @@ from fastpyro.connection import Connection
 from fastpyro.dispatch import PendingReply
 from fastpyro.errors import CommunicationError, MessageTooLargeError
 from fastpyro.handshake import HANDSHAKE_LIMIT
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionServer"]
 
-log = logging.getLogger("fastpyro.servers")
+log = logger("fastpyro.servers")
 
 MOST_UNADMITTED = 1000
 """Connections that may be in their handshake at once; the oldest one gives way to a new one beyond it."""

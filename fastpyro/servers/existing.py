@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro.errors import PyroError
+from fastpyro.lazy_logging import logger
 from fastpyro.servers.multiplex import MultiplexServer
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExistingConnectionServer"]
 
-log = logging.getLogger("fastpyro.servers")
+log = logger("fastpyro.servers")
 
 
 class ExistingConnectionServer(MultiplexServer):

@@ -8,7 +8,6 @@ Rule 2: replies are made in the event loop's thread, so that nothing changes mea
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from fastpyro import dispatch
 from fastpyro.call_threads import call_threads
 from fastpyro.config import config
 from fastpyro.errors import PyroError, ServerOverloadedError
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LateReplies"]
 
-log = logging.getLogger("fastpyro.servers")
+log = logger("fastpyro.servers")
 
 MOST_HEAD = 100
 """Bytes in front of a payload without annotations: a header of 24 or 40, and perhaps a signature."""

@@ -15,7 +15,6 @@ Rule 4: `_lock` guards terms, threads and the queue. Under it nothing runs that 
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections import deque
@@ -26,6 +25,7 @@ from fastpyro import dispatch
 from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.errors import ServerOverloadedError
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import ConnectionServer
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadedServer"]
 
-log = logging.getLogger("fastpyro.servers.threaded")
+log = logger("fastpyro.servers.threaded")
 
 STANDBY_SECONDS = 10.0
 """How long a standby thread beyond THREADPOOL_SIZE_MIN waits to be needed."""

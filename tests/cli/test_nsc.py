@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fastpyro.cli import main
-from fastpyro.cli.nsc import handle_command, printable
+from fastpyro.cli.nsc import handle_command
+from fastpyro.foreign_text import on_one_line
 from fastpyro.naming import NameServerDaemon
 from fastpyro.naming.name_server import NameServer
 
@@ -142,7 +143,7 @@ def test_names_cannot_steer_the_terminal(nsc: Command, ns: NameServer) -> None:
     code, output, _ = nsc("list", "evil")
     assert code == 0
     assert f"evil\\x1b[2J\\nname --> {X}\n    metadata: \\x07\n" in output
-    assert printable("plain é") == "plain é"
+    assert on_one_line("plain é") == "plain é"
 
 
 def test_works_on_a_name_server_itself(ns: NameServer, capsys: pytest.CaptureFixture[str]) -> None:

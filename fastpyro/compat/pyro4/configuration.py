@@ -10,6 +10,7 @@ from typing import Any
 
 from fastpyro.compat.shared.config_view import PeerConfiguration
 from fastpyro.config import config as _config
+from fastpyro.config import without_secrets
 from fastpyro.proxy import connected_proxies
 
 from .constants import PROTOCOL_VERSION, VERSION
@@ -115,7 +116,10 @@ class Configuration(PeerConfiguration):
             "Currently active configuration settings:",
         ]
         return "\n".join(
-            [*lines, *(f"{name} = {value}" for name, value in sorted({**self.asDict(), **logging}.items()))]
+            [
+                *lines,
+                *(f"{name} = {value}" for name, value in sorted({**without_secrets(self.asDict()), **logging}.items())),
+            ]
         )
 
 

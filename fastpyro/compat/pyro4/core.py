@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +28,7 @@ from fastpyro.class_registry import register_decoder
 from fastpyro.config import config
 from fastpyro.daemon_object import DaemonObject
 from fastpyro.exposure import behavior, callback, expose, oneway
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import MSG_CONNECTOK, MSG_RESULT
 from fastpyro.remote_method import RemoteMethod as _RemoteMethod
 from fastpyro.stream_result import StreamResult as _StreamResultIterator
@@ -55,7 +55,7 @@ __all__ = [
     "pyroObjectToAutoProxy",
 ]
 
-log = logging.getLogger("Pyro4.core")
+log = logger("Pyro4.core")
 
 KEY_MARK = "b64:"
 

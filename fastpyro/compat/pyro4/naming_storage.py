@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dbm
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastpyro.errors import NamingError
+from fastpyro.lazy_logging import logger
 from fastpyro.naming.storage import Registration, SqlStorage
 
 __all__ = ["DbmStorage", "SqlStorage", "storage_of"]
 
-log = logging.getLogger("fastpyro.naming")
+log = logger("fastpyro.naming")
 
 
 def storage_of(selector: Any) -> Any:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastpyro.cli.nsc import printable
+from fastpyro.foreign_text import on_one_line
 
 from .errors import PyroError
 from .naming import locateNS
@@ -28,14 +28,14 @@ def _ping(nameserver: Any, arguments: list[str]) -> None:
 def _list(nameserver: Any, arguments: list[str]) -> None:
     if arguments:
         found = nameserver.list(prefix=arguments[0], return_metadata=True)
-        _print_listing(found, f"- prefix '{printable(arguments[0])}'")
+        _print_listing(found, f"- prefix '{on_one_line(arguments[0])}'")
     else:
         _print_listing(nameserver.list(return_metadata=True))
 
 
 def _list_matching(nameserver: Any, arguments: list[str]) -> None:
     found = nameserver.list(regex=arguments[0], return_metadata=True)
-    _print_listing(found, f"- regex '{printable(arguments[0])}'")
+    _print_listing(found, f"- regex '{on_one_line(arguments[0])}'")
 
 
 def _list_with_all(nameserver: Any, arguments: list[str]) -> None:
@@ -49,7 +49,7 @@ def _list_with_any(nameserver: Any, arguments: list[str]) -> None:
 def _print_listing(found: dict[str, Any], title: str = "") -> None:
     print(f"--------START LIST {title}")
     for name, (uri, metadata) in sorted(found.items()):
-        print(f"{printable(name)} --> {printable(uri)}")
+        print(f"{on_one_line(name)} --> {on_one_line(uri)}")
         if metadata:
             print(f"    metadata: {sorted(metadata)}")
     print(f"--------END LIST {title}")
@@ -57,19 +57,19 @@ def _print_listing(found: dict[str, Any], title: str = "") -> None:
 
 def _lookup(nameserver: Any, arguments: list[str]) -> None:
     uri, metadata = nameserver.lookup(arguments[0], return_metadata=True)
-    print(printable(str(uri)))
+    print(on_one_line(str(uri)))
     if metadata:
         print(f"metadata: {sorted(metadata)}")
 
 
 def _register(nameserver: Any, arguments: list[str]) -> None:
     nameserver.register(arguments[0], arguments[1], safe=True)
-    print(f"Registered {printable(arguments[0])}")
+    print(f"Registered {on_one_line(arguments[0])}")
 
 
 def _remove(nameserver: Any, arguments: list[str]) -> None:
     removed = nameserver.remove(arguments[0])
-    print(f"Removed {printable(arguments[0])}" if removed else "Nothing removed")
+    print(f"Removed {on_one_line(arguments[0])}" if removed else "Nothing removed")
 
 
 def _remove_matching(nameserver: Any, arguments: list[str]) -> None:
@@ -118,7 +118,7 @@ def handleCommand(nameserver: Any, options: Any, args: list[str]) -> None:
             raise SystemExit(command.complaint)
         command.action(nameserver, args[1:])
     except Exception as error:
-        print(f"Error: {type(error).__name__} - {error}")
+        print(f"Error: {type(error).__name__} - {on_one_line(str(error))}")
 
 
 def main(args: list[str] | None = None) -> None:
@@ -139,7 +139,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         nameserver = locateNS(host, options.port, hmac_key=key)
     except PyroError as error:
-        print(f"Error: {error}")
+        print(f"Error: {on_one_line(str(error))}")
         return
     with nameserver:
         if options.verbose:

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from fastpyro.cli import nsc
+from fastpyro.foreign_text import on_one_line
 from fastpyro.locate import locate_ns
 
 __all__ = ["handle_command", "main"]
@@ -17,7 +18,7 @@ def handle_command(namesrv: Any, cmd: str, args: list[str]) -> None:
     try:
         nsc.handle_command(namesrv, cmd, args)
     except Exception as error:
-        print(f"Error: {type(error).__name__} - {error}")
+        print(f"Error: {type(error).__name__} - {on_one_line(str(error))}")
         raise
 
 
@@ -35,7 +36,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         name_server = locate_ns(f"./u:{options.unixsocket}" if options.unixsocket else options.host, options.port)
     except Exception as error:
-        print(f"Error: {error}")
+        print(f"Error: {on_one_line(str(error))}")
         sys.exit(1)
     if options.verbose:
         print("Name server found:", name_server._pyroUri)

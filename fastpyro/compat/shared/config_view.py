@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from fastpyro._version import __version__
-from fastpyro.config import ITEMS, config
+from fastpyro.config import ITEMS, config, without_secrets
 
 __all__ = ["PeerConfiguration"]
 
@@ -119,7 +119,7 @@ class PeerConfiguration:
             "Currently active configuration settings:",
         ]
         values = {
-            **self.as_dict(),
+            **without_secrets(self.as_dict()),
             "LOGFILE": os.environ.get("PYRO_LOGFILE"),
             "LOGLEVEL": os.environ.get("PYRO_LOGLEVEL"),
         }
