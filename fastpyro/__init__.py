@@ -16,12 +16,20 @@ and in another process ``fastpyro.Proxy("PYRO:obj_…@localhost:…").hello("wor
 
 from __future__ import annotations
 
+import sys
+
 try:
     from fastpyro import _wire as _wire
 except ImportError as _error:
     raise ImportError(
         "fastpyro's native modules are not built for this Python: run `make build`, or install a wheel"
     ) from _error
+
+if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():  # CPython 3.13 and newer
+    raise ImportError(
+        "fastpyro relies on Python's global lock, and this process runs without it: replies could reach the wrong caller. "
+        "Start Python without PYTHON_GIL=0 and -X gil=0; a free-threaded build then turns the lock on by itself"
+    )
 
 from fastpyro import errors
 from fastpyro._version import __version__
