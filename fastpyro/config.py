@@ -168,6 +168,8 @@ ITEMS: tuple[Item, ...] = (
     Item("ITER_STREAMING", _truth, True, "whether results that are iterators become item streams"),
     Item("ITER_STREAM_LIFETIME", _seconds, 0.0, "seconds after which an item stream ends; 0: never"),
     Item("ITER_STREAM_LINGER", _seconds, 30.0, "seconds that an item stream outlives its connection"),
+    Item("MAX_STREAMS", _integer(1, 100000000), 10000, "most open item streams of a daemon"),
+    Item("MAX_STREAMS_PER_CONNECTION", _integer(1, 100000000), 1000, "most open item streams of one connection"),
     Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, "seconds that a new connection has for its handshake"),
     Item(
         "SPIN", _integer(0, 100000), 50, "microseconds to look for the next message before sleeping; 0: only yield once"

@@ -177,16 +177,11 @@ async def _drive(state: CallState, coroutine: Coroutine[Any, Any, Any], done: Do
     """Await a coroutine in the context of its call, and tell how it ended."""
     from asyncio import CancelledError
 
-    value: Any = None
-    error: BaseException | None = None
-    try:
-        value = await _in_context(state, coroutine)
-    except GeneratorExit:  # the loop was thrown away
-        raise
-    except CancelledError:
+    value, error = await _in_context(state, coroutine)
+    if isinstance(error, CancelledError):
         error = PyroError("the call was cancelled")
-    except BaseException as failure:
-        error = failure.with_traceback(_users_part(failure.__traceback__))
+    elif error is not None:
+        error = error.with_traceback(_users_part(error.__traceback__))
     former = current_context.replace(state)
     try:
         done(value, error)
@@ -202,7 +197,10 @@ def _users_part(traceback: types.TracebackType | None) -> types.TracebackType | 
 
 
 @types.coroutine
-def _in_context(state: CallState, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+def _in_context(
+    state: CallState, coroutine: Coroutine[Any, Any, Any]
+) -> Generator[Any, Any, tuple[Any, BaseException | None]]:
+    """Run a coroutine; returns its value and None, or None and what it raised, which may be anything."""
     resume: Callable[[Any], Any] = coroutine.send
     argument: Any = None
     while True:
@@ -210,7 +208,11 @@ def _in_context(state: CallState, coroutine: Coroutine[Any, Any, Any]) -> Genera
         try:
             awaited = resume(argument)
         except StopIteration as end:
-            return end.value
+            return end.value, None
+        except BaseException as error:
+            if isinstance(argument, GeneratorExit):  # not the coroutine's own: the loop was thrown away
+                raise
+            return None, error
         finally:
             current_context.replace(former)
         try:

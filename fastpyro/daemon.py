@@ -18,7 +18,7 @@ from fastpyro import class_registry, serializers, sockets
 from fastpyro.class_registry import StateOf
 from fastpyro.config import config
 from fastpyro.coroutines import Coroutines
-from fastpyro.daemon_object import DaemonObject
+from fastpyro.daemon_object import AUTOMATIC, DaemonObject
 from fastpyro.errors import DaemonError, PyroError
 from fastpyro.exposure import behavior, details_of, members_of, metadata_of, reset_members
 from fastpyro.foreign_text import shown
@@ -69,7 +69,7 @@ class Daemon:
         _check_addresses(unixsocket, nathost, natport)
         self.require_expose = config.REQUIRE_EXPOSE
         self.has_annotations = type(self).annotations is not Daemon.annotations
-        self.streams = StreamTable()
+        self.streams = StreamTable(threaded=connected_socket is None and config.SERVERTYPE == "thread")
         self.coroutines = Coroutines()
         self.instances = InstanceTable()
         self.accepted_serializers = serializers.accepted_ids(config.SERIALIZERS_ACCEPTED)
@@ -117,7 +117,7 @@ class Daemon:
         when object or id are registered already.
         """
         if objectId is None:
-            objectId = "obj_" + uuid.uuid4().hex
+            objectId = AUTOMATIC + uuid.uuid4().hex
         elif not isinstance(objectId, str):
             raise TypeError(f"objectId must be a str or None, not {type(objectId).__name__}")
         if weak and isinstance(obj_or_class, type):

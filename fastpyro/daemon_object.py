@@ -11,7 +11,10 @@ from fastpyro.exposure import expose, oneway
 if TYPE_CHECKING:
     from fastpyro.daemon import Daemon
 
-__all__ = ["DaemonObject"]
+__all__ = ["AUTOMATIC", "DaemonObject"]
+
+AUTOMATIC = "obj_"
+"""How the ids begin that a daemon makes for objects without a name."""
 
 
 class DaemonObject:
@@ -22,8 +25,11 @@ class DaemonObject:
 
     @expose
     def registered(self) -> list[str]:
-        """Return the ids of all registered objects."""
-        return list(self.daemon.objectsById)
+        """Return the ids of the registered objects that were given one.
+
+        Ids that the daemon made ("obj_…") are left out: only who was given such a URI shall reach its object.
+        """
+        return [object_id for object_id in list(self.daemon.objectsById) if not object_id.startswith(AUTOMATIC)]
 
     @expose
     def ping(self) -> None:

@@ -18,7 +18,7 @@ from fastpyro.blobs import received_blob
 from fastpyro.callcontext import current_context
 from fastpyro.compression import deflated, payload_of
 from fastpyro.config import config
-from fastpyro.errors import ProtocolError, SerializeError
+from fastpyro.errors import ProtocolError, SerializeError, ServerOverloadedError
 from fastpyro.exposure import get_exposed_property, resolve_method, set_exposed_property
 from fastpyro.foreign_text import shown
 from fastpyro.lazy_logging import logger
@@ -57,6 +57,13 @@ log = logger("fastpyro.dispatch")
 
 NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """The commonest result types, none of which is an iterator."""
+
+_EARLY = ("_batch", "_codec", "_decoder", "_requests", "batch_values", "blobs", "checked", "compression", "serializers")
+BEFORE_METHODS = frozenset(f"fastpyro.{name}" for name in (*_EARLY, "daemon", "dispatch", "exposure"))
+"""The modules that a request goes through before a method runs; an error that knows no others is the caller's own."""
+
+LONGEST_TEXT = 10_000
+"""Characters of the text of such an error: Python's own may repeat a name that the caller chose."""
 
 
 Called: TypeAlias = tuple[Any, str, tuple[Any, ...], dict[str, Any]]
@@ -281,7 +288,7 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
 
 
 def _add_error(results: Any, error: BaseException, serializer: Serializer) -> None:
-    lines = format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
+    lines = _lines_of(error)
     try:
         results.add_error(with_traceback(error, lines))
     except Exception:  # then it is sent as the PyroError that replaces it
@@ -294,7 +301,11 @@ def _stream_reply(daemon: Daemon, connection: Connection, message: Message, iter
     payload = exception_reply(serializer, ProtocolError("result of call is an iterator"), [])
     annotations = _annotations(daemon) or {}
     if config.ITER_STREAMING:
-        annotations["STRM"] = daemon.streams.open(iterator, connection).encode("ascii")
+        try:
+            annotations["STRM"] = daemon.streams.open(iterator, connection).encode("ascii")
+        except ServerOverloadedError as error:
+            log.warning("%r: %s", connection, error)
+            return error_reply(daemon, connection, message, error)
     return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, annotations)
 
 
@@ -302,9 +313,29 @@ def error_reply(daemon: Daemon, connection: Connection, message: Message, error:
     """Return the reply that makes the client raise ``error``, with its traceback here."""
     annotations = daemon.annotations() if daemon.has_annotations else None
     serializer = _reply_serializer(connection, message)
-    lines = format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
-    payload = exception_reply(serializer, error, lines)
+    payload = exception_reply(serializer, error, _lines_of(error))
     return Reply(MSG_RESULT, FLAGS_EXCEPTION, serializer.serializer_id, payload, annotations)
+
+
+def _lines_of(error: BaseException) -> list[str]:
+    """Return the traceback that is sent with an error.
+
+    Before any method has run there is nothing to see in one, but whoever sends nonsense would have it formatted for each
+    call, which costs as much as twenty calls: such an error has its own text only, and that is short.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in BEFORE_METHODS:
+        traceback = traceback.tb_next
+    if traceback is not None or error.__cause__ is not None or config.DETAILED_TRACEBACK:
+        return format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
+    error.args = tuple(_cut(one) if type(one) is str else one for one in error.args)
+    cls = type(error)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return ["Traceback (most recent call last):\n", f"{name}: {error}\n"]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… of {len(text):,} characters"
 
 
 def _annotations(daemon: Daemon) -> dict[str, Any] | None:

@@ -42,12 +42,25 @@ async def never() -> None:
 def test_values_and_errors(coroutines: Coroutines) -> None:
     assert coroutines.value_of(give(3)) == 3
     assert coroutines.value_of("no coroutine") == "no coroutine"
-    for error in (KeyError("x"), SystemExit(3), KeyboardInterrupt(), StopAsyncIteration()):
+    for error in (KeyError("x"), SystemExit(3), KeyboardInterrupt(), StopAsyncIteration(), GeneratorExit()):
         with pytest.raises(type(error)) as caught:
             coroutines.value_of(fail(error))
         assert caught.value is error
     with pytest.raises(PyroError, match="cancelled"):
         coroutines.value_of(fail(asyncio.CancelledError()))
+    assert coroutines.value_of(give(4)) == 4
+
+
+def test_a_coroutine_may_raise_anything_at_once(coroutines: Coroutines) -> None:
+    class Odd(BaseException):
+        pass
+
+    async def raising(error: BaseException) -> None:
+        raise error
+
+    for error in (GeneratorExit(), SystemExit(), KeyboardInterrupt(), MemoryError(), RecursionError(), Odd()):
+        with pytest.raises(type(error)):
+            coroutines.value_of(raising(error))
     assert coroutines.value_of(give(4)) == 4
 
 

@@ -33,6 +33,7 @@ class OwnObject(DaemonObject):
 def own() -> Iterator[Any]:
     with fastpyro.Daemon(host="127.0.0.1", interface=OwnObject) as daemon:
         daemon.register(Subject(), "subject")
+        daemon.register(Subject())  # its id is for those who were given it
         loop = threading.Thread(target=daemon.requestLoop)
         loop.start()
         with fastpyro.Proxy(f"PYRO:{DAEMON_NAME}@{daemon.locationStr}") as proxy:
@@ -53,7 +54,7 @@ def test_its_members() -> None:
 def test_answers(own: Any) -> None:
     assert own.ping() is None
     assert set(own.registered()) == {"subject", DAEMON_NAME}
-    assert "2 objects" in own.info()
+    assert "3 objects" in own.info()
     assert own.more() == "more"
 
 

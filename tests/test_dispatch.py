@@ -136,6 +136,51 @@ def test_names_out_of_reach(daemon: fastpyro.Daemon, connection: Connection, nam
     assert isinstance(raised(dispatch.handle(daemon, connection, call(name))), AttributeError)
 
 
+NONSENSE = [
+    call("x" * 1_000_000),
+    call("_" + "x" * 1_000_000),
+    call("echo", target="x" * 1_000_000),
+    call("__getattr__", "x" * 1_000_000),
+    call("__setattr__", "x" * 1_000_000, 1),
+    call("fail", **{"x" * 1_000_000: 1}),
+    message(get_serializer_by_id(1).dumps_call("subject", "x" * 1_000_000, (), {}), serializer=1),
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=str)
+def test_the_callers_own_faults_are_cheap(
+    daemon: fastpyro.Daemon, connection: Connection, nonsense: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is formatted for them, and what was sent is not sent back."""
+    formatted: list[Any] = []
+    monkeypatch.setattr(dispatch, "format_traceback", lambda *error, **how: formatted.append(error) or ["formatted"])
+    reply = dispatch.handle(daemon, connection, nonsense)
+    assert isinstance(reply, dispatch.Reply)
+    assert len(reply.payload) < 50_000
+    error = get_serializer_by_id(reply.serializer_id).loads(reply.payload)
+    assert not formatted
+    assert "".join(error._pyroTraceback).endswith(f"{type(error).__name__}: {error}\n")
+    dispatch.handle(daemon, connection, call("fail"))
+    assert formatted, "an error of the method has its traceback"
+
+
+def test_an_error_that_ends_a_batch_is_cheap_too(daemon: fastpyro.Daemon, connection: Connection) -> None:
+    calls = BatchWriter(native.codec)
+    calls.add("x" * 1_000_000, (), {})
+    reply = dispatch.handle(daemon, connection, message(calls.payload("subject"), flags=FLAGS_BATCH))
+    assert isinstance(reply, dispatch.Reply)
+    assert len(reply.payload) < 50_000
+
+
+def test_a_refused_stream_is_an_error_of_the_call(
+    daemon: fastpyro.Daemon, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastpyro.config, "MAX_STREAMS_PER_CONNECTION", 1)
+    assert isinstance(dispatch.handle(daemon, connection, call("numbers")), dispatch.Reply)
+    error = raised(dispatch.handle(daemon, connection, call("numbers")))
+    assert isinstance(error, fastpyro.errors.ServerOverloadedError)
+
+
 def test_attributes(daemon: fastpyro.Daemon, connection: Connection) -> None:
     reply = dispatch.handle(daemon, connection, call("__getattr__", "size"))
     assert reply is not None

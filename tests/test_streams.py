@@ -13,7 +13,7 @@ from socket_pairs import DEADLINE, Peer
 
 from fastpyro import streams
 from fastpyro.config import config
-from fastpyro.errors import PyroError
+from fastpyro.errors import PyroError, ServerOverloadedError
 from fastpyro.streams import StreamTable
 
 TERMINATED = "item stream terminated"
@@ -226,3 +226,112 @@ def test_closing_while_a_thread_fetches_does_not_wait_for_it() -> None:
         assert table.streams == {}
         go.set()
     assert fetcher.result == 1
+
+
+def test_a_lost_connection_costs_as_much_as_its_own_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MAX_STREAMS_PER_CONNECTION", 100_000)
+    monkeypatch.setattr(config, "MAX_STREAMS", 1_000_000)
+
+    class Counted:
+        looks = 0
+
+        def __hash__(self) -> int:
+            Counted.looks += 1
+            return 5
+
+    table, hoarder, others = StreamTable(), object(), [Counted() for _ in range(20)]
+    for _ in range(20_000):
+        table.open(iter(()), hoarder)
+    for other in others[:2]:
+        table.open(iter(()), other)
+    before = Counted.looks
+    began = time.perf_counter()
+    for other in others:
+        table.connection_lost(other)
+        table.expire()
+    took = time.perf_counter() - began
+    assert Counted.looks - before < 100
+    assert took < 0.2, "it would be 20 walks over 20,000 streams"
+    assert len(table.streams) == 20_002
+
+
+def test_a_connection_has_its_share_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MAX_STREAMS_PER_CONNECTION", 50)
+    table, greedy, other, refused = StreamTable(), object(), object(), Closing()
+    ids = [table.open(iter([1]), greedy) for _ in range(50)]
+    with pytest.raises(ServerOverloadedError, match="MAX_STREAMS_PER_CONNECTION"):
+        table.open(refused, greedy)
+    assert refused.closed == 1
+    assert table.next_item(table.open(iter([1]), other), other) == 1
+    table.close(ids[0])
+    table.open(iter([1]), greedy)
+
+
+def test_nobody_takes_all_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MAX_STREAMS", 100)
+    table, crowd, other = StreamTable(), [object() for _ in range(5)], object()
+
+    def take_all(connection: object) -> None:
+        for _ in range(101):
+            table.open(iter([1]), connection)
+
+    for one in crowd:
+        with pytest.raises(ServerOverloadedError, match="MAX_STREAMS"):
+            take_all(one)
+    assert len(table.streams) < 100
+    assert table.next_item(table.open(iter([1]), other), other) == 1
+
+
+def test_streams_that_their_client_left_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MAX_STREAMS", 100)
+    table, first, iterators = StreamTable(), object(), [Closing() for _ in range(40)]
+    for iterator in iterators:
+        table.open(iterator, first)
+    table.connection_lost(first)
+    others = [object() for _ in range(80)]
+    for other in others:
+        table.open(iter([1]), other)
+    assert len(table.streams) == 100
+    assert [iterator.closed for iterator in iterators] == [1] * 20 + [0] * 20, "the one that was left first goes first"
+
+
+def test_only_a_few_wait_for_one_stream() -> None:
+    table, connection, entered, go = StreamTable(), object(), threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        entered.set()
+        go.wait(DEADLINE)
+        yield from range(10)
+
+    stream_id = table.open(items(), connection)
+    fetchers = [Peer(lambda: table.next_item(stream_id, connection)).__enter__() for _ in range(streams.MOST_FETCHING)]
+    deadline = time.monotonic() + DEADLINE
+    while table.streams[stream_id].fetching < streams.MOST_FETCHING:
+        assert time.monotonic() < deadline
+    with pytest.raises(ServerOverloadedError, match="wait for an item of this stream"):
+        table.next_item(stream_id, connection)
+    go.set()
+    for fetcher in fetchers:
+        fetcher.__exit__(None)
+    assert sorted(fetcher.result for fetcher in fetchers) == [0, 1, 2, 3]
+    assert table.next_item(stream_id, connection) == 4, "the refusal has not ended it"
+
+
+def test_iterators_that_take_long_to_close_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "ITER_STREAM_LINGER", 0.0)
+    go, closed = threading.Event(), threading.Semaphore(0)
+
+    class Slow(Closing):
+        def close(self) -> None:
+            go.wait(DEADLINE)
+            closed.release()
+
+    table, connection = StreamTable(threaded=True), object()
+    before = threading.active_count()
+    for _ in range(30):
+        table.open(Slow(), connection)
+    table.connection_lost(connection)
+    assert not table.streams
+    assert threading.active_count() <= before + streams.MOST_ENDING
+    go.set()
+    assert all(closed.acquire(timeout=DEADLINE) for _ in range(30))
