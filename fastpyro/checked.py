@@ -11,6 +11,8 @@ Every reader raises SerializeError, which says what was expected, and shows of t
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, timezone
+from enum import Enum
+from types import MemberDescriptorType
 
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATOMS",
+    "check_key",
     "cut",
     "inert_of",
     "integer_of",
@@ -27,6 +30,7 @@ __all__ = [
     "is_kind",
     "list_of",
     "mapping_of",
+    "reason_of",
     "text_of",
     "texts_of",
     "tuple_of",
@@ -41,6 +45,12 @@ ATOMS: frozenset[type] = frozenset(
     {type(None), bool, int, float, complex, str, bytes, date, datetime, time, timedelta, timezone}
 )
 """Types without parts, of which nothing runs code that is not Python's own. Their values cannot be changed."""
+
+LONGEST_REASON = 1000
+"""Characters of an exception's text in another error."""
+
+_HEAP_TYPE = 1 << 9
+"""Bit of ``type.__flags__`` (Py_TPFLAGS_HEAPTYPE): made by a class statement, or in C as if by one."""
 
 _name_of = type.__dict__["__qualname__"].__get__  # not by way of the metaclass, which may have a __getattribute__
 
@@ -59,6 +69,18 @@ def type_name(value: Any) -> str:
 def wrong(value: Any, what: str, expected: str) -> SerializeError:
     """Return the error for a value of a wrong type: ``what`` must be ``expected``."""
     return SerializeError(f"{what} must be {expected}, not a value of type {type_name(value)}")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an exception's text for another error, without running anything of its class or of what it holds."""
+    cls = type(error)
+    args = BaseException.args.__get__(error)  # type: ignore[attr-defined]
+    try:
+        if all(type(arg) in ATOMS for arg in args):
+            return (BaseException.__str__(error) if cls.__flags__ & _HEAP_TYPE else str(error))[:LONGEST_REASON]
+    except Exception:  # an int of too many digits
+        pass
+    return type_name(error)
 
 
 def is_kind(value: Any, cls: type) -> bool:
@@ -148,3 +170,94 @@ def inert_of(value: Any, what: str) -> Any:
             f"{what} must consist of plain values: numbers, text, bytes, times, lists, tuples, sets and dicts"
         )
     return value
+
+
+_PROXY = "fastpyro.proxy.Proxy"
+_PURE_KEYS = frozenset(
+    {"decimal.Decimal", "fractions.Fraction", "uuid.UUID", "pathlib.PurePath", "pathlib._local.PurePath"}
+    | {"zoneinfo.ZoneInfo", "fastpyro.uri.URI", "fastpyro.proxy.Proxy"}
+)
+"""Classes made in Python whose hashing and comparing reaches nothing but what they have checked themselves."""
+
+_hashed_by_user: dict[type, bool] = {}
+_mro_of = type.__dict__["__mro__"].__get__
+_namespace_of = type.__dict__["__dict__"].__get__
+MOST_REMEMBERED = 4096
+
+
+def check_key(key: Any) -> None:
+    """Refuse what must not become a key of a dict or an element of a set, because hashing it could do more than that.
+
+    Values of the standard library's types, proxies and members of an Enum pass, and objects that are hashed by identity.
+    A registered class may bring a ``__hash__`` and ``__eq__`` of its own, or have them made by `dataclasses`: they run. But
+    they never see a proxy, whose use would connect: an object that holds one, at whatever depth, is refused.
+    Raises SerializeError.
+    """
+    waiting: list[tuple[Any, bool]] = [(key, False)]
+    seen = set[int]()
+    while waiting:
+        item, shown = waiting.pop()  # shown to somebody's __hash__, or hashed by Python
+        kind: Any = type(item)
+        parts: Any = ()
+        if kind in ATOMS or kind is frozenset or kind is bytearray or kind is memoryview:
+            continue  # the elements of a frozenset have been hashed already
+        if kind is list or kind is tuple or kind is set:
+            parts = item
+        elif kind is dict:
+            parts = item.values()
+        elif kind is slice:
+            parts = item.start, item.stop, item.step
+        elif id(item) not in seen and (shown or _is_hashed_by_user(kind) or issubclass(kind, tuple)):
+            seen.add(id(item))  # its state may lead back to it
+            if shown and any(_full_name(base) == _PROXY for base in _mro_of(kind)):
+                raise SerializeError(
+                    "an object that is a key or an element of a set, by its own __hash__, holds no proxy"
+                )
+            shown = shown or _is_hashed_by_user(kind)
+            parts = _parts_of(item, kind)
+        waiting.extend((part, shown) for part in parts)
+
+
+def _is_hashed_by_user(cls: type) -> bool:
+    """Return whether hashing or comparing objects of a class runs code that somebody wrote for it."""
+    known = _hashed_by_user.get(cls)
+    if known is None:
+        known = not issubclass(cls, Enum) and any(_is_users(cls, method) for method in ("__hash__", "__eq__"))
+        if len(_hashed_by_user) >= MOST_REMEMBERED:
+            _hashed_by_user.clear()
+        _hashed_by_user[cls] = known
+    return known
+
+
+def _is_users(cls: type, method: str) -> bool:
+    owner: type = next(base for base in _mro_of(cls) if method in _namespace_of(base))
+    if not owner.__flags__ & _HEAP_TYPE:
+        return False
+    return _full_name(owner) not in _PURE_KEYS
+
+
+def _full_name(cls: type) -> str:
+    module = _namespace_of(cls).get("__module__")
+    return f"{module}.{_name_of(cls)}" if type(module) is str else ""
+
+
+def _parts_of(value: Any, cls: type) -> list[Any]:
+    """Return what an object consists of: its attributes, those in slots included, and its elements if it is a tuple."""
+    try:
+        parts = list(object.__getattribute__(value, "__dict__").values())
+    except AttributeError:
+        parts = []
+    for base in _mro_of(cls):
+        for slot in _namespace_of(base).values():
+            if type(slot) is MemberDescriptorType and base.__flags__ & _HEAP_TYPE:
+                try:
+                    parts.append(slot.__get__(value))
+                except AttributeError:  # a slot that is not filled
+                    continue
+    if issubclass(cls, tuple):
+        parts.extend(tuple.__iter__(value))
+    if issubclass(cls, dict):
+        parts.extend(dict.values(value))
+    if issubclass(cls, list):
+        parts.extend(list.__iter__(value))
+    return parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -113,3 +113,65 @@ def test_names_in_errors_are_cut_and_escaped() -> None:
 def test_is_kind_does_not_ask_the_object() -> None:
     assert checked.is_kind(True, int)
     assert not checked.is_kind(Hostile(), int)
+
+
+class Point:
+    """Hashed by what it has, and not careful about it."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and self.x == other.x
+
+    def __hash__(self) -> int:
+        return hash(self.x)
+
+
+class ByIdentity:
+    """Hashed by Python itself."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+
+class Pair(NamedTuple):
+    """Hashed as a tuple is."""
+
+    one: Any
+    other: Any
+
+
+def test_keys_that_pass() -> None:
+    from decimal import Decimal
+
+    from fastpyro import URI, Proxy
+
+    proxy = Proxy("PYRO:x@127.0.0.1:1")
+    for key in (1, "x", (1, ("x", None)), Decimal(1), URI("PYRO:x@h:1"), proxy, Point((1, "x")), ByIdentity(Hostile())):
+        checked.check_key(key)
+    around = Point(1)
+    around.x = [around]
+    checked.check_key(around)
+
+
+def test_a_key_whose_hash_would_see_a_proxy_is_refused() -> None:
+    from fastpyro import Proxy
+
+    proxy = Proxy("PYRO:x@127.0.0.1:1")
+    for key in (Point(proxy), (1, Point([proxy])), Point(ByIdentity({"a": (proxy,)})), Point(Pair(1, proxy))):
+        with pytest.raises(SerializeError, match="holds no proxy"):
+            checked.check_key(key)
+    checked.check_key(Pair(1, proxy))
+
+
+def test_reasons_run_nothing() -> None:
+    assert checked.reason_of(KeyError("x")) == "'x'"
+    assert checked.reason_of(ValueError(Hostile())) == "ValueError"
+    assert checked.reason_of(ValueError(10**5000)) == "ValueError"
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise AssertionError
+
+    assert checked.reason_of(OddError("x")) == "x"

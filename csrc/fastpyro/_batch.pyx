@@ -25,6 +25,7 @@ from fastpyro._slots cimport (
     PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, set_attribute_getter,
 )
 
+from fastpyro.checked import is_kind, type_name
 from fastpyro.errors import LocalProtocolError, SerializeError
 
 cdef enum:
@@ -268,7 +269,8 @@ def decode_batch(Codec codec not None, data):
         if decoder.read_count(&reader, 0x90, 0xdc) != 4:
             raise invalid("a batch is an array of 4 elements")
         object_id = decoder.read_key(&reader, 1)
-        if type(object_id) is not str or decoder.read_key(&reader, 1) != "<batch>":
+        method = decoder.read_key(&reader, 1)
+        if type(object_id) is not str or type(method) is not str or <str> method != "<batch>":
             raise invalid("a batch has an object id and the method '<batch>'")
         count = decoder.read_count(&reader, 0x90, 0xdc)
         decoder.take_elements(&reader, count)
@@ -335,8 +337,8 @@ cdef object read_failure(ValueDecoder decoder, Reader *reader):
     error = decoder.read(reader, 2)
     if reader.at != end:
         raise invalid("the error that ended a batch is not as long as it claims")
-    if not isinstance(error, BaseException):
-        raise invalid(f"a batch ended with a {type(error).__name__}, not with an exception")
+    if not is_kind(error, BaseException):
+        raise invalid(f"a batch ended with a {type_name(error)}, not with an exception")
     return error
 
 

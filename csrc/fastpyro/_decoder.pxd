@@ -16,6 +16,7 @@ cdef object invalid(str what)
 
 # Refuse a large table whose keys collide: building it would take quadratic time.
 cdef int check_hashes(list keys) except -1
+cdef int check_key(object key) except -1
 
 
 # Knows how to read; what is being read is in the Reader, so that it may be used again while it is being used.

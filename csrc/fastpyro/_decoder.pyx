@@ -25,6 +25,7 @@ from fastpyro._extensions cimport (
 )
 from fastpyro._short_bytes cimport same_bytes, slot_of
 
+from fastpyro.checked import check_key as check_object, reason_of
 from fastpyro.errors import PyroError, SerializeError
 
 import_datetime()
@@ -57,7 +58,7 @@ cdef object invalid(str what):
 
 cdef object unusable(object error):
     # Hashing or comparing keys runs code of their classes, which may raise anything.
-    return invalid(f"a dict key or set element cannot be used as one: {error}")
+    return invalid(f"a dict key or set element cannot be used as one: {reason_of(error)}")
 
 
 cdef int fail() except -1:
@@ -267,6 +268,8 @@ cdef class ValueDecoder:
         items = {}
         for _ in range(count):
             key = self.read_key(reader, depth)
+            if type(key) is not str:
+                check_key(key)
             value = self.read(reader, depth)
             if try_set_item(items, key, value) < 0:
                 raise_unusable()
@@ -410,7 +413,7 @@ cdef class ValueDecoder:
         except PyroError:
             raise
         except Exception as error:
-            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {error}") from error
+            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
 
 
 cdef object buffer_at(const Reader *reader, uint32_t index):
@@ -434,10 +437,25 @@ cdef inline int bounded(uint32_t microseconds) noexcept:
     return <int> microseconds if microseconds < 1000000 else 1000000  # refused by datetime itself
 
 
+cdef int check_key(object key) except -1:
+    """Refuse a key, or an element of a set, whose hashing could run anything: see `checked.check_key`."""
+    kind = type(key)
+    if kind is str or kind is int or kind is float or kind is bytes or kind is bool or key is None:
+        return 0
+    if kind is tuple:
+        for item in <tuple> key:  # which is nested as deep as a value may be, at the most
+            check_key(item)
+        return 0
+    check_object(key)
+    return 0
+
+
 cdef int check_hashes(list keys) except -1:
-    """Refuse a large table whose keys collide: building it would take quadratic time."""
+    """Refuse keys that must not be hashed, and a large table whose keys collide: building it would take quadratic time."""
     cdef Py_ssize_t count = PyList_GET_SIZE(keys)
     cdef dict same
+    for key in keys:
+        check_key(key)
     if count <= LARGE_TABLE:
         return 0
     try:

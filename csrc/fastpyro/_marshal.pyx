@@ -30,6 +30,7 @@ from fastpyro._encoder cimport Writer
 from fastpyro._extensions cimport MAX_DEPTH
 from fastpyro._serpent_writer cimport append
 
+from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
 
 cdef extern from "Python.h":
@@ -318,8 +319,8 @@ cdef class MarshalCodec:
         check_hashes(items)
         try:
             return set(items) if code == c"<" else frozenset(items)
-        except TypeError as error:
-            raise invalid(f"an element of a set: {error}") from None
+        except Exception as error:
+            raise invalid(f"an element of a set: {reason_of(error)}") from None
 
     cdef object read_dict(self, Reader *reader, MarshalReading reading, int depth):
         cdef list keys = [], values = []
@@ -337,8 +338,8 @@ cdef class MarshalCodec:
         check_hashes(keys)
         try:
             items = dict(zip(keys, values))
-        except TypeError as error:
-            raise invalid(f"a key of a dict: {error}") from None
+        except Exception as error:
+            raise invalid(f"a key of a dict: {reason_of(error)}") from None
         class_name = items.get("__class__")
         if type(class_name) is not str:
             return items
@@ -347,4 +348,4 @@ cdef class MarshalCodec:
         except PyroError:
             raise
         except Exception as error:
-            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {error}") from error
+            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error

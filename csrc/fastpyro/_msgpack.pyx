@@ -19,12 +19,13 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from fastpyro._byteorder cimport load32, store16, store_double
-from fastpyro._decoder cimport Reader, ValueDecoder, check_hashes, invalid, need
+from fastpyro._decoder cimport Reader, ValueDecoder, check_hashes, check_key, invalid, need
 from fastpyro._encoder cimport ValueEncoder, Writer
 from fastpyro._extensions cimport MAX_DEPTH
 
 from datetime import date, datetime
 
+from fastpyro.checked import reason_of, type_name
 from fastpyro.errors import PyroError, SerializeError
 
 cdef extern from "Python.h":
@@ -242,17 +243,22 @@ cdef class MsgpackCodec:
         if count <= LARGE_TABLE:
             for _ in range(count):
                 key = self.read_dict_key(reader, depth)
+                if type(key) is not str:
+                    check_key(key)
                 value = self.read(reader, depth)
                 try:
                     items[key] = value
-                except TypeError:
-                    raise invalid(f"a {type(key).__name__} cannot be a key") from None
+                except Exception:
+                    raise invalid(f"a {type_name(key)} cannot be a key") from None
         else:
             for _ in range(count):
                 keys.append(self.read_dict_key(reader, depth))
                 values.append(self.read(reader, depth))
             check_hashes(keys)
-            items = dict(zip(keys, values))
+            try:
+                items = dict(zip(keys, values))
+            except Exception:
+                raise invalid("a key cannot be hashed") from None
         class_name = items.get("__class__")
         if type(class_name) is not str:
             return items
@@ -261,7 +267,7 @@ cdef class MsgpackCodec:
         except PyroError:
             raise
         except Exception as error:
-            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {error}") from error
+            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
 
     cdef object read_dict_key(self, Reader *reader, int depth):
         need(reader, 1)

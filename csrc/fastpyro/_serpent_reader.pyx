@@ -12,8 +12,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
-from fastpyro._decoder cimport check_hashes
+from fastpyro._decoder cimport check_hashes, check_key
 
+from fastpyro.checked import reason_of, type_name
 from fastpyro.errors import PyroError, SerializeError
 
 cdef extern from "Python.h":
@@ -324,6 +325,8 @@ cdef class SerpentReader:
                     return self.read_set(text, key, depth)
                 raise wrong(text, "a colon was expected")
             text.at += 1
+            if type(key) is not str:
+                check_key(key)
             value = self.read(text, depth)
             if keys is not None:
                 keys.append(key)
@@ -331,8 +334,8 @@ cdef class SerpentReader:
             else:
                 try:
                     items[key] = value
-                except TypeError:
-                    raise wrong(text, f"a {type(key).__name__} cannot be a key") from None
+                except Exception:
+                    raise wrong(text, f"a {type_name(key)} cannot be a key") from None
                 if len(items) == LARGE_TABLE:
                     keys, values = list(items), list(items.values())
             code = next_mark(text)
@@ -394,7 +397,7 @@ cdef class SerpentReader:
         check_hashes(items)
         try:
             return set(items)
-        except TypeError:
+        except Exception:
             raise wrong(text, "an element of a set cannot be hashed") from None
 
     cdef object read_class(self, dict items, str class_name):
@@ -409,7 +412,7 @@ cdef class SerpentReader:
         except PyroError:
             raise
         except Exception as error:
-            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {error}") from error
+            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
 
 
 cdef inline bint is_word(uint8_t code) noexcept:
