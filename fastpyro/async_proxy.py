@@ -140,6 +140,7 @@ def _settings_of(proxy: Proxy) -> tuple[Any, ...]:
         proxy._pyroMaxRetries,
         proxy._pyroSerializer,
         proxy._pyroHandshake,
+        proxy._pyroHmacKey,
         proxy._pyroRawWireResponse,
         frozenset(proxy._pyroOneway),
     )

@@ -9,7 +9,6 @@ Rule 2: every state is checked before anything is made of it, because anybody ma
 
 from __future__ import annotations
 
-import binascii
 import builtins
 from collections.abc import Callable
 from enum import Enum
@@ -266,34 +265,22 @@ def _uri(data: dict[str, Any]) -> Any:
 
 def _proxy(data: dict[str, Any]) -> Any:
     state = _state(data, 6, 7, 8, 9)
-    key = None
     if len(state) == 6:
         uri, oneway, methods, attributes, handshake, serializer = state
     else:
-        uri, oneway, methods, attributes, _timeout, key, handshake, *rest = state
+        # Pyro4 sends the key of its daemon, and of whoever wrote this: it proves nothing here, and is left where it is.
+        uri, oneway, methods, attributes, _timeout, _key, handshake, *rest = state
         serializer = rest[1] if len(rest) == 2 else None
     names = [_names(oneway), _names(methods), _names(attributes)]
     if serializer is not None and type(serializer) is not str:
         raise SerializeError("the serializer of a proxy is a str or None")
-    proxy = class_registry.build("fastpyro.Proxy", (str(uri), *names, handshake, serializer))
-    if key is not None:
-        proxy._pyroHmacKey = _key(key)
-    return proxy
+    return class_registry.build("fastpyro.Proxy", (str(uri), *names, handshake, serializer))
 
 
 def _names(names: Any) -> tuple[str, ...]:
     if not isinstance(names, set | frozenset | list | tuple) or not all(type(name) is str for name in names):
         raise SerializeError("names, such as those of a proxy's methods, are a collection of str")
     return tuple(names)
-
-
-def _key(text: Any) -> bytes:
-    if not isinstance(text, str) or not text.startswith("b64:"):
-        raise SerializeError("the key of a proxy is base64 text")
-    try:
-        return binascii.a2b_base64(text[4:].encode("ascii"), strict_mode=True)
-    except ValueError as error:  # binascii.Error is one
-        raise SerializeError(f"the key of a proxy is no base64 text: {error}") from None
 
 
 def _failed_call(data: dict[str, Any]) -> FailedCall:

@@ -27,6 +27,7 @@ from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import DAEMON_NAME, PROTOCOL_VERSION
 from fastpyro.servers import ExistingConnectionServer, make_server
 from fastpyro.streams import StreamTable
+from fastpyro.trusted_peers import hmac_key_of
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
@@ -151,6 +152,16 @@ class Daemon:
         found = self.objectsById.get(object_id)
         return found() if isinstance(found, weakref.ref) else found
 
+    def _serves(self, obj: Any, object_id: Any) -> bool:
+        """Return whether an object, or the class that it is an instance of, is registered here under that id.
+
+        What the object says of itself is not asked: its attributes may have come from anywhere.
+        """
+        if type(object_id) is not str:
+            return False
+        found = self._registered(object_id)
+        return found is not None and (found is obj or (isinstance(found, type) and found in type(obj).__mro__))
+
     def _forget(self, object_id: str) -> Callable[[Any], None]:
         daemon = weakref.ref(self)
 
@@ -231,7 +242,7 @@ class Daemon:
             object_id = objectOrId
         else:
             object_id = getattr(objectOrId, "_pyroId", None)
-            if not object_id or object_id not in self.objectsById:
+            if not self._serves(objectOrId, object_id):
                 raise DaemonError("object isn't registered in this daemon")
         location = (self.natLocationStr if nat else None) or self.locationStr
         return URI(f"PYRO:{object_id}@{location}")
@@ -239,7 +250,9 @@ class Daemon:
     def proxyFor(self, objectOrId: Any, nat: bool = True) -> Any:
         """Return an unconnected proxy for a registered object. Raises DaemonError when it is not registered."""
         uri = self.uriFor(objectOrId, nat)
-        return class_registry.build("fastpyro.Proxy", _proxy_state(uri, self.metadata(uri.object)))
+        proxy = class_registry.build("fastpyro.Proxy", _proxy_state(uri, self.metadata(uri.object)))
+        proxy._pyro_update(_pyro_is_foreign=False)
+        return proxy
 
     def requestLoop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         """Serve requests until ``shutdown()``, Ctrl-C, or until ``loopCondition()``, asked regularly, is false."""
@@ -318,12 +331,20 @@ class Daemon:
 
     @property
     def _pyroHmacKey(self) -> bytes | None:
-        """The key with which messages are signed and checked; clients need the same, and speak protocol 48."""
+        """The key with which messages are signed and checked; clients need the same, and speak protocol 48.
+
+        Setting it holds for all connections: clients that have spoken without it are disconnected. Raises ValueError for an
+        empty key, TypeError for what is no key.
+        """
         return self._hmac_key
 
     @_pyroHmacKey.setter
     def _pyroHmacKey(self, key: str | bytes | None) -> None:
-        self._hmac_key = key.encode("utf-8") if isinstance(key, str) else key or None
+        checked = hmac_key_of(key)
+        if checked != self._hmac_key:
+            self._hmac_key = checked
+            if self.transportServer is not None:
+                self.transportServer.hmac_key_changed()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -372,12 +393,19 @@ def _proxy_state(uri: URI, metadata: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def daemon_of(obj: Any) -> Daemon | None:
+    """Return the daemon of this process in whose registry an object is, or None; what else it carries does not count."""
+    daemon: Any = getattr(obj, "_pyroDaemon", None)
+    is_real = issubclass(type(daemon), Daemon) and daemon._serves(obj, getattr(obj, "_pyroId", None))
+    return daemon if is_real else None
+
+
 def _as_proxy(obj: Any) -> Any:
     """What goes over the wire for an object whose type is registered: a proxy, unless it is not registered any more."""
-    daemon = getattr(obj, "_pyroDaemon", None)
-    object_id = getattr(obj, "_pyroId", None)
-    if not config.AUTOPROXY or daemon is None or not object_id or daemon._registered(object_id) is None:
+    daemon = daemon_of(obj) if config.AUTOPROXY else None
+    if daemon is None:
         return obj
+    object_id = obj._pyroId
     return StateOf("fastpyro.Proxy", _proxy_state(daemon.uriFor(object_id), daemon.metadata(object_id)))
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 
-from fastpyro import serializers, sockets, tls
+from fastpyro import serializers, sockets, tls, trusted_peers
 from fastpyro.channel import Channel, open_channel
 from fastpyro.compression import payload_of
 from fastpyro.config import config
@@ -74,8 +74,6 @@ the native form, when the peers' serializers would change it; behind a daemon's 
 LOOKS = b"\x01"
 """Says that the daemon looks for requests before it sleeps (SPIN)."""
 
-NEEDED_BY_PICKLES = "the pickles need an HMAC key or TLS certificates on both sides, or a Unix socket"
-
 FALLBACK = "serpent"
 """What a proxy whose serializer is the native one speaks with a peer that does not know it."""
 
@@ -84,12 +82,16 @@ _dialects: dict[str, int] = {}
 
 
 class Settings(NamedTuple):
-    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds."""
+    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds.
+
+    ``is_foreign``: somebody else has said where to connect to, by sending the proxy or as a name server.
+    """
 
     serializer: str
     data: Any
     hmac_key: bytes | None
     timeout: float
+    is_foreign: bool = False
 
 
 class Connected(NamedTuple):
@@ -120,18 +122,18 @@ def connect(
     """Connect to the daemon of a ``PYRO:`` uri and shake hands for its object, in a dialect that the daemon speaks.
 
     Raises CommunicationError when the daemon cannot be reached or refuses, TimeoutError when it does not answer,
-    SecurityError when only one side has an HMAC key.
+    SecurityError when only one side has an HMAC key, or the serializer needs a peer that has shown who it is.
     """
     place = uri.location or ""
     rest = (seq, annotations, correlation_id)
-    has_shown_itself = uri.sockname or settings.hmac_key is not None or (config.SSL and config.SSL_CLIENTCERT)
-    if settings.serializer in PICKLES and not has_shown_itself:
-        raise SecurityError(
-            f"serializer '{settings.serializer}' runs what the other side wrote: it needs an HMAC key (_pyroHmacKey) on "
-            "both sides, TLS with certificates on both sides, or a Unix socket"
-        )
     if settings.hmac_key is not None or settings.serializer in PICKLES or config.PROTOCOL == OLD_PROTOCOL_VERSION:
-        return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+        try:
+            return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+        except _OtherDialectError:
+            raise CommunicationError(
+                f"connection to {place} rejected: it does not speak protocol {OLD_PROTOCOL_VERSION}, which HMAC keys, the "
+                f"pickles and config.PROTOCOL = {OLD_PROTOCOL_VERSION} need"
+            ) from None
     if not config.PROTOCOL and _dialects.get(place) == OLD_PROTOCOL_VERSION:
         try:
             return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
@@ -162,7 +164,7 @@ def _connect(
 ) -> Connected:
     wants_native = settings.serializer == native.name
     serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
-    channel = open_channel(_open_socket(uri, settings.timeout), config.MAX_MESSAGE_SIZE)
+    channel = open_channel(_open_socket(uri, settings), config.MAX_MESSAGE_SIZE)
     try:
         flags = 0
         extra = dict(annotations or {})
@@ -201,8 +203,10 @@ def attach(
     """Begin a conversation over a connected socket, where nobody shakes hands: the first call asks for the metadata.
 
     The socket is not closed; what is used is a copy. Which protocol is spoken cannot be found out here:
-    ``config.PROTOCOL`` says it, and otherwise it is 502. Raises like a call.
+    ``config.PROTOCOL`` says it, and otherwise it is 502. Raises like a call, and SecurityError like ``connect``.
     """
+    if settings.serializer in PICKLES:
+        trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
     dialect = config.PROTOCOL or PROTOCOL_VERSION
     if settings.hmac_key is not None or settings.serializer in PICKLES:
         dialect = OLD_PROTOCOL_VERSION
@@ -253,13 +257,28 @@ def _request(serializer: Serializer, data: Any, object_id: str, annotations: dic
     return payload
 
 
-def _open_socket(uri: URI, timeout: float) -> socket.socket:
+def _open_socket(uri: URI, settings: Settings) -> socket.socket:
+    """Return a connected socket, whose other end may be spoken to with these settings."""
+    timeout = settings.timeout
     try:
         sock = sockets.connect(uri.host, uri.port, uri.sockname, timeout)
         context = None if uri.sockname else tls.client_context()
-        return sock if context is None else _wrapped(sock, context, uri, timeout)
+        if context is not None:
+            sock = _wrapped(sock, context, uri, timeout)
     except OSError as error:
         raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
+    try:
+        if settings.serializer in PICKLES:
+            trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
+        if uri.sockname and config.SSL and settings.is_foreign and not trusted_peers.is_same_user(sock):
+            raise SecurityError(
+                f"refused to speak plainly to {uri.location!r}: SSL is on, somebody else chose this Unix socket, and its "
+                "other end is not this user's. Make a proxy of your own for the address if it is right"
+            )
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, timeout: float) -> socket.socket:
@@ -326,6 +345,6 @@ def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int]) 
         raise SerializeError(
             f"message used serializer that is not accepted: {serializer_id}"
             + (f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else "")
-            + (f", and {NEEDED_BY_PICKLES}" if name in PICKLES else "")
+            + (f", and the pickles need {trusted_peers.NEEDED_BY_PICKLES}" if name in PICKLES else "")
         )
     return get_serializer_by_id(serializer_id, dialect)

@@ -20,6 +20,7 @@ from fastpyro.errors import TimeoutError as PyroTimeoutError
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.proxy import Proxy
+from fastpyro.trusted_peers import is_same_user
 from fastpyro.uri import URI
 
 __all__ = ["locateNS", "locate_ns", "lookup", "resolve", "yplookup"]
@@ -89,11 +90,26 @@ def _one_hop(uri: URI, delay_time: float, timeout: float | None, hmac_key: Key) 
             found = lookup(name_server, uri.object, delay_time=delay_time)
             if not isinstance(found, URI):
                 raise NamingError(f"the name server at {name_server._pyroUri.location} gave no URI for {uri.object!r}")
-            return found
-        choices = _with_tags(name_server, uri.object, delay_time)
-    if not choices:
-        raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
-    return URI(random.choice(list(choices.values())))
+        else:
+            choices = _with_tags(name_server, uri.object, delay_time)
+            if not choices:
+                raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
+            found = URI(random.choice(list(choices.values())))
+        _check_location(found, name_server)
+        return found
+
+
+def _check_location(uri: URI, name_server: Proxy) -> None:
+    """Refuse a Unix socket that a name server names, unless that is this user's own, or the program wants it.
+
+    Anybody on the network may have registered it, and it would lead past TLS to whoever listens there.
+    """
+    connection = name_server._pyroConnection
+    if uri.sockname and not config.NS_UNIX_LOCATIONS and not (connection and is_same_user(connection.sock)):
+        raise NamingError(
+            f"the name server at {name_server._pyroUri.location} gave the Unix socket {uri.sockname!r}, and may not: it was "
+            "not reached over a Unix socket of this user. config.NS_UNIX_LOCATIONS allows it"
+        )
 
 
 def _with_tags(name_server: Any, tags: Iterable[str], delay_time: float) -> dict[str, Any]:
@@ -226,6 +242,7 @@ def _bind(uri: URI, timeout: float, key: Key) -> Proxy:
     name_server: Proxy = class_registry.build("fastpyro.Proxy", (str(uri), (), (), (), "hello", None))
     name_server._pyroHmacKey = key
     name_server._pyroTimeout = timeout
+    name_server._pyro_update(_pyro_is_foreign=False)
     try:
         name_server._pyroBind()
     except PyroError as error:
@@ -299,8 +316,11 @@ def _first_answer(sock: socket.socket, deadline: float) -> URI | None:
         except (OSError, PyroError) as error:
             log.info("no answer to the broadcast: %s", error)
             continue
-        if uri.protocol == "PYRO" and uri.object == NAMESERVER_NAME:
+        if uri.sockname and not config.NS_UNIX_LOCATIONS:
+            log.warning("%s answered the broadcast with a Unix socket; config.NS_UNIX_LOCATIONS allows it", address)
+        elif uri.protocol == "PYRO" and uri.object == NAMESERVER_NAME:
             log.debug("%s answered that the name server is %s", address, uri)
             return uri
-        log.warning("%s answered the broadcast with %s, which is no name server", address, uri)
+        else:
+            log.warning("%s answered the broadcast with %s, which is no name server", address, uri)
     return None

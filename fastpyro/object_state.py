@@ -83,6 +83,8 @@ def set_attributes(value: Any, attributes: Any) -> None:
     slots = slots_of(cls)
     own = getattr(value, "__dict__", None)
     for name, item in attributes.items():
+        if name in _NOT_STATE:
+            continue  # whoever wrote the state does not say where the object lives
         if name in slots:
             slots[name].__set__(value, item)
         elif own is None or (name.startswith("__") and name.endswith("__")):

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Iterator
 
-from fastpyro import handshake, remote_calls, serializers
+from fastpyro import handshake, remote_calls, serializers, trusted_peers
 from fastpyro._proxy import ProxyCore, install
 from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
@@ -67,7 +67,11 @@ class Proxy(ProxyCore):
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
         "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
         "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key", "_pyro_socket",
+        "_pyro_is_foreign",
     })  # fmt: skip
+
+    _pyro_sends_handshake = False
+    """Whether ``_pyroHandshake`` travels with the proxies of a class even without ``config.SEND_HANDSHAKE``."""
 
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
         if not isinstance(uri, str | URI):
@@ -95,6 +99,7 @@ class Proxy(ProxyCore):
             _pyro_wire=serializers.native,
             _pyro_hmac_key=None,
             _pyro_socket=connected_socket,
+            _pyro_is_foreign=False,
         )
 
     _pyroUri: URI
@@ -107,6 +112,8 @@ class Proxy(ProxyCore):
     _pyro_wire: Serializer
     _pyro_hmac_key: bytes | None
     _pyro_socket: socket.socket | None
+    _pyro_is_foreign: bool
+    """Whether it came from another process, or out of a pickle: somebody else chose where it leads."""
 
     @property
     def _pyroTimeout(self) -> float | None:
@@ -121,12 +128,21 @@ class Proxy(ProxyCore):
 
     @property
     def _pyroHmacKey(self) -> bytes | None:
-        """The key with which messages are signed and checked, the daemon's (None: none). Pyro4's protocol is spoken then."""
+        """The key with which messages are signed and checked, the daemon's (None: none). Pyro4's protocol is spoken then.
+
+        Setting it ends a connection that was made without it. Raises ValueError for an empty key, TypeError for no key.
+        """
         return self._pyro_hmac_key
 
     @_pyroHmacKey.setter
     def _pyroHmacKey(self, key: str | bytes | None) -> None:
-        object.__setattr__(self, "_pyro_hmac_key", key.encode("utf-8") if isinstance(key, str) else key or None)
+        checked = trusted_peers.hmac_key_of(key)
+        if checked != self._pyro_hmac_key:
+            self._pyro_update(_pyro_hmac_key=checked)
+            connection = self._pyroConnection
+            if connection is not None:  # never a word without the key
+                self._pyro_update(_pyroConnection=None)
+                self._pyro_let_go(connection)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # the interpreter may be half gone
@@ -163,8 +179,12 @@ class Proxy(ProxyCore):
             _pyro_timeout=self._pyro_timeout,
             _pyro_metadata_loaded=self._pyro_metadata_loaded,
             _pyro_hmac_key=self._pyro_hmac_key,
+            _pyro_is_foreign=self._pyro_is_foreign,
         )
         return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Proxy:
+        return self.__copy__()
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
@@ -175,11 +195,12 @@ class Proxy(ProxyCore):
             tuple(self._pyroOneway),
             tuple(self._pyroMethods),
             tuple(self._pyroAttrs),
-            self._pyroHandshake,
+            self._pyroHandshake if self._pyro_sends_handshake or config.SEND_HANDSHAKE else "hello",
             self._pyroSerializer,
         )
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        # Whoever wrote the state says where the proxy leads, and nothing about whom to trust: no key, no pickles.
         uri, oneway, methods, attributes, handshake_data, serializer = (
             state[:6] if len(state) == 6 else _of_pyro4(state)
         )
@@ -189,8 +210,9 @@ class Proxy(ProxyCore):
             _pyroAttrs=set(attributes),
             _pyroOneway=OnewayNames.from_peer(oneway),
             _pyroHandshake=handshake_data,
-            _pyroSerializer=serializer,
+            _pyroSerializer=serializers.safe_name(serializer),
             _pyro_metadata_loaded=bool(methods or attributes),
+            _pyro_is_foreign=True,
         )
 
     def __repr__(self) -> str:
@@ -351,14 +373,15 @@ class Proxy(ProxyCore):
 
     def _pyro_connect(self) -> None:
         # Precondition: the lock is held and there is no usable connection.
-        uri = self._pyroUri
+        uri, key = self._pyroUri, trusted_peers.hmac_key_of(self._pyroHmacKey)
+        is_foreign = self._pyro_is_foreign or uri.protocol != "PYRO"
         if uri.protocol != "PYRO":
             from fastpyro.locate import resolve
 
-            uri = resolve(uri, timeout=self._pyro_timeout or None, hmac_key=self._pyro_hmac_key)
+            uri = resolve(uri, timeout=self._pyro_timeout or None, hmac_key=key)
         annotations, correlation_id = current_context.request_annotations()
         name = self._pyroSerializer or config.SERIALIZER
-        settings = handshake.Settings(name, self._pyroHandshake, self._pyro_hmac_key, self._pyro_timeout)
+        settings = handshake.Settings(name, self._pyroHandshake, key, self._pyro_timeout, is_foreign)
         rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}
         if self._pyro_socket is None:
             connected = handshake.connect(uri, settings, seq=self._pyroSeq, **rest)
@@ -438,10 +461,18 @@ def _of_pyro4(state: tuple[Any, ...]) -> tuple[Any, ...]:
     return str(uri), oneway, methods, attributes, handshake_data, rest[1] if len(rest) == 2 else None
 
 
+_NAMES = (tuple, list, set, frozenset)
+
+
 def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy:
     """Return a proxy of a class, from the state that it travelled as. Raises SerializeError for what is no such state."""
-    if not isinstance(state, tuple | list) or len(state) != 6 or not isinstance(state[0], str):
+    if type(state) not in (tuple, list) or len(state) != 6 or type(state[0]) is not str:
         raise SerializeError("a serialized proxy is (uri, oneway, methods, attributes, handshake, serializer)")
+    for names in state[1:4]:
+        if type(names) not in _NAMES or not all(type(name) is str for name in names):
+            raise SerializeError("the names of a serialized proxy's methods and attributes are a collection of str")
+    if state[5] is not None and type(state[5]) is not str:
+        raise SerializeError("the serializer of a proxy is a str or None")
     proxy = cls.__new__(cls)
     proxy.__setstate__(tuple(state))
     return proxy

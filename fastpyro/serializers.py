@@ -46,6 +46,7 @@ __all__ = [
     "get_serializer",
     "get_serializer_by_id",
     "native",
+    "safe_name",
 ]
 
 IDS: dict[str, int] = {
@@ -134,6 +135,11 @@ def check_name(name: str) -> None:
     """Raise SerializeError for a name that is no serializer's."""
     if name not in IDS:
         raise SerializeError(f"serializer '{name}' is unknown or not available; there are: {', '.join(IDS)}")
+
+
+def safe_name(name: Any) -> str | None:
+    """Return a name that somebody else chose, if it is that of a serializer that never runs code; otherwise None."""
+    return name if type(name) is str and name in IDS and name not in PICKLES else None
 
 
 def get_serializer_by_id(serializer_id: int, dialect: int = PROTOCOL_VERSION) -> Serializer:

@@ -11,17 +11,31 @@ import contextlib
 import os
 import socket
 import stat
+import struct
 import sys
 import time
 
 from fastpyro.config import config
 
-__all__ = ["connect", "family_name", "host_port_text", "listen", "remove_socket_file", "tune", "tunes_accepted"]
+__all__ = [
+    "connect",
+    "family_name",
+    "host_port_text",
+    "listen",
+    "peer_uid",
+    "remove_socket_file",
+    "tune",
+    "tunes_accepted",
+]
 
 BACKLOG = 1024
 
 LOOPBACK_CONGESTION = b"reno"
 """Linux has it always, and allows it to everybody."""
+
+_CREDENTIALS = struct.Struct("iII")  # Linux's struct ucred: process, user, group
+_NOBODY = 0xFFFFFFFF
+"""The user id of a Unix socket that nobody has connected to."""
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6, 0: socket.AF_UNSPEC}
 
@@ -159,6 +173,20 @@ def remove_socket_file(path: str) -> None:
 def host_port_text(host: str, port: int) -> str:
     """Return ``host:port`` as a URI's location has it, with brackets round an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def peer_uid(sock: socket.socket) -> int | None:
+    """Return the user id of the process at the other end of a connected Unix socket, as the kernel knows it, or None.
+
+    It is that of the moment at which the other end connected, listened, or made the pair.
+    """
+    if sock.family != getattr(socket, "AF_UNIX", None) or not hasattr(socket, "SO_PEERCRED"):
+        return None
+    try:
+        _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    except (OSError, struct.error):
+        return None
+    return uid if uid != _NOBODY else None
 
 
 def family_name(sock: socket.socket) -> str:

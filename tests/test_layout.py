@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
     | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"})
-    | frozenset({"class_dicts", "text_codecs", "pickles", "compression", "tls"}),
+    | frozenset({"class_dicts", "text_codecs", "pickles", "compression", "tls", "trusted_peers"}),
     frozenset({"handshake", "connection", "blobs", "batch_values"}),
     frozenset({"proxy", "remote_calls", "locate", "stream_result", "remote_method"})
     | frozenset({"dispatch", "instances", "streams", "coroutines"}),

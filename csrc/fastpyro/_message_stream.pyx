@@ -62,6 +62,8 @@ cdef class MessageStream(Stream):
 
     def set_hmac_key(self, bytes key):
         """Sign each message with that key and demand the same of the peer (protocol 48 only); None: do not."""
+        if key is not None and not key:
+            raise ValueError("an empty HMAC key proves nothing, because everybody has it; None means that there is no key")
         self.assembler.hmac_key = key
 
     def send(

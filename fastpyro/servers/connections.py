@@ -31,6 +31,7 @@ from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
 from fastpyro.servers.late_replies import LateReplies
+from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -61,7 +62,8 @@ class ConnectionServer(ABC):
     """
 
     def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
-        self.tls = tls.server_context()
+        self.tls = tls.server_contexts()
+        hmac_key_of(daemon._pyroHmacKey)  # a class may have one of its own
         self.daemon = daemon
         self.listener = listener
         self.stopping = False
@@ -149,23 +151,23 @@ class ConnectionServer(ABC):
         self.poller.remove(self.listener_fd)
         self._accepting = False
 
-    def admit(self, sock: socket.socket, address: object) -> Connection:
-        """Take a connected socket in; its first message must be a CONNECT."""
+    def admit(self, sock: socket.socket, address: object) -> Connection | None:
+        """Take a connected socket in; its first message must be a CONNECT. Returns None for one that cannot be TLS."""
         is_local = sock.family == getattr(socket, "AF_UNIX", None)
         if not (is_local or self.inherited):
             sockets.tune(sock, address[0] if isinstance(address, tuple) else "")
         if self.tls is not None and not is_local:
-            sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        channel = open_channel(sock, HANDSHAKE_LIMIT)
-        accepted = self.daemon.accepted_serializers
-        if self.daemon._pyroHmacKey is not None:
-            channel.set_hmac_key(self.daemon._pyroHmacKey)
-        elif not is_local and not (self.tls is not None and self.tls.verify_mode):
-            accepted -= PICKLE_IDS  # nobody has shown who he is
-        connection = Connection(channel, address, accepted)
+            try:
+                sock = self.tls.current().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            except OSError as error:  # it has gone already, or the certificates cannot be read any more
+                log.error("a connection from %r cannot be TLS: %s", address, error)
+                sock.close()
+                return None
+        connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
         fd = connection.fd
         self.connections[fd] = connection
         self.unadmitted[fd] = connection
+        self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         if len(self.unadmitted) > MOST_UNADMITTED:
             oldest = next(iter(self.unadmitted.values()))
             log.warning("dropping %r: over %d connections are in their handshake", oldest, MOST_UNADMITTED)
@@ -174,6 +176,24 @@ class ConnectionServer(ABC):
         if self.stopping:
             self.drop(connection)
         return connection
+
+    def _trust_as_shown(self, connection: Connection) -> None:
+        """Demand the daemon's key of a connection, and let it use pickles only if it has shown who it is."""
+        key = hmac_key_of(self.daemon._pyroHmacKey)
+        connection.channel.set_hmac_key(key)
+        accepted = self.daemon.accepted_serializers
+        if accepted & PICKLE_IDS and not may_use_pickles(connection.sock, key):
+            accepted -= PICKLE_IDS
+        connection.accepted = accepted
+
+    def hmac_key_changed(self) -> None:
+        """The daemon has another key: it holds for the connections that are there, but for those that have spoken."""
+        for connection in list(self.connections.values()):
+            if connection.channel.dialect:
+                log.info("dropping %r: the daemon has another HMAC key now", connection)
+                self.drop(connection)
+            else:
+                self._trust_as_shown(connection)
 
     def drop(self, connection: Connection) -> None:
         """Close a connection and tell the daemon. May be called by any thread, and again."""

@@ -70,6 +70,7 @@ class Proxy(fastpyro.proxy.Proxy):
     """Stands for a remote object; see fastpyro.Proxy. Threads may share it."""
 
     __dir__ = fastpyro.proxy.Proxy.__dir__  # programs replace it in this class
+    _pyro_sends_handshake = True  # as Pyro4's
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -129,7 +130,7 @@ class Proxy(fastpyro.proxy.Proxy):
         super().__setstate__((str(uri), oneway_names, methods, attributes, handshake, serializer))
         if isinstance(key, str) and key.startswith(KEY_MARK):
             key = base64.b64decode(key[len(KEY_MARK) :])
-        self._pyroHmacKey = key
+        self._pyroHmacKey = key or None
 
 
 def _made_anew(cls: type[Proxy]) -> Proxy:
@@ -232,8 +233,8 @@ class Daemon(fastpyro.daemon.Daemon):
 
 def pyroObjectToAutoProxy(obj: Any) -> Any:
     """Return a proxy for an object that is registered with a daemon, anything else unchanged."""
-    daemon, object_id = getattr(obj, "_pyroDaemon", None), getattr(obj, "_pyroId", None)
-    return daemon.proxyFor(obj) if daemon is not None and object_id in daemon.objectsById else obj
+    daemon = fastpyro.daemon.daemon_of(obj)
+    return obj if daemon is None else daemon.proxyFor(obj)
 
 
 def _resolve(uri: str | fastpyro.uri.URI, hmac_key: str | bytes | None = None) -> URI:

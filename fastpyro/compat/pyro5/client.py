@@ -21,6 +21,8 @@ __all__ = ["BatchProxy", "Proxy", "SerializedBlob"]
 class Proxy(fastpyro.proxy.Proxy):
     """A proxy that only the thread that made it may use, until another one claims it (``_pyroClaimOwnership``)."""
 
+    _pyro_sends_handshake = True  # as Pyro5's
+
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
         super().__init__(uri, connected_socket)
         self._pyro_update(_pyroOwner=get_ident())
