@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Mapping
 
 from fastpyro import _blocks
 from fastpyro._link import Link
 from fastpyro._message import Message, pack_message
+from fastpyro._mutex import Guard, Mutex
 from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._wire import Decoder
 from fastpyro.config import config
@@ -30,9 +30,6 @@ __all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
 RECEIVE_SIZE = 65536
 LONGEST_TIMEOUT = 20 * 24 * 3600.0
 """Seconds; Python's sockets count milliseconds in 32 bits, and a longer time is cut to this."""
-
-TURN_SLICE = 0.1
-"""Seconds between two looks at the deadline, and at whether the channel was closed, while waiting for another thread."""
 
 _TLS_WOULD_BLOCK = frozenset({"SSLWantReadError", "SSLWantWriteError"})
 
@@ -110,6 +107,9 @@ class PortableChannel:
 
     Arguments: ``sock``, a connected socket or TLS socket, which the channel owns from then on;
     ``max_message_size`` in bytes (0: the format's 4 GiB).
+
+    Threads take turns (`_turn`). Whoever sends or receives sets `_unfinished` and clears it when he is done: when nobody
+    has the turn and it is set, an exception came in between, wherever that was, and the channel is closed.
     """
 
     concurrent = False
@@ -120,12 +120,12 @@ class PortableChannel:
         self._decoder = Decoder(max_message_size)
         self._limit = max_message_size
         self._hmac_key: bytes | None = None
-        self._user = threading.Lock()
-        self._closing = self._broken = False
+        self._turn = Mutex(what="the connection")
+        self._closing = self._broken = self._unfinished = False
 
     @property
     def closed(self) -> bool:
-        return self._closing or self._broken
+        return self._closing or self._broken or (self._unfinished and not self._turn.locked)
 
     def part_from_peer(self) -> None:
         """Nothing: this channel never looks before it sleeps."""
@@ -168,12 +168,14 @@ class PortableChannel:
         timeout: float | None = None,
     ) -> None:
         deadline = _deadline_of(timeout)
-        self._take_turn(deadline)
+        self._check_open()
+        data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
         try:
-            data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
-            self._send_bytes(data, deadline)
+            with self._take_turn(deadline):
+                self._unfinished = True
+                self._send_bytes(data, deadline)
+                self._unfinished = False
         finally:
-            self._user.release()
             self._close_if_asked()
 
     def has_room_for(self, size: int) -> bool:
@@ -182,11 +184,13 @@ class PortableChannel:
 
     def receive(self, timeout: float | None = None) -> Message:
         deadline = _deadline_of(timeout)
-        self._enter()
         try:
-            return self._receive_message(deadline)
+            with self._take_turn_now():
+                self._unfinished = True
+                message = self._receive_message(deadline)
+                self._unfinished = False
+                return message
         finally:
-            self._user.release()
             self._close_if_asked()
 
     def exchange(
@@ -201,21 +205,29 @@ class PortableChannel:
         timeout: float | None = None,
     ) -> Message:
         deadline = _deadline_of(timeout)
-        self._take_turn(deadline)
+        self._check_open()
+        data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
         try:
-            data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
-            try:
+            with self._take_turn(deadline):
+                self._unfinished = True
                 self._send_bytes(data, deadline)
-                return self._receive_message(deadline)
-            except BaseException:  # also a KeyboardInterrupt between the two
-                self._broken = True
-                raise
+                message = self._receive_message(deadline)
+                self._unfinished = False
+                return message
         finally:
-            self._user.release()
             self._close_if_asked()
 
     def receive_available(self) -> Message | None:
-        self._enter()
+        try:
+            with self._take_turn_now():
+                self._unfinished = True
+                message = self._take_available()
+                self._unfinished = False
+                return message
+        finally:
+            self._close_if_asked()
+
+    def _take_available(self) -> Message | None:
         try:
             message = self._decoder.next_message()
             if message is not None:
@@ -229,22 +241,14 @@ class PortableChannel:
             if _would_block(error):
                 return None
             self._broken_by(error, "receiving")
-        except BaseException:
-            self._broken = True
-            raise
-        finally:
-            self._user.release()
-            self._close_if_asked()
 
     def close(self) -> None:
-        if self._closing:
-            return
-        self._closing = True
+        self._closing = True  # a second call finishes what an interrupted one has left
         with contextlib.suppress(OSError):  # not connected any more
             # Not SSLSocket.shutdown: that drops TLS first, and a sender in another thread would go on in plain text.
             shutdown = socket.socket.shutdown if isinstance(self.sock, socket.socket) else type(self.sock).shutdown
             shutdown(self.sock, socket.SHUT_RDWR)
-        if not self._user.locked():
+        if not self._turn.locked:
             self.sock.close()
 
     def abandon(self) -> None:
@@ -273,9 +277,6 @@ class PortableChannel:
                 view = view[self.sock.send(view) :]
         except OSError as error:
             self._broken_by(error, "sending")
-        except BaseException:
-            self._broken = True
-            raise
 
     def _receive_message(self, deadline: float) -> Message:
         try:
@@ -284,9 +285,6 @@ class PortableChannel:
                 self._receive_some()
         except OSError as error:
             self._broken_by(error, "receiving")
-        except BaseException:
-            self._broken = True
-            raise
         return message
 
     def _receive_some(self) -> None:
@@ -297,7 +295,6 @@ class PortableChannel:
         self._decoder.feed(data)
 
     def _broken_by(self, error: OSError, doing: str) -> NoReturn:
-        self._broken = True
         if isinstance(error, ConnectionClosedError | TimeoutError):
             raise error
         if isinstance(error, socket.timeout):
@@ -312,23 +309,22 @@ class PortableChannel:
         """Return the certificate that the peer has shown, as ssl gives it; None without one."""
         return self.sock.getpeercert() or None if hasattr(self.sock, "getpeercert") else None
 
-    def _enter(self) -> None:
-        if self._closing or self._broken:
+    def _check_open(self) -> None:
+        """Raise when the channel is closed. Called by who has not got the turn."""
+        if self.closed:
             raise ConnectionClosedError("the connection is closed")
-        if not self._user.acquire(blocking=False):
-            raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
 
-    def _take_turn(self, deadline: float) -> None:
-        while not self._user.acquire(timeout=TURN_SLICE):
-            if self._closing or self._broken or (deadline and time.monotonic() >= deadline):
-                break
-        else:
-            if not (self._closing or self._broken):
-                return
-            self._user.release()
-        if self._closing or self._broken:
+    def _check_turn(self) -> None:
+        """As `_check_open`, for who waits for the turn or has just got it."""
+        if self._closing or self._broken or (self._unfinished and self._turn.owned):
             raise ConnectionClosedError("the connection is closed")
-        raise TimeoutError("sending: timeout")
+
+    def _take_turn(self, deadline: float) -> Guard:
+        return self._turn.guard(deadline, self._check_turn)
+
+    def _take_turn_now(self) -> Guard:
+        self._check_open()
+        return self._turn.guard_now(self._check_turn) or _refuse_second_user()
 
     def _close_if_asked(self) -> None:
         if self._closing:
@@ -343,6 +339,10 @@ def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:
     channel = PlainChannel(sock, max_message_size)
     channel.set_spin(config.SPIN)
     return channel
+
+
+def _refuse_second_user() -> NoReturn:
+    raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
 
 
 def _would_block(error: OSError) -> bool:

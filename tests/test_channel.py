@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from channel_bytecodes import BytecodeContract
 from channel_contract import ChannelContract
 from channel_interruptions import InterruptionContract
 from conversations import REPLY, REPLY_BYTES, REQUEST, Conversation, check_any_bytes, check_dead, pattern
@@ -34,12 +35,12 @@ def portable_over_tcp(limit: int = 0) -> Conversation:
     return Conversation(PortableChannel(near, limit), far)
 
 
-class TestPortableOverUnixSockets(ChannelContract, InterruptionContract):
+class TestPortableOverUnixSockets(ChannelContract, InterruptionContract, BytecodeContract):
     def connect(self, limit: int = 0) -> Conversation:
         return portable_over_unix_socket(limit)
 
 
-class TestPortableOverTcp(ChannelContract, InterruptionContract):
+class TestPortableOverTcp(ChannelContract, InterruptionContract, BytecodeContract):
     def connect(self, limit: int = 0) -> Conversation:
         return portable_over_tcp(limit)
 
@@ -50,8 +51,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
-class TestPortableOverTls(ChannelContract, InterruptionContract):
+class TestPortableOverTls(ChannelContract, InterruptionContract, BytecodeContract):
     leak_rounds = 30  # a handshake takes a millisecond or two
+    step = 7
 
     @pytest.fixture(autouse=True)
     def take_certificate(self, certificate: Path) -> None:

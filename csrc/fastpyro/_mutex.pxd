@@ -1,0 +1,17 @@
+# A lock that cannot be left locked; see _mutex.pyx.
+
+from cpython.pythread cimport PyThread_type_lock
+
+
+cdef class Mutex:
+    cdef PyThread_type_lock lock
+    cdef unsigned long owner  # the thread that has it, 0 for none; changes under the GIL
+    cdef Py_ssize_t depth  # how many guards that thread holds
+    cdef bint reentrant
+    cdef str what
+    cdef list sleepers  # those in `wait`, the longest first
+
+    cdef bint take(self, bint may_wait, double deadline, object check) except -1
+    cdef int sleep_for_lock(self, double deadline, object check) except -1
+    cdef void give_back(self) noexcept
+    cdef bint sleep(self, double deadline) except -1

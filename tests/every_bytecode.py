@@ -1,0 +1,104 @@
+"""Something happens between two bytecodes: an interrupt, or the collector that runs a destructor.
+
+`happening(number, event)` counts the bytecodes that this thread runs in the block, outside the tests themselves, and lets
+the event happen before the one with that number; `each_number` takes a path with 0, 1, 2 … until it has no more bytecodes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TESTS = str(Path(__file__).parent)
+MOST = 20_000
+"""Bytecodes of one path; more are a path that does not end."""
+
+
+class happening:
+    """Lets an event happen before one bytecode of this thread. Attribute: ``happened``, whether it did."""
+
+    def __init__(self, number: int, event: Callable[[], object], seen: Callable[[str], object] | None = None) -> None:
+        self.number = number
+        self.event = event
+        self.seen = seen  # is told the name of each function that is called
+        self.happened = False
+        self.count = 0
+
+    def __enter__(self) -> happening:
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _trace(self, frame: types.FrameType, what: str, _argument: Any) -> Any:
+        if what == "call":
+            if frame.f_code.co_filename.startswith(TESTS):
+                return None
+            if self.seen is not None:
+                self.seen(frame.f_code.co_name)
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif what == "opcode":
+            self.count += 1
+            if self.count > self.number and not self.happened:
+                self.happened = True
+                self.event()
+        return self._trace
+
+
+def interrupt() -> None:
+    """Be Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+class Destructor:
+    """Runs an action when it is destroyed, and keeps what came of it."""
+
+    def __init__(self, action: Callable[[], Any], outcome: list[Any]) -> None:
+        self.action = action
+        self.outcome = outcome
+
+    def __del__(self) -> None:
+        try:
+            self.outcome.append(self.action())
+        except BaseException as error:
+            self.outcome.append(error)
+
+
+def each_number(path: Callable[[int], happening], step: int = 1) -> int:
+    """Take a path again and again, with the event one bytecode later each time; returns how many bytecodes it has."""
+    for number in itertools.count(0, step):
+        assert number < MOST, "the path does not end"
+        if not path(number).happened:
+            return number
+    raise AssertionError
+
+
+def in_time(action: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Run an action in a thread of its own: what it returned or raised. AssertionError when it hangs."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(action())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert outcome, f"still running after {seconds} seconds: {stack_of(thread)}"
+    return outcome[0]
+
+
+def stack_of(thread: threading.Thread) -> str:
+    """Return where a thread is."""
+    import traceback
+
+    frame = sys._current_frames().get(thread.ident or 0)
+    return "".join(traceback.format_stack(frame)) if frame is not None else "gone"
