@@ -6,7 +6,6 @@ from fastpyro._codec import Codec
 from fastpyro._link import Link, Looker
 from fastpyro._message import Message
 from fastpyro.channel import Channel
-from fastpyro.errors import CommunicationError
 
 class ConnectionCore:
     channel: Channel
@@ -57,7 +56,7 @@ class OrdinaryRequests:
         term: Term,
         timeout: float,
         looker: Looker | None = None,
-    ) -> tuple[int, Any, Message | None, CommunicationError | None]: ...
+    ) -> tuple[int, Any, Message | None, Exception | None]: ...
     def serve(
         self, connection: ConnectionCore, term: Term, timeout: float, looker: Looker | None = None
     ) -> Message | None: ...

@@ -6,6 +6,7 @@ This is what methods see as ``current_context.client`` and hooks get as ``connec
 from __future__ import annotations
 
 import socket
+import sys
 import weakref
 from typing import Any
 
@@ -30,12 +31,13 @@ class Connection(ConnectionCore):
     free for the next call even on an object of its session.
     """
 
-    __slots__ = ("__weakref__", "_tracked_resources", "accepted", "attached", "serializer")
+    __slots__ = ("__weakref__", "_origin", "_tracked_resources", "accepted", "attached", "serializer")
 
     def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)
         self.accepted = accepted
         self.attached = False
+        self._origin: Any = None
         self.serializer: Serializer | None = None
         self._tracked_resources: weakref.WeakSet[Any] | None = None
 
@@ -49,6 +51,26 @@ class Connection(ConnectionCore):
     def sock(self) -> socket.socket:
         """The client's socket, to ask it for names and options; reading or writing it breaks the conversation."""
         return self.channel.sock
+
+    @property
+    def origin(self) -> Any:
+        """What stands for the client where each has a share: its certificate's subject, its address without the port, or
+        the id of the user at the other end of a Unix socket. Many clients may share one."""
+        if self._origin is None:
+            self._origin = self._find_origin()
+        return self._origin
+
+    def _find_origin(self) -> Any:
+        try:
+            certificate = self.getpeercert()
+            if certificate and certificate.get("subject"):
+                return "certificate", certificate["subject"]
+            if isinstance(self.peer_address, tuple) and self.peer_address:
+                return self.peer_address[0]
+            credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            return "user", int.from_bytes(credentials[4:8], sys.byteorder)
+        except (OSError, ValueError, AttributeError):  # it has gone already, or the system does not tell
+            return "unknown"
 
     @property
     def dialect(self) -> int:

@@ -46,18 +46,24 @@ class Coroutines:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop; started now, in a thread of its own, when there is none yet. Raises PyroError after `close`."""
+        """The event loop; started now, in a thread of its own, when there is none yet.
+
+        Raises PyroError after `close`, RuntimeError when no thread can be started.
+        """
         with self._lock:
             if self._closed:
                 raise PyroError("the daemon is closed, and its event loop with it")
             if self._loop is None:
                 import asyncio
 
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._loop,), name="fastpyro-event-loop", daemon=True
-                )
-                self._thread.start()
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=self._run, args=(loop,), name="fastpyro-event-loop", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread can be started now; the next coroutine tries again
+                    loop.close()
+                    raise
+                self._loop, self._thread = loop, thread
             return self._loop
 
     @loop.setter

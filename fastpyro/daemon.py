@@ -54,7 +54,9 @@ class Daemon:
     ``connected_socket``: serve this one connected socket, without a handshake, and nobody else; it is not closed.
     Raises OSError when the address cannot be listened on, ValueError for arguments that contradict each other.
 
-    ``register`` objects, then ``requestLoop()``. A daemon is a context manager that closes itself.
+    ``register`` objects, then ``requestLoop()``. A daemon is a context manager that closes itself. In a child that is forked
+    while it serves, it is of no use, and closing it does nothing to the parent's; one that has not served yet may be
+    served by the child.
     """
 
     def __init__(
@@ -318,6 +320,8 @@ class Daemon:
         self._closed = True
         server, self.transportServer = self.transportServer, None
         server.close()
+        if server.forked:
+            return  # streams, coroutines and the socket's file are the parent's
         self.streams.close_all()
         self.coroutines.close()
         sockets.remove_socket_file(self._unixsocket or "")
@@ -345,6 +349,12 @@ class Daemon:
             self._hmac_key = checked
             if self.transportServer is not None:
                 self.transportServer.hmac_key_changed()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a child that was forked from the one that serves this daemon."""
+        server = self.transportServer
+        return server is not None and server.forked
 
     def _check_open(self) -> None:
         if self._closed:

@@ -185,6 +185,8 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if isinstance(error, SystemExit) and daemon.forked:
+            raise  # a child that the method has forked
         return failed(daemon, connection, message, (target, name, args, kwargs), error)
     return finished(daemon, connection, message, (target, name, args, kwargs), result)
 
@@ -274,6 +276,8 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if isinstance(error, SystemExit) and daemon.forked:
+            raise
         name, args, kwargs = calls[len(results)]
         _report(daemon, connection, _method_or_name(daemon, target, name), args, kwargs or {}, error)
         if not message.flags & FLAGS_ONEWAY:

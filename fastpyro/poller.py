@@ -23,6 +23,7 @@ class Poller(Protocol):
     def remove(self, fd: int) -> None: ...
     def wait(self, timeout: float, last: Any = None) -> list[int]: ...
     def accept(self, listener: socket.socket) -> int: ...
+    def fileno(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -54,6 +55,11 @@ class SelectorPoller:
             return listener.accept()[0].detach()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return -1
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when one of those that are watched is, -1 where there is none."""
+        fileno = getattr(self._selector, "fileno", None)
+        return -1 if fileno is None else fileno()
 
     def close(self) -> None:
         self._selector.close()

@@ -216,6 +216,10 @@ cdef class EpollPoller(Looker):
             raise OSError(errno, os.strerror(errno))
         return fd
 
+    def fileno(self):
+        """Return a descriptor that is readable when one of those that are watched is, -1 once this is closed."""
+        return self.epoll
+
     def close(self):
         """Release the descriptor. May be called again."""
         if self.epoll >= 0:

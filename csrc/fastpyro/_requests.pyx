@@ -29,7 +29,6 @@ from fastpyro._message_stream cimport SMALL_REPLY
 
 import weakref
 
-from fastpyro.errors import CommunicationError
 from fastpyro.exposure import members_of, resolve_method
 from fastpyro import message_kinds
 
@@ -237,7 +236,7 @@ cdef class OrdinaryRequests:
         Arguments: ``ready``, descriptors, and the index ``start`` of the first one to serve; ``connections`` by their
         descriptors; the others as for `serve`. Returns the index of the first descriptor that needs more, the length of
         ``ready`` when none does; its connection if that has been served, else None; and the message and the error that
-        came of serving it. A descriptor that no connection has needs more, and so does a connection whose leader was
+        came of serving it (any Exception). A descriptor that no connection has needs more, and so does a connection whose leader was
         deposed.
         """
         cdef ConnectionCore connection
@@ -254,7 +253,7 @@ cdef class OrdinaryRequests:
                 return index, None, None, None
             try:
                 message = self.serve(connection, term, timeout, looker)
-            except CommunicationError as error:
+            except Exception as error:  # it concerns this connection, whatever it is
                 return index, connection, None, error
             if message is not None or term.deposed or self.stopped or connection.link.ended:
                 return index, connection, message, None

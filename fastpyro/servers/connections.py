@@ -24,12 +24,13 @@ from fastpyro.channel import open_channel
 from fastpyro.config import config
 from fastpyro.connection import Connection
 from fastpyro.dispatch import PendingReply
-from fastpyro.errors import CommunicationError, MessageTooLargeError
+from fastpyro.errors import CommunicationError, MessageTooLargeError, PyroError
 from fastpyro.handshake import HANDSHAKE_LIMIT
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
+from fastpyro.servers import forks
 from fastpyro.servers.late_replies import LateReplies
 from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
 
@@ -67,6 +68,8 @@ class ConnectionServer(ABC):
         self.daemon = daemon
         self.listener = listener
         self.stopping = False
+        self.serving = False  # it has begun
+        self.forked = False  # this is a child, whose parent serves
         self.connections: dict[int, Connection] = {}
         self.unadmitted: dict[int, Connection] = {}
         self.poller = make_poller()
@@ -84,17 +87,40 @@ class ConnectionServer(ABC):
         self.requests = OrdinaryRequests(self, daemon, native.codec, plain)
         self._next_look = 0.0
         self._accepting = True
-        # Wakes the thread that waits in the poller.
-        self._wake_receiver, self._wake_sender = socket.socketpair()
-        self._wake_receiver.setblocking(False)
-        self._wake_sender.setblocking(False)
         listener.setblocking(False)
         self.listener_fd = listener.fileno()
         self.kind_of_socket = int(listener.family), int(listener.type), listener.proto
-        self.wake_fd = self._wake_receiver.fileno()
         self.inherited = sockets.tunes_accepted(listener)
+        self._watch_listener()
+        forks.remember(self)
+
+    def _watch_listener(self) -> None:
+        # The pair wakes the thread that waits in the poller.
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self.wake_fd = self._wake_receiver.fileno()
         self.poller.add(self.listener_fd)
         self.poller.add(self.wake_fd)
+
+    def after_fork(self) -> None:
+        """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
+        self._lock = threading.Lock()  # somebody may have held it
+        self.poller.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
+        if self.serving:
+            self.forked = self.stopping = True
+            self.requests.stop()
+            self.listener.close()
+            for connection in list(self.connections.values()):
+                connection.channel.abandon()
+            self.connections.clear()
+            self.unadmitted.clear()
+            return
+        self.poller = make_poller()
+        self.looker = self.poller if isinstance(self.poller, Looker) else None
+        self._watch_listener()
 
     @property
     def sock(self) -> socket.socket:
@@ -109,6 +135,12 @@ class ConnectionServer(ABC):
     @abstractmethod
     def loop(self, condition: Callable[[], bool]) -> None:
         """Serve until ``condition()`` is false or ``shutdown`` is called."""
+
+    def begin(self) -> None:
+        """Note that requests are served from now on. Raises PyroError in a forked child of who serves them."""
+        if self.forked:
+            raise PyroError("this process was forked from the one that serves this daemon: make a new daemon here")
+        self.serving = True
 
     def wakeup(self) -> None:
         """Make the thread that waits in the poller look round."""
@@ -146,6 +178,8 @@ class ConnectionServer(ABC):
         return newest
 
     def _pause_accepting(self, error: OSError) -> None:
+        if self.listener.fileno() < 0:
+            return  # `look_at_deadlines` says so
         # Out of descriptors or memory: the listener stays readable, so asking at once again would only burn the CPU.
         log.warning("accepting connections failed, trying again in %g s: %s", LONGEST_WAIT, error)
         self.poller.remove(self.listener_fd)
@@ -198,11 +232,12 @@ class ConnectionServer(ABC):
     def drop(self, connection: Connection) -> None:
         """Close a connection and tell the daemon. May be called by any thread, and again."""
         fd = connection.fd
-        if self.connections.get(fd) is not connection:
-            return  # dropped already; the descriptor may be somebody else's by now
-        del self.connections[fd]
-        self.unadmitted.pop(fd, None)
-        self.poller.remove(fd)
+        with self._lock:  # who holds a connection, or gives it back, must not see a half of this
+            if self.connections.get(fd) is not connection:
+                return  # dropped already; the descriptor may be somebody else's by now
+            del self.connections[fd]
+            self.unadmitted.pop(fd, None)
+            self.poller.remove(fd)
         try:
             if connection.handshaken:
                 self.tell_disconnect(connection)  # which may want to know whom it was connected to, and what it held
@@ -269,19 +304,19 @@ class ConnectionServer(ABC):
                 message = self.requests.serve(connection, term, self.timeout, looker)
             else:
                 message = connection.channel.receive_available()
-        except CommunicationError as error:
+        except Exception as error:
             return self.requested(connection, None, error)
         return self.requested(connection, message, None)
 
-    def requested(
-        self, connection: Connection, message: Message | None, error: CommunicationError | None
-    ) -> Message | None:
+    def requested(self, connection: Connection, message: Message | None, error: Exception | None) -> Message | None:
         """Take note of what came of serving a connection's ordinary requests: a message, an error, its end, or nothing.
 
         Returns the message. Drops a connection that is gone or babbles.
         """
-        if error is not None:
+        if isinstance(error, CommunicationError):
             self.give_up(connection, error)
+        elif error is not None:  # such as a MemoryError: it costs the one who caused it, and nobody else
+            self.give_up_after_bug(connection, error)
         elif message is not None:
             connection.last_used = time.monotonic()
         elif connection.link is not None and connection.link.ended:  # without an error, which costs as much as a call
@@ -296,19 +331,28 @@ class ConnectionServer(ABC):
             self.give_up(connection, error)
         except KeyboardInterrupt as error:
             self._interrupted(connection, message, error)
-        except Exception:
-            # Only a hook of the daemon's subclass can get here, such as annotations(): its bug must not end the server.
-            log.exception("dropping %r: the daemon failed to answer it", connection)
-            self.drop(connection)
+        except Exception as error:
+            # A hook of the daemon's subclass can get here, such as annotations(), or a lack of memory.
+            self.give_up_after_bug(connection, error)
         else:
             if reply is not None:
-                self.send_reply(connection, message, reply)
+                try:
+                    self.send_reply(connection, message, reply)
+                except Exception as error:
+                    self.give_up_after_bug(connection, error)
+
+    def give_up_after_bug(self, connection: Connection, error: Exception) -> None:
+        """Drop a connection because the server failed to serve it: that must not end what others are served by."""
+        log.error("dropping %r: the daemon failed to answer it", connection, exc_info=error)
+        self.drop(connection)
 
     def failed(self, connection: Connection, message: Message, called: Called, error: BaseException) -> Reply | None:
         """Report an ordinary request that failed; returns the reply, if one is wanted."""
         if isinstance(error, KeyboardInterrupt):
             self._interrupted(connection, message, error)
             return None
+        if isinstance(error, SystemExit) and self.forked:
+            raise error
         return dispatch.failed(self.daemon, connection, message, called, error)
 
     def finished(
@@ -395,7 +439,9 @@ class ConnectionServer(ABC):
         if now < self._next_look:
             return
         self._next_look = now + self.longest_wait
-        if not self._accepting and not self.stopping:
+        if self.listener.fileno() < 0 and not self.stopping:
+            self._go_on_without_listener()
+        elif not self._accepting and not self.stopping:
             self._accepting = True
             self.poller.add(self.listener_fd)
         for connection in list(self.unadmitted.values()):
@@ -413,12 +459,25 @@ class ConnectionServer(ABC):
         except Exception:
             log.exception("housekeeping failed")
 
+    def _go_on_without_listener(self) -> None:
+        if self.listener_fd >= 0:
+            log.error(
+                "the listening socket of the daemon on %s has been closed: no client can connect any more; those that are "
+                "connected are served, and the request loop ends with the last of them",
+                self.daemon.locationStr,
+            )
+            self.listener_fd = -1  # the number may be somebody else's by now
+        if not self.connections:
+            self.shutdown()
+
     @abstractmethod
     def shutdown(self) -> None:
         """Stop serving: close the listener and every connection, but for the one whose call asks for it."""
 
     def close(self) -> None:
         """Stop and release everything. May be called again."""
+        if self.forked:
+            return
         self.shutdown()
         self.poller.close()
         self._wake_receiver.close()

@@ -48,6 +48,7 @@ class ExistingConnectionServer(MultiplexServer):
 
     def loop(self, condition: Callable[[], bool]) -> None:
         """Serve in this thread until the peer has closed, ``condition()`` is false, or ``shutdown`` is called."""
+        self.begin()
         super().loop(lambda: bool(self.connections) and condition())
 
     def events(self, ready: Iterable[Any]) -> None:

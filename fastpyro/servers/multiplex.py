@@ -1,13 +1,15 @@
 """The server that runs every method in one thread: the one that calls `loop`, or a foreign loop that calls `events`.
 
 A slow method makes all other clients wait; in exchange methods never run concurrently. The oneway calls of Pyro's own
-clients are an exception: their programs count on a thread for each (`ONEWAY_THREADED`).
+clients are an exception: their programs count on threads for them (`ONEWAY_THREADED`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import socket
-import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import ConnectionServer
+from fastpyro.servers.oneway_calls import OnewayCalls
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
     from fastpyro.daemon import Daemon
 
 __all__ = ["MultiplexServer"]
+
+log = logging.getLogger("fastpyro.servers")
+
+PAUSE = 0.05
+"""Seconds after a failure that is nobody's in particular, such as a lack of memory."""
 
 
 class MultiplexServer(ConnectionServer):
@@ -34,36 +42,79 @@ class MultiplexServer(ConnectionServer):
         self._serving: Connection | None = None
         self._last: Connection | None = None
         self._term = Term()
+        self.oneway_calls = OnewayCalls()
 
     @property
     def sockets(self) -> list[socket.socket]:
         """Listener and connections of this server and of those combined with it."""
+        if self.stopping:
+            return []
         served = [connection.sock for connection in list(self.connections.values()) if not connection.held]
         own = [self.listener, self._wake_receiver, *served]
-        return own + [sock for other in self.combined for sock in other.sockets]
+        own = [sock for sock in own if sock.fileno() >= 0]
+        return own + [sock for other in self.others() for sock in other.sockets]
 
     def loop(self, condition: Callable[[], bool]) -> None:
         """Serve in this thread until ``condition()`` is false or ``shutdown`` is called."""
+        self.begin()
+        for other in self.combined:
+            if isinstance(other, MultiplexServer):
+                other.begin()
         while not self.stopping and condition():
-            wait = self.longest_wait
-            last = self._last.channel if self._last is not None else None
-            ready = self.poller.wait(wait if not self.combined else 0.0, last if isinstance(last, Link) else None)
-            if self.combined and not ready:
-                ready = self._wait_with_others(wait)
-            self.serve_ready(ready, self.looker if len(ready) == 1 and not self.combined else None)
-            self.look_at_deadlines()
+            if self.combined:
+                self._turn_of_all()
+            else:
+                self.turn(self.longest_wait)
         self.await_farewells()
 
-    def _wait_with_others(self, wait: float) -> list[int]:
+    def turn(self, wait: float) -> None:
+        """Wait for requests and serve them, once. Whatever fails costs the connection that it is about, or a moment."""
+        try:
+            last = self._last.channel if self._last is not None else None
+            ready = self.poller.wait(wait, last if isinstance(last, Link) else None)
+            self.serve_ready(ready, self.looker if len(ready) == 1 and wait else None)
+            self.look_at_deadlines()
+        except Exception:
+            if not self.stopping:
+                log.exception("a turn of the request loop failed; it goes on")
+                time.sleep(PAUSE)
+
+    def _turn_of_all(self) -> None:
+        """As `turn`, for this server and those that are combined with it, each with its own poller and limits."""
+        try:
+            ready = self._wait_for_all()
+        except Exception:
+            log.exception("waiting for combined daemons failed; the request loop goes on")
+            time.sleep(PAUSE)
+            ready = []
+        for server in (self, *self.others()):
+            if isinstance(server, MultiplexServer):
+                server.turn(0.0)
+                continue
+            try:
+                server.serve_ready(ready)
+            except Exception:
+                log.exception("%r failed; the request loop goes on", server)
+
+    def _wait_for_all(self) -> list[int]:
         import selectors
 
         with selectors.DefaultSelector() as selector:
-            for sock in self.sockets:
-                selector.register(sock, selectors.EVENT_READ)
-            ready = [key.fd for key, _ in selector.select(wait)]
-        for other in self.combined:
-            other.serve_ready(ready)
-        return ready
+            for server in (self, *self.others()):
+                for pollable in server.pollables() if isinstance(server, MultiplexServer) else server.sockets:
+                    with contextlib.suppress(OSError, ValueError):  # it is closed this very moment
+                        selector.register(pollable, selectors.EVENT_READ)
+            return [key.fd for key, _ in selector.select(self.longest_wait)]
+
+    def pollables(self) -> list[Any]:
+        """What is readable when this server has something to do: its poller, or its sockets where that cannot be asked."""
+        fd = self.poller.fileno()
+        return [fd] if fd >= 0 else self.sockets
+
+    def others(self) -> list[Any]:
+        """The servers that are combined with this one, without those that have been closed."""
+        self.combined = [other for other in self.combined if not _is_closed(other)]
+        return self.combined
 
     def give_back(self, connection: Connection) -> None:
         """As any server, and have a foreign loop watch the connection again."""
@@ -72,30 +123,38 @@ class MultiplexServer(ConnectionServer):
 
     def events(self, ready: Iterable[Any]) -> None:
         """Serve what a foreign loop found readable: sockets or descriptors."""
+        self.begin()
         descriptors = [item if isinstance(item, int) else item.fileno() for item in ready]
         self.serve_ready(descriptors)
-        for other in self.combined:
-            other.serve_ready(descriptors)
         self.look_at_deadlines()
+        for other in self.others():
+            other.serve_ready(descriptors)
+            if isinstance(other, MultiplexServer):
+                other.look_at_deadlines()
 
     def combine(self, other: Any) -> None:
-        """Serve another multiplexed daemon's server, or a broadcast responder, in this server's loop."""
+        """Serve another multiplexed daemon, or a broadcast responder, in this loop, until that one is closed."""
         if other is self or other in self.combined:
             return
+        if self.serving and isinstance(other, MultiplexServer):
+            other.begin()
         self.combined.append(other)
+        self.wakeup()
 
     def serve_ready(self, descriptors: Iterable[int], looker: Looker | None = None) -> None:
         """Serve those of the descriptors that are this server's."""
         for fd in descriptors:
             if self.stopping:
                 return
-            if fd == self.listener_fd:
+            connection = self.connections.get(fd)
+            if connection is not None:
+                if not connection.held:
+                    self._serve(connection, looker)
+            elif fd == self.listener_fd:
                 self._last = self.accept_some()
             elif fd == self.wake_fd:
                 self.drain_wakeups()
                 self._serve_pending()
-            elif fd in self.connections and not self.connections[fd].held:
-                self._serve(self.connections[fd], looker)
 
     def _serve_pending(self) -> None:
         while self._pending and not self.stopping:
@@ -109,7 +168,7 @@ class MultiplexServer(ConnectionServer):
             message = self.next_request(connection, self._term, looker)
             while message is not None:
                 if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
-                    threading.Thread(target=self._answer, args=(connection, message), daemon=True).start()
+                    self._answer_apart(connection, message)
                 else:
                     self._answer(connection, message)
                 more = connection.channel.has_buffered and not connection.channel.closed
@@ -128,6 +187,18 @@ class MultiplexServer(ConnectionServer):
         finally:
             connection.end_call()
 
+    def _answer_apart(self, connection: Connection, message: Message) -> None:
+        connection.begin_call()
+
+        def job() -> None:
+            try:
+                self.answer(connection, message)
+            finally:
+                connection.end_call()
+
+        if not self.oneway_calls.run(connection, job):
+            connection.end_call()
+
     def shutdown(self) -> None:
         """Stop serving; a call that is being served still gets its reply."""
         if self.stopping:
@@ -143,6 +214,12 @@ class MultiplexServer(ConnectionServer):
             if connection is not self._serving and connection is not asking:
                 self.drop(connection)
         self.wakeup()
+
+
+def _is_closed(server: Any) -> bool:
+    if isinstance(server, MultiplexServer):
+        return server.stopping
+    return any(sock.fileno() < 0 for sock in server.sockets)
 
 
 def _is_oneway_call(message: Message) -> bool:

@@ -27,6 +27,7 @@ from fastpyro.config import config
 from fastpyro.errors import ServerOverloadedError
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
+from fastpyro.servers import forks
 from fastpyro.servers.connections import ConnectionServer
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class ThreadedServer(ConnectionServer):
 
     def loop(self, condition: Callable[[], bool]) -> None:
         """Let the server's threads serve until ``condition()`` is false or ``shutdown`` is called."""
+        if self.forked:
+            self.begin()
         if not condition():
             return
         self.start()
@@ -85,6 +88,7 @@ class ThreadedServer(ConnectionServer):
         with self._lock:
             if self._started or self.stopping:
                 return
+            self.begin()
             self._started = True
         threading.Thread(target=self._watch, name="fastpyro-monitor", daemon=True).start()
         self._elect()
@@ -132,7 +136,7 @@ class ThreadedServer(ConnectionServer):
             self._threads += 1
             number = self._threads
         try:
-            threading.Thread(target=self._work, name=f"fastpyro-worker-{number}", daemon=True).start()
+            threading.Thread(target=self._live, name=f"fastpyro-worker-{number}", daemon=True).start()
         except RuntimeError:
             log.exception("no thread can be started; the first one that gets free takes over")
             with self._lock:
@@ -146,6 +150,13 @@ class ThreadedServer(ConnectionServer):
             self._term = Term()
             return self._term
 
+    def _live(self) -> None:
+        try:
+            self._work()
+        except SystemExit as error:
+            if self.forked:  # in a method, which may end its own process
+                forks.end_child(error)
+
     def _work(self) -> None:
         """The life of a worker thread: lead when the office is vacant, serve what is queued, else stand by."""
         while not self.stopping:
@@ -155,6 +166,8 @@ class ThreadedServer(ConnectionServer):
                 try:
                     self._lead(term)
                 except BaseException:
+                    if self.forked:
+                        raise
                     if not self.stopping:
                         log.exception("a leader failed; another one takes over")
                         with self._lock:

@@ -174,3 +174,27 @@ def test_everybody_in_a_storm_is_served(server: SubjectServer) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(answers) == list(range(1, 301))
+
+
+@pytest.mark.parametrize("servertype", ["thread", "multiplex"])
+def test_a_daemon_whose_listener_is_gone_says_so_and_ends_with_its_last_client(
+    servertype: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fastpyro.config.SERVERTYPE = servertype
+    try:
+        with fastpyro.Daemon(host="127.0.0.1") as daemon:
+            loop = threading.Thread(target=daemon.requestLoop)
+            loop.start()
+            with fastpyro.Proxy(f"PYRO:Pyro.Daemon@{daemon.locationStr}") as proxy:
+                proxy._pyroTimeout = 20
+                proxy.ping()
+                daemon.sock.close()
+                deadline = time.monotonic() + 20
+                while "listening socket" not in caplog.text:
+                    assert time.monotonic() < deadline
+                    proxy.ping()
+                assert loop.is_alive()
+            loop.join(20)
+            assert not loop.is_alive()
+    finally:
+        fastpyro.config.reset()
