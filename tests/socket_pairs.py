@@ -96,8 +96,8 @@ def receive_until_end(sock: socket.socket) -> bytes:
     try:
         while piece := sock.recv(1 << 20):
             pieces += piece
-    except (ConnectionResetError, ssl.SSLEOFError):
-        pass  # also an end
+    except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
+        pass  # also an end; OpenSSL 3.6 answers a peer's alert, and finds nobody there
     return bytes(pieces)
 
 

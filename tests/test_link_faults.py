@@ -238,7 +238,10 @@ pairs = [socket.socketpair() for _ in range(4)]  # as many as may look: a fifth 
 waiters = [threading.Thread(target=Link(near).receive, daemon=True) for near, far in pairs]
 for waiter in waiters:
     waiter.start()
-while any(open(f"/proc/self/task/{waiter.native_id}/stat").read().split()[2] != "S" for waiter in waiters):
+def state(thread):  # behind the thread's name, which may have spaces and brackets in it
+    return open(f"/proc/self/task/{thread.native_id}/stat").read().rpartition(")")[2].split()[0]
+
+while any(state(waiter) != "S" for waiter in waiters):
     pass
 print("parent looks:", looks(), flush=True)
 if os.fork() == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pickle
 import pickletools
+import sys
 from typing import Any
 
 import pytest
@@ -47,6 +48,8 @@ def test_there_and_back_in_each_of_them(module: str) -> None:
     uri = fastpyro.URI("PYRO:x@h:1")
     assert {"Pyro4.core", "URI"} <= strings_in(other.encode(uri))
     assert "Pyro4.errors" in strings_in(other.encode(with_traceback(NamingError("gone"), [])))
+    if module == "dill" and sys.version_info >= (3, 15):
+        return  # dill 0.4 cannot pickle the code of a function there: code objects have no co_lnotab any more
     if module != "pickle":
         assert other.decode(other.encode(lambda x: x + 1))(2) == 3
 
