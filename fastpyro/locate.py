@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastpyro import class_registry
+from fastpyro.checked import is_kind, mapping_of, text_of
 from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError, NamingError, ProtocolError, PyroError
 from fastpyro.errors import TimeoutError as PyroTimeoutError
+from fastpyro.foreign_text import shown
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.proxy import Proxy
@@ -39,6 +41,8 @@ Key = str | bytes | None
 
 LOOKUP_PAUSE = 0.2
 """Seconds between two attempts to look up a name that is waited for."""
+
+FOUND = "what a name server found"
 
 MOST_HOPS = 10
 """A name may stand for another name; so often and no more."""
@@ -88,13 +92,13 @@ def _one_hop(uri: URI, delay_time: float, timeout: float | None, hmac_key: Key) 
     with _locate(host, uri.port, None, _patience(timeout), hmac_key) as name_server:
         if uri.protocol == "PYRONAME":
             found = lookup(name_server, uri.object, delay_time=delay_time)
-            if not isinstance(found, URI):
+            if not is_kind(found, URI):
                 raise NamingError(f"the name server at {name_server._pyroUri.location} gave no URI for {uri.object!r}")
         else:
             choices = _with_tags(name_server, uri.object, delay_time)
             if not choices:
                 raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
-            found = URI(random.choice(list(choices.values())))
+            found = URI(text_of(random.choice(list(choices.values())), "a uri of the name server"))
         _check_location(found, name_server)
         return found
 
@@ -116,7 +120,7 @@ def _with_tags(name_server: Any, tags: Iterable[str], delay_time: float) -> dict
     if "yplookup" in name_server._pyroMethods:
         return yplookup(name_server, meta_all=tags, return_metadata=False, delay_time=delay_time)
     for may_repeat in _attempts(delay_time):  # Pyro4's name server
-        found: dict[str, Any] = name_server.list(metadata_all=set(tags))
+        found = mapping_of(name_server.list(metadata_all=set(tags)), FOUND)
         if found or not may_repeat:
             return found
     raise AssertionError("unreachable")
@@ -150,7 +154,7 @@ def yplookup(
     """
     for may_repeat in _attempts(delay_time):
         try:
-            found: dict[str, Any] = name_server.yplookup(meta_all, meta_any, return_metadata)
+            found = mapping_of(name_server.yplookup(meta_all, meta_any, return_metadata), FOUND)
         except PyroTimeoutError:
             if not may_repeat:
                 raise
@@ -309,18 +313,71 @@ def _first_answer(sock: socket.socket, deadline: float) -> URI | None:
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)
         try:
-            answer, address = sock.recvfrom(LONGEST_ANSWER)
-            uri = URI(answer.decode("iso-8859-1"))
+            answer, address = sock.recvfrom(LONGEST_ANSWER + 1)
+            uri = _believed(answer, str(address[0]))
         except TimeoutError:
             return None
-        except (OSError, PyroError) as error:
+        except OSError as error:
             log.info("no answer to the broadcast: %s", error)
             continue
-        if uri.sockname and not config.NS_UNIX_LOCATIONS:
-            log.warning("%s answered the broadcast with a Unix socket; config.NS_UNIX_LOCATIONS allows it", address)
-        elif uri.protocol == "PYRO" and uri.object == NAMESERVER_NAME:
-            log.debug("%s answered that the name server is %s", address, uri)
-            return uri
-        else:
-            log.warning("%s answered the broadcast with %s, which is no name server", address, uri)
+        except PyroError as error:
+            log.warning("%r answered the broadcast, but %s", address, error)
+            continue
+        log.debug("%r answered that the name server is %s", address, uri)
+        return uri
     return None
+
+
+def _believed(answer: bytes, sender: str) -> URI:
+    """Return the URI of an answer, which anybody may have sent: it must be plausible that the sender's network has it there.
+
+    Raises PyroError for anything else: no name server, a Unix socket, this machine if somebody else says so, the whole
+    internet if a neighbour says so.
+    """
+    if len(answer) > LONGEST_ANSWER:
+        raise NamingError(f"with more than {LONGEST_ANSWER} bytes")
+    uri = URI(answer.decode("iso-8859-1"))
+    if uri.protocol != "PYRO" or uri.object != NAMESERVER_NAME:
+        raise NamingError(f"with {shown(str(uri))}, which is no name server")
+    if uri.host is None:
+        if config.NS_UNIX_LOCATIONS:
+            return uri
+        raise NamingError(f"with the Unix socket {shown(uri.sockname)}; config.NS_UNIX_LOCATIONS allows it")
+    if not _is_plausible(uri.host, sender):
+        raise NamingError(f"with {shown(str(uri))}, which is not where it may send us")
+    return uri
+
+
+def _is_plausible(host: str, sender: str) -> bool:
+    if host == sender:
+        return True
+    import ipaddress
+
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # a name: the resolver of this machine decides, but not who is "localhost"
+        is_name = host.isascii() and host.replace("-", "").replace(".", "").replace("_", "").isalnum()
+        return is_name and (not _means_here(host) or _is_own(sender))
+    if address.is_loopback or address.is_unspecified:
+        return _is_own(sender)
+    # A name server behind several interfaces may say another address than the one it answers from, of the same kind.
+    return address.is_private and not address.is_link_local and ipaddress.ip_address(sender).is_private
+
+
+def _means_here(host: str) -> bool:
+    try:
+        socket.inet_aton(host)  # numbers of other forms, such as 2130706433, which the C library reads as addresses
+    except OSError:
+        name = host.lower().rstrip(".")
+        return name.split(".")[0] == "localhost" or name.endswith(".localhost")
+    return True
+
+
+def _is_own(address: str) -> bool:
+    """Return whether an address is one of this machine, by trying to be there; nothing is sent."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True

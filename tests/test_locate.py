@@ -15,7 +15,7 @@ from server_process import ServerProcess
 import fastpyro
 from fastpyro import locate, sockets
 from fastpyro.config import config
-from fastpyro.errors import CommunicationError, NamingError, ProtocolError
+from fastpyro.errors import CommunicationError, NamingError, ProtocolError, PyroError
 from fastpyro.locate import locate_ns, locateNS, lookup, resolve, yplookup
 from fastpyro.naming import NameServerDaemon, startNS
 from fastpyro.naming.broadcast import BroadcastServer
@@ -438,3 +438,40 @@ def test_name_server_of_another_process() -> None:
                 ns.ping()
         with pytest.raises(NamingError, match="connection refused"):
             resolve(f"PYRONAME:x@127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sender", "is_believed"),
+    [
+        ("PYRO:Pyro.NameServer@192.168.1.5:9090", "192.168.1.5", True),
+        ("PYRO:Pyro.NameServer@192.168.1.5:9090", "10.0.0.1", True),
+        ("PYRO:Pyro.NameServer@lab-1.example:9090", "192.168.1.5", True),
+        ("PYRO:Pyro.NameServer@8.8.8.8:9090", "8.8.8.8", True),
+        ("PYRO:Pyro.NameServer@127.0.0.1:9090", "127.0.0.2", True),
+        ("PYRO:Pyro.NameServer@localhost:9090", "127.0.0.1", True),
+        ("PYRO:Pyro.NameServer@8.8.8.8:9090", "192.168.1.5", False),
+        ("PYRO:Pyro.NameServer@127.0.0.1:9090", "192.0.2.1", False),
+        ("PYRO:Pyro.NameServer@0.0.0.0:9090", "192.0.2.1", False),
+        ("PYRO:Pyro.NameServer@localhost:9090", "192.0.2.1", False),
+        ("PYRO:Pyro.NameServer@2130706433:9090", "192.0.2.1", False),
+        ("PYRO:Pyro.NameServer@0x7f.1:9090", "192.0.2.1", False),
+        ("PYRO:Pyro.NameServer@[::1]:9090", "192.0.2.1", False),
+        ("PYRO:Pyro.NameServer@169.254.169.254:80", "192.168.1.5", False),
+        ("PYRO:Pyro.NameServer@224.0.0.1:80", "192.168.1.5", False),
+        ("PYRO:Pyro.NameServer@./u:/tmp/evil", "192.168.1.5", False),
+        ("PYRO:Pyro.NameServer@./u:\0evil", "192.168.1.5", False),
+        ("PYRO:other@192.168.1.5:9090", "192.168.1.5", False),
+        ("PYRONAME:Pyro.NameServer", "192.168.1.5", False),
+        ("PYRO:Pyro.NameServer@h\xe9:9090", "192.168.1.5", False),
+        ("PYRO:Pyro.NameServer@h\x1b[2J:9090", "192.168.1.5", False),
+        ("PYRO:Pyro.NameServer@" + "h" * 100 + ":9090", "192.168.1.5", False),
+        ("nonsense", "192.168.1.5", False),
+        ("", "192.168.1.5", False),
+    ],
+)
+def test_which_answers_to_a_broadcast_are_believed(answer: str, sender: str, is_believed: bool) -> None:
+    if is_believed:
+        assert str(locate._believed(answer.encode("iso-8859-1"), sender)) == answer
+    else:
+        with pytest.raises(PyroError):
+            locate._believed(answer.encode("iso-8859-1"), sender)

@@ -1,14 +1,17 @@
 """Answers the question "where is a name server?", which programs broadcast over UDP.
 
 One datagram, ``GET_NSURI``, is answered with the URI as text; everything else is ignored. There is no proof that an
-answer is honest: a client believes it at its own risk, and the answering is off unless asked for.
+answer is honest: a client believes it at its own risk, and the answering is off unless asked for. An answer is longer than
+the question, and who asks may lie about its address: each address gets a few answers in ten seconds, so that nobody is
+flooded by way of us.
 """
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterable
 
 from fastpyro.config import config
@@ -23,6 +26,37 @@ log = logger("fastpyro.naming")
 QUESTION = b"GET_NSURI"
 LONGEST_ANSWER = 100
 """Bytes; those who ask receive no more."""
+
+
+WINDOW_SECONDS = 10.0
+MOST_ANSWERS_TO_ONE = 30
+"""Answers to one address in a window: enough for many programs of a machine that start together, 300 bytes a second."""
+MOST_ANSWERS = 5000
+"""Answers to all addresses in a window."""
+REST_SECONDS = 0.1
+"""After a failure of the socket itself."""
+
+
+class _AnswerBudget:
+    """Counts the answers to each address, within windows of time."""
+
+    def __init__(self) -> None:
+        self._begun = 0.0
+        self._to: dict[str, int] = {}
+        self._all = 0
+
+    def take(self, host: str) -> bool:
+        """Return whether an address may be answered once more."""
+        now = time.monotonic()
+        if now - self._begun >= WINDOW_SECONDS:
+            self._begun, self._all = now, 0
+            self._to.clear()
+        so_far = self._to.get(host, 0)
+        if so_far >= MOST_ANSWERS_TO_ONE or self._all >= MOST_ANSWERS:
+            return False
+        self._to[host] = so_far + 1
+        self._all += 1
+        return True
 
 
 class BroadcastServer:
@@ -56,6 +90,7 @@ class BroadcastServer:
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self.running = True
         self._thread: threading.Thread | None = None
+        self._budget = _AnswerBudget()
         self.locationStr = host_port_text(*self.sock.getsockname()[:2])
         self.transportServer = self
 
@@ -84,27 +119,37 @@ class BroadcastServer:
         return self._thread
 
     def _loop(self) -> None:
-        while self.running:
-            readable = select.select([self.sock, self._wake_receiver], [], [])[0]
-            if self._wake_receiver in readable:
-                return
-            self.processRequest()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ)
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
+            while self.running:
+                try:
+                    ready = {each.fileobj for each, _ in selector.select()}
+                    if self._wake_receiver in ready:
+                        return
+                    self.processRequest()
+                except Exception:  # whatever one datagram does, the next one is answered
+                    log.exception("answering a question for the name server failed")
+                    time.sleep(REST_SECONDS)
 
     def processRequest(self) -> None:
-        """Take one datagram, if there is one, and answer it if it asks for the name server."""
+        """Take one datagram, if there is one, and answer it if it asks for the name server. Never raises."""
         try:
             data, address = self.sock.recvfrom(LONGEST_ANSWER)
         except OSError:
             return  # nothing there, or closed
         if data != QUESTION:
-            log.info(
-                "ignoring a datagram of %d bytes from %s that is no question for a name server", len(data), address
+            log.debug(
+                "ignoring a datagram of %d bytes from %r that is no question for a name server", len(data), address
             )
+            return
+        if not self._budget.take(str(address[0])):
+            log.debug("not answering %r: it was answered too often already", address)
             return
         try:
             self.sock.sendto(str(self._uri_for(address)).encode("iso-8859-1", "replace"), address)
-        except OSError as error:
-            log.warning("cannot answer %s: %s", address, error)
+        except Exception as error:
+            log.info("cannot answer %r: %s", address, error)
 
     def _uri_for(self, address: tuple[object, ...]) -> URI:
         # A name server on all interfaces has no address of its own: tell the one that reaches whoever asks.

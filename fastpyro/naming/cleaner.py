@@ -1,19 +1,25 @@
 """Removes registrations whose programs have gone: connects to each location now and then, and counts the silence.
 
-Off unless ``config.NS_AUTOCLEAN`` says how often. Knows of the name server only what it lists and how to remove a name.
+Off unless ``config.NS_AUTOCLEAN`` says how often. It connects only to the machine from which a name was registered, or
+anywhere for names that this process registered itself: nobody else chooses to whom a name server connects. Names that a
+former process has left in a file are looked at when they are registered again. Knows of the name server only what it
+lists and how to remove a name.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from typing import NamedTuple
 
-from fastpyro import sockets
 from fastpyro.config import config
 from fastpyro.errors import PyroError
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.name_server import NameServer
+from fastpyro.naming.origins import may_be_at
+from fastpyro.naming.reachability import Target, addresses_of, reachable
 from fastpyro.uri import URI
 
 __all__ = ["AutoCleaner"]
@@ -21,7 +27,10 @@ __all__ = ["AutoCleaner"]
 log = logger("fastpyro.naming")
 
 CONNECT_SECONDS = 2.0
-"""How long one attempt to reach a location may take."""
+"""How long one attempt to reach a location may take; many are made at once."""
+
+RESOLVE_SECONDS = 5.0
+"""How long finding the addresses of all host names may take."""
 
 
 class AutoCleaner(threading.Thread):
@@ -60,38 +69,64 @@ class AutoCleaner(threading.Thread):
                 log.exception("cleaning of the name server's registrations failed; it goes on later")
 
     def clean(self) -> None:
-        """Try each location once, and remove the registrations whose time is over."""
-        by_location: dict[str, list[tuple[str, str]]] = {}
-        uris: dict[str, URI] = {}
-        for name, text in self.nameserver.list().items():
+        """Try each location once, all together, and remove the registrations whose time is over."""
+        places: dict[str, _Place] = {}
+        for name, (text, origin) in self.nameserver._registrations().items():
             uri = _uri_with_location(text)
             if uri is not None and name != NAMESERVER_NAME:
                 location = str(uri.location)
-                uris[location] = uri
-                by_location.setdefault(location, []).append((name, text))
+                place = places.setdefault(location, _Place(uri, set(), []))
+                place.origins.add(origin)
+                place.registrations.append((name, text))
         self._unreachable_since = {
-            location: since for location, since in self._unreachable_since.items() if location in uris
+            location: since for location, since in self._unreachable_since.items() if location in places
         }
-        for location, uri in uris.items():
-            if self._stopping.is_set():
-                return
-            if self._is_gone(location, uri):
-                self._remove(location, by_location[location])
+        for location, is_alive in self._look_at(places).items():
+            if not is_alive and self._is_over(location):
+                self._remove(location, places[location].registrations)
+            elif is_alive:
+                self._unreachable_since.pop(location, None)
 
-    def _is_gone(self, location: str, uri: URI) -> bool:
-        try:
-            sockets.connect(uri.host, uri.port, uri.sockname, CONNECT_SECONDS).close()
-        except (OSError, ValueError):  # ValueError: a host name that cannot even be looked up
-            since = self._unreachable_since.setdefault(location, time.monotonic())
-            return time.monotonic() - since >= self.max_unreachable_time
-        self._unreachable_since.pop(location, None)
-        return False
+    def _look_at(self, places: dict[str, _Place]) -> dict[str, bool]:
+        """Return whether somebody answers, of the places at which we may look; the others are left out."""
+        outcome: dict[str, bool] = {}
+        numeric = addresses_of({place.uri.host for place in places.values() if place.uri.host}, RESOLVE_SECONDS)
+        targets: dict[tuple[str, str], Target] = {}
+        for location, place in places.items():
+            uri = place.uri
+            found = numeric.get(uri.host or "", frozenset())
+            if found is None or not any(may_be_at(uri, origin, found) for origin in place.origins):
+                continue  # the resolver is silent, or it is not for whoever registered the name to send us there
+            if uri.sockname:
+                targets[location, ""] = (socket.AF_UNIX, uri.sockname)
+            for address in found:
+                targets[location, address] = (
+                    socket.AF_INET6 if ":" in address else socket.AF_INET,
+                    (address, uri.port),
+                )
+            if not uri.sockname and not found:
+                outcome[location] = False  # no such host
+        for (location, _), is_alive in reachable(targets, CONNECT_SECONDS, self._stopping.is_set).items():
+            outcome[location] = outcome.get(location, False) or is_alive
+        return outcome
+
+    def _is_over(self, location: str) -> bool:
+        since = self._unreachable_since.setdefault(location, time.monotonic())
+        return time.monotonic() - since >= self.max_unreachable_time
 
     def _remove(self, location: str, registrations: list[tuple[str, str]]) -> None:
         self._unreachable_since.pop(location, None)
         for name, text in registrations:
             if self.nameserver._discard_if_unchanged(name, text):
-                log.warning("removed %s: nobody answered at %s for %g s", name, location, self.max_unreachable_time)
+                log.warning("removed %r: nobody answered at %r for %g s", name, location, self.max_unreachable_time)
+
+
+class _Place(NamedTuple):
+    """A location, who registered names there, and the names with their uris."""
+
+    uri: URI
+    origins: set[str | None]
+    registrations: list[tuple[str, str]]
 
 
 def _uri_with_location(text: str) -> URI | None:

@@ -1,32 +1,53 @@
 """The name server's object: names for URIs, with metadata tags to find them by.
 
-An ordinary exposed object: everything that arrives is checked here, for type, length and number, before the storage
-sees it. Knows neither sockets nor files. Patterns are matched outside the lock, on a copy, within bounded work.
+An ordinary exposed object: `arguments` checks everything that arrives before the storage sees it. What is registered is
+bounded in number and in bytes, and so is what one call lists. Knows neither sockets nor files. Looking up waits for no
+change; patterns are matched outside the lock, on a copy, within bounded work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
+from fastpyro.callcontext import current_context
+from fastpyro.checked import type_name
+from fastpyro.config import config
 from fastpyro.errors import NamingError
 from fastpyro.exposure import expose
 from fastpyro.message_kinds import NAMESERVER_NAME
+from fastpyro.naming.arguments import (
+    check_one_of,
+    check_text,
+    checked_flag,
+    checked_name,
+    checked_tags,
+    checked_uri,
+    cost_of,
+    is_plain_text,
+    told,
+)
+from fastpyro.naming.origins import origin_of
 from fastpyro.naming.patterns import Pattern
 from fastpyro.naming.storage import Registration, Storage, open_storage
 from fastpyro.uri import URI
 
 __all__ = ["NameServer", "type_meta"]
 
-LONGEST_NAME = 500
-LONGEST_URI = 1000
-LONGEST_TAG = 500
-MOST_TAGS = 100
 MOST_REGISTRATIONS = 100_000
+
+MANY = 50
+"""Names that are cheaper to find among all than one by one."""
+
+CHANGE_SECONDS = 6.0
+"""How long a change waits for those before it, when the storage is slow or locked by another process."""
 
 PYRO_TAGS = frozenset({"class:Pyro4.naming.NameServer", "class:Pyro5.nameserver.NameServer"})
 """Programs for Pyro find their name server by these."""
+
+_NO_TAGS: frozenset[str] = frozenset()
 
 Listing: TypeAlias = dict[str, Any]
 """From name to uri text, or to the pair of uri text and set of tags."""
@@ -53,6 +74,8 @@ class NameServer:
         self._storage = open_storage(storage)
         self._lock = threading.RLock()  # between a look and a change that depends on it
         self._own_uri: str | None = None
+        self._origins: dict[str, tuple[str, str]] = {}
+        self._bytes = sum(cost_of(name, *found) for name, found in self._storage.everything().items())
 
     def ping(self) -> None:
         """Do nothing; tells that the name server answers."""
@@ -66,8 +89,9 @@ class NameServer:
 
         Raises NamingError when the name is unknown.
         """
+        with_metadata = checked_flag("return_metadata", return_metadata)
         uri, metadata = self._known(name)
-        return (URI(uri), set(metadata)) if return_metadata else URI(uri)
+        return (URI(uri), set(metadata)) if with_metadata else URI(uri)
 
     def register(self, name: str, uri: str | URI, safe: bool = False, metadata: Iterable[str] | None = None) -> None:
         """Register a URI under a name.
@@ -76,28 +100,28 @@ class NameServer:
         instead of replacing it and its metadata; ``metadata``, tags to find the name by.
         Raises TypeError for wrong types, PyroError for an invalid URI, NamingError for what exceeds a limit.
         """
-        _check_text("name", name, LONGEST_NAME)
-        if not isinstance(uri, str | URI):
-            raise TypeError(f"a uri is a str or a URI, not {type(uri).__name__}")
-        _check_text("uri", str(uri), LONGEST_URI)
-        uri_text = str(URI(uri))
-        tags = _checked_tags(metadata)
-        with self._lock:
+        checked_name(name)
+        uri_text = checked_uri(uri)
+        is_safe = checked_flag("safe", safe)
+        tags = checked_tags(metadata)
+        origin = origin_of(current_context.client)
+        with self._changing():
             if name == NAMESERVER_NAME and self._own_uri not in (None, uri_text):
                 raise NamingError(f"the name {NAMESERVER_NAME} is reserved for the name server itself")
             existing = self._storage.get(name)
-            if existing is not None and safe:
+            if existing is not None and is_safe:
                 raise NamingError(f"name already registered: {name}")
             if existing is None and self._storage.count() >= MOST_REGISTRATIONS:
                 raise NamingError(f"the name server is full: it holds {MOST_REGISTRATIONS:,} names; remove some first")
-            self._storage.put(name, uri_text, tags)
+            self._put(name, existing, uri_text, tags)
+            self._origins[name] = (uri_text, origin)
 
     def set_metadata(self, name: str, metadata: Iterable[str] | None) -> None:
         """Replace the tags of a registered name. Raises NamingError when the name is unknown."""
-        tags = _checked_tags(metadata)
-        with self._lock:
-            uri, _ = self._known(name)
-            self._storage.put(name, uri, tags)
+        tags = checked_tags(metadata)
+        with self._changing():
+            existing = self._known(name)
+            self._put(name, existing, existing[0], tags)
 
     def remove(self, name: str | None = None, prefix: str | None = None, regex: str | None = None) -> int:
         """Remove one name, or all that begin with a prefix or match a regex; return how many were removed.
@@ -105,15 +129,18 @@ class NameServer:
         The name server's own name stays. Raises ValueError when more than one argument is given, NamingError for an
         invalid regex.
         """
-        _check_one_of(name=name, prefix=prefix, regex=regex)
-        if name:
-            names = {name}
-        elif prefix or regex:
-            names = set(self._find(prefix, regex, None, None))
-        else:
+        check_one_of(name=name, prefix=prefix, regex=regex)
+        conditions = [each for each in (name, prefix, regex) if each is not None and not _is_empty(each)]
+        if not conditions:
             return 0
-        with self._lock:
-            return self._storage.discard(sorted(names - {NAMESERVER_NAME}))
+        if name is None:
+            names = set(self._find(prefix, regex, None, None))
+        elif type(name) is str:
+            names = {name} if is_plain_text(name) else set()
+        else:
+            raise TypeError(f"a name is a str, not {type_name(name)}")
+        with self._changing():
+            return self._discard(sorted(names - {NAMESERVER_NAME}))
 
     def list(
         self,
@@ -128,12 +155,14 @@ class NameServer:
         Arguments: ``prefix``, with which names begin; ``regex``, which they match at their beginning; ``metadata_all``,
         tags that they all have; ``metadata_any``, tags of which they have one or more. Returns a dict from name to uri
         text, or with ``return_metadata`` to the pair of uri text and set of tags.
-        Raises ValueError for more than one condition, NamingError for an invalid regex.
+        Raises ValueError for more than one condition, NamingError for an invalid regex, and for more registrations than
+        fit in one answer (``config.NS_MAX_LISTING``).
         """
-        if isinstance(metadata_all, bool):  # Pyro5's list has return_metadata in this place
+        if type(metadata_all) is bool:  # Pyro5's list has return_metadata in this place
             return self.list(prefix, regex, None, metadata_any, metadata_all)
-        _check_one_of(prefix=prefix, regex=regex, metadata_all=metadata_all, metadata_any=metadata_any)
-        return _listing(self._find(prefix, regex, metadata_all, metadata_any), return_metadata)
+        check_one_of(prefix=prefix, regex=regex, metadata_all=metadata_all, metadata_any=metadata_any)
+        with_metadata = checked_flag("return_metadata", return_metadata)
+        return _listing(self._find(prefix, regex, metadata_all, metadata_any), with_metadata)
 
     def yplookup(
         self,
@@ -145,11 +174,12 @@ class NameServer:
 
         Raises ValueError when both are given, TypeError for tags that are one str.
         """
-        _check_one_of(meta_all=meta_all, meta_any=meta_any)
-        wanted = _checked_tags(meta_any if meta_all is None else meta_all)
+        check_one_of(meta_all=meta_all, meta_any=meta_any)
+        wanted = checked_tags(meta_any if meta_all is None else meta_all)
+        with_metadata = checked_flag("return_metadata", return_metadata)
         if not wanted:
             return {}
-        return _listing(self._storage.with_metadata(wanted, every=meta_all is not None), return_metadata)
+        return _listing(self._storage.with_metadata(wanted, every=meta_all is not None), with_metadata)
 
     # ---- not for clients ----------------------------------------------------------------------------------------------
 
@@ -158,19 +188,62 @@ class NameServer:
         self.register(NAMESERVER_NAME, uri, metadata=PYRO_TAGS | type_meta(self))
 
     def _discard_if_unchanged(self, name: str, uri_text: str) -> bool:
-        with self._lock:
+        with self._changing():
             existing = self._storage.get(name)
-            return existing is not None and existing[0] == uri_text and self._storage.discard([name]) == 1
+            return existing is not None and existing[0] == uri_text and self._discard([name]) == 1
+
+    def _registrations(self) -> dict[str, tuple[str, str | None]]:
+        """Return uri text and origin of all names; the origin is None where a former process registered the name."""
+        origins = dict(self._origins)
+        found: dict[str, tuple[str, str | None]] = {}
+        for name, (uri, _) in self._storage.everything().items():
+            known = origins.get(name)
+            found[name] = (uri, known[1] if known is not None and known[0] == uri else None)
+        return found
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        # Not for ever: behind a storage that is locked by another process, changes must not pile up in all threads.
+        if not self._lock.acquire(timeout=CHANGE_SECONDS):
+            raise NamingError(
+                f"the name server's storage is busy: a change waited for {CHANGE_SECONDS:g} s; try again later"
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _put(self, name: str, existing: Registration | None, uri: str, tags: frozenset[str]) -> None:
+        more = cost_of(name, uri, tags) - (0 if existing is None else cost_of(name, *existing))
+        limit = config.NS_MAX_BYTES
+        if limit and more > 0 and self._bytes + more > limit and name != NAMESERVER_NAME:
+            raise NamingError(
+                f"the name server is full: with this name its registrations would take {self._bytes + more:,} bytes, more "
+                f"than NS_MAX_BYTES {limit:,}; remove some first, or let it have more"
+            )
+        self._storage.put(name, uri, tags)
+        self._bytes += more
+
+    def _discard(self, names: Iterable[str]) -> int:
+        wanted = list(names)
+        get = self._storage.get if len(wanted) < MANY else self._storage.everything().get
+        there = {name: found for name in wanted if (found := get(name)) is not None}
+        removed = self._storage.discard(sorted(there))
+        # Not below nothing: another process may have put into the same file what is removed here.
+        self._bytes = max(0, self._bytes - sum(cost_of(name, *found) for name, found in there.items()))
+        for name in there:
+            self._origins.pop(name, None)
+        return removed
 
     def _close(self) -> None:
         self._storage.close()
 
     def _known(self, name: str) -> Registration:
-        if not isinstance(name, str):
-            raise TypeError(f"a name is a str, not {type(name).__name__}")
-        found = self._storage.get(name) if _is_plain_text(name) else None
+        if type(name) is not str:
+            raise TypeError(f"a name is a str, not {type_name(name)}")
+        found = self._storage.get(name) if is_plain_text(name) else None
         if found is None:
-            raise NamingError(f"unknown name: {_shown(name)}")
+            raise NamingError(f"unknown name: {told(name)}")
         return found
 
     def _find(
@@ -180,15 +253,15 @@ class NameServer:
         metadata_all: Iterable[str] | None,
         metadata_any: Iterable[str] | None,
     ) -> dict[str, Registration]:
-        if prefix:
-            _check_text("prefix", prefix, LONGEST_NAME)
+        if prefix is not None and not _is_empty(prefix):
+            check_text("prefix", prefix)
             return self._storage.with_prefix(prefix)
-        if regex:
-            _check_text("regex", regex, LONGEST_NAME)
+        if regex is not None and not _is_empty(regex):
+            check_text("regex", regex)
             pattern = Pattern(regex)
             return {name: found for name, found in self._storage.everything().items() if pattern.matches(name)}
         if metadata_any is not None or metadata_all is not None:
-            wanted = _checked_tags(metadata_any if metadata_all is None else metadata_all)
+            wanted = checked_tags(metadata_any if metadata_all is None else metadata_all)
             if wanted:
                 return self._storage.with_metadata(wanted, every=metadata_all is not None)
             return {} if metadata_all is None else self._storage.everything()
@@ -196,45 +269,19 @@ class NameServer:
 
 
 def _listing(found: dict[str, Registration], return_metadata: bool) -> Listing:
+    limit = config.NS_MAX_LISTING
+    size = 0
+    for name, (uri, metadata) in found.items():
+        size += cost_of(name, uri, metadata if return_metadata else _NO_TAGS)
+        if limit and size > limit:
+            raise NamingError(
+                f"{len(found):,} registrations are too many for one answer: they take more than NS_MAX_LISTING {limit:,} "
+                "bytes; ask for fewer, with a longer prefix, a narrower regex or other tags, or without metadata"
+            )
     if return_metadata:
         return {name: (uri, set(metadata)) for name, (uri, metadata) in found.items()}
     return {name: uri for name, (uri, _) in found.items()}
 
 
-def _check_one_of(**conditions: object) -> None:
-    given = [name for name, value in conditions.items() if value is not None]
-    if len(given) > 1:
-        raise ValueError(f"you can only filter on one thing at a time, not on {' and '.join(given)}")
-
-
-def _checked_tags(metadata: Iterable[str] | None) -> frozenset[str]:
-    if metadata is None:
-        return frozenset()
-    if isinstance(metadata, str | bytes) or not isinstance(metadata, Iterable):
-        raise TypeError(f"metadata is a collection of str, not one {type(metadata).__name__}")
-    tags: set[str] = set()
-    for tag in metadata:
-        _check_text("metadata tag", tag, LONGEST_TAG)
-        tags.add(tag)
-        if len(tags) > MOST_TAGS:
-            raise NamingError(f"more than {MOST_TAGS} metadata tags for one name")
-    return frozenset(tags)
-
-
-def _check_text(what: str, text: object, longest: int) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"a {what} is a str, not {type(text).__name__}")
-    if not 0 < len(text) <= longest:
-        raise NamingError(f"a {what} has 1 to {longest} characters, not {len(text):,}")
-    if not _is_plain_text(text):
-        raise NamingError(f"a {what} is text without surrogate characters, not {_shown(text)}")
-
-
-def _is_plain_text(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _shown(text: str) -> str:
-    if len(text) > LONGEST_NAME:
-        return f"{text[:50]!r}… of {len(text):,} characters"
-    return text if text.isprintable() else repr(text)
+def _is_empty(text: object) -> bool:
+    return type(text) is str and not text

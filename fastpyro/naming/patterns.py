@@ -7,6 +7,7 @@ nothing of registrations.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -28,6 +29,9 @@ MOST_REMEMBERED = 20_000
 
 MOST_WORK = 5_000_000
 """Instructions that one pattern may cost over all names; ordinary ones cost a few thousand. About two seconds."""
+
+WORK_BETWEEN_PAUSES = 2000
+"""Instructions, or names, after which other threads have a turn: matching holds Python's lock."""
 
 # Where in the text a position is, as far as anchors care.
 _INSIDE, _BEFORE_LAST_NEWLINE, _AT_END = range(3)
@@ -63,6 +67,7 @@ class Pattern:
         self._states: dict[frozenset[int], _State] = {}
         self._remembered = 0
         self._work_left = most_work
+        self._pause_in = WORK_BETWEEN_PAUSES
         self._start = self._make_state(frozenset({len(self._program) - 1}), at_start=True)
 
     def matches(self, text: str) -> bool:
@@ -70,6 +75,7 @@ class Pattern:
 
         Raises NamingError when the pattern has cost too much work.
         """
+        self._give_way(1 + len(text) // 8)
         state = self._start
         last = len(text) - 1
         for index, character in enumerate(text):
@@ -139,7 +145,14 @@ class Pattern:
             return at_start
         return place == _AT_END or (kind == AT_LAST_LINE_END and place == _BEFORE_LAST_NEWLINE)
 
+    def _give_way(self, work: int) -> None:
+        self._pause_in -= work
+        if self._pause_in < 0:
+            self._pause_in = WORK_BETWEEN_PAUSES
+            time.sleep(0)
+
     def _spend(self, work: int) -> None:
+        self._give_way(work)
         self._work_left -= work
         if self._work_left < 0:
             raise NamingError(

@@ -6,6 +6,9 @@ method is one atomic step, and a step that has returned is not lost with the pro
 
 from __future__ import annotations
 
+import contextlib
+import os
+import queue
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -21,7 +24,13 @@ Registration: TypeAlias = tuple[str, frozenset[str]]
 """The uri text and the metadata tags of one name."""
 
 BUSY_SECONDS = 5.0
-"""How long a step waits while another process writes to the same file."""
+"""How long a change waits while another process writes to the same file."""
+
+READ_BUSY_SECONDS = 1.0
+"""How long a look-up does, where the file system has no write-ahead log: with one it never waits."""
+
+READERS = 4
+"""Connections for reading, so that a look-up need not wait while somebody lists everything."""
 
 
 class Storage(Protocol):
@@ -118,19 +127,32 @@ class SqlStorage:
 
         self.path = path
         self._error = sqlite3.Error
-        # One connection, used by one thread at a time: the lock.
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        with self._lock:
-            try:
-                self._connection = sqlite3.connect(
-                    path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-                )
-                self._prepare(self._connection)
-            except sqlite3.Error as error:
-                if self._connection is not None:
-                    self._connection.close()
-                raise NamingError(f"cannot use {path!r} as storage of the name server: {error}") from error
+        self._closed = False
+        # Each connection is used by one thread at a time: whoever took it out of its queue. Readers have their own,
+        # because in a write-ahead log they see the state before a change for as long as it lasts, and wait for nothing.
+        self._writers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._connections: list[sqlite3.Connection] = []
+        try:
+            _create_private(path)
+            writer = self._open(BUSY_SECONDS)
+            self._prepare(writer)
+            self._writers.put(writer)
+            for _ in range(READERS):
+                reader = self._open(READ_BUSY_SECONDS)
+                reader.execute("PRAGMA query_only=ON")
+                self._readers.put(reader)
+        except (sqlite3.Error, OSError) as error:
+            for connection in self._connections:
+                connection.close()
+            raise NamingError(f"cannot use {path!r} as storage of the name server: {error}") from error
+
+    def _open(self, busy_seconds: float) -> sqlite3.Connection:
+        import sqlite3
+
+        connection = sqlite3.connect(self.path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+        self._connections.append(connection)
+        return connection
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         # With a write-ahead log one registration costs one flush to the disk. FULL: each commit is flushed, so that not
@@ -147,30 +169,40 @@ class SqlStorage:
             database.execute("ROLLBACK")
             raise
 
-    def _step(self, work: Callable[[sqlite3.Connection], Any], begin: str = "BEGIN") -> Any:
+    def _step(
+        self, connections: queue.SimpleQueue[sqlite3.Connection], begin: str, work: Callable[[sqlite3.Connection], Any]
+    ) -> Any:
         """Run ``work`` as one transaction; what it wrote is on the disk when this returns."""
-        with self._lock:
-            database = self._connection
-            if database is None:
-                raise NamingError(f"the storage {self.path!r} is closed")
+        try:
+            database = connections.get(timeout=0 if self._closed else 2 * BUSY_SECONDS)
+        except queue.Empty:
+            state = "closed" if self._closed else "busy; try again later"
+            raise NamingError(f"the storage {self.path!r} is {state}") from None
+        try:
+            database.execute(begin)
             try:
-                database.execute(begin)
-                try:
-                    result = work(database)
-                    database.execute("COMMIT")
-                except BaseException:
-                    if database.in_transaction:
-                        database.execute("ROLLBACK")
-                    raise
-            except self._error as error:
-                raise NamingError(f"the name server's storage {self.path!r} failed: {error}") from error
-            return result
+                result = work(database)
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+        except self._error as error:
+            raise NamingError(f"the name server's storage {self.path!r} failed: {error}") from error
+        finally:
+            connections.put(database)
+            if self._closed:
+                self._close_unused()
+        return result
+
+    def _read(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        return self._step(self._readers, "BEGIN", work)
 
     def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        return self._step(work, "BEGIN IMMEDIATE")
+        return self._step(self._writers, "BEGIN IMMEDIATE", work)
 
     def count(self) -> int:
-        return int(self._step(lambda database: database.execute("SELECT COUNT(*) FROM pyro_names").fetchone()[0]))
+        return int(self._read(lambda database: database.execute("SELECT COUNT(*) FROM pyro_names").fetchone()[0]))
 
     def get(self, name: str) -> Registration | None:
         return self._select("WHERE name = ?", (name,)).get(name)
@@ -220,14 +252,24 @@ class SqlStorage:
                 for row, name, uri in database.execute(f"SELECT id, name, uri FROM pyro_names {condition}", parameters)
             }
 
-        found: dict[str, Registration] = self._step(read)
+        found: dict[str, Registration] = self._read(read)
         return found
 
     def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._closed = True  # what is in use is closed by who uses it
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        for connections in (self._writers, self._readers):
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    connections.get_nowait().close()
+
+
+def _create_private(path: str) -> None:
+    """Make a new file that nobody else may read; SQLite gives its helper files the rights of this one."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _make_tables(database: sqlite3.Connection, tables: set[str]) -> None:

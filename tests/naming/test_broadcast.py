@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ import pytest
 
 from fastpyro.config import config
 from fastpyro.daemon import Daemon
+from fastpyro.errors import PyroError
+from fastpyro.naming import broadcast
 from fastpyro.naming.broadcast import BroadcastServer
+from fastpyro.uri import URI
 
 URI_TEXT = "PYRO:Pyro.NameServer@127.0.0.1:9090"
 
@@ -82,3 +86,59 @@ def test_port_that_is_taken() -> None:
         other.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="in use"):
             BroadcastServer(URI_TEXT, "127.0.0.1", other.getsockname()[1])
+
+
+def test_an_address_gets_a_few_answers_and_no_more(asker: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(broadcast.time, "monotonic", lambda: now[0])
+    with BroadcastServer(URI_TEXT, "127.0.0.1", 0) as responder:
+        asker.setblocking(False)
+
+        def answers(questions: int) -> int:
+            received = 0
+            for _ in range(questions):
+                asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.getPort()))
+                responder.processRequest()
+                with contextlib.suppress(BlockingIOError):
+                    received += len(asker.recv(1000))
+            return received
+
+        questions = 10 * broadcast.MOST_ANSWERS_TO_ONE
+        assert answers(questions) == broadcast.MOST_ANSWERS_TO_ONE * len(URI_TEXT)
+        assert broadcast.MOST_ANSWERS_TO_ONE * len(URI_TEXT) < questions * len(b"GET_NSURI")
+        now[0] += broadcast.WINDOW_SECONDS
+        assert answers(1) == len(URI_TEXT)
+
+
+def test_answers_to_everybody_are_bounded() -> None:
+    budget = broadcast._AnswerBudget()
+    assert sum(budget.take(str(number)) for number in range(2 * broadcast.MOST_ANSWERS)) == broadcast.MOST_ANSWERS
+    assert len(budget._to) == broadcast.MOST_ANSWERS
+
+
+def test_the_loop_outlives_every_failure(asker: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [MemoryError(), RuntimeError("can't start new thread"), ValueError(), OSError("no descriptor")]
+    monkeypatch.setattr(broadcast, "REST_SECONDS", 0.0)
+    with BroadcastServer(URI_TEXT, "127.0.0.1", 0) as responder:
+        take = responder.processRequest
+
+        def failing() -> None:
+            if failures:
+                raise failures.pop()
+            take()
+
+        monkeypatch.setattr(responder, "processRequest", failing)
+        responder.runInThread()
+        asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.getPort()))
+        assert asker.recv(1000) == URI_TEXT.encode()
+    assert not failures
+
+
+def test_an_address_that_cannot_be_answered_is_no_matter(asker: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(address: object) -> URI:
+        raise PyroError("no such thing")
+
+    with BroadcastServer(URI_TEXT, "127.0.0.1", 0) as responder:
+        monkeypatch.setattr(responder, "_uri_for", fail)
+        asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.getPort()))
+        responder.processRequest()

@@ -11,6 +11,7 @@ import pytest
 from fastpyro.config import config
 from fastpyro.naming.cleaner import AutoCleaner
 from fastpyro.naming.name_server import NameServer
+from fastpyro.naming.origins import SAME_HOST
 from fastpyro.uri import URI
 
 
@@ -76,11 +77,11 @@ def test_a_name_that_moved_meanwhile_stays(ns: NameServer, monkeypatch: pytest.M
     ns.register("x", "PYRO:x@127.0.0.1:1")
     cleaner = EagerCleaner(ns)
 
-    def move(location: str, uri: URI) -> bool:
+    def move(location: str) -> bool:
         ns.register("x", "PYRO:x@127.0.0.1:2")
         return True
 
-    monkeypatch.setattr(cleaner, "_is_gone", move)
+    monkeypatch.setattr(cleaner, "_is_over", move)
     cleaner.clean()
     assert ns.lookup("x").port == 2
 
@@ -113,3 +114,32 @@ def test_shortest_interval(ns: NameServer, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(config, "NS_AUTOCLEAN", 0)
     with pytest.raises(ValueError, match="less than 3 seconds"):
         AutoCleaner(ns)
+
+
+def from_outside(ns: NameServer, name: str, uri: str, origin: str | None) -> None:
+    ns.register(name, uri)
+    if origin is None:
+        del ns._origins[name]
+    else:
+        ns._origins[name] = (uri, origin)
+
+
+def test_it_connects_only_to_where_a_name_was_registered(
+    ns: NameServer, listener: socket.socket, tmp_path: Path
+) -> None:
+    here = f"PYRO:x@127.0.0.1:{listener.getsockname()[1]}"
+    listener.settimeout(0)
+    from_outside(ns, "far", here, "192.0.2.1")
+    from_outside(ns, "unknown", here, None)
+    from_outside(ns, "gone", here, "")
+    from_outside(ns, "unix", f"PYRO:x@./u:{tmp_path / 'nobody'}", "192.0.2.1")
+    EagerCleaner(ns).clean()
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    assert set(ns.list()) == {"Pyro.NameServer", "far", "unknown", "gone", "unix"}
+    from_outside(ns, "near", here, SAME_HOST)
+    from_outside(ns, "near.unix", f"PYRO:x@./u:{tmp_path / 'nobody'}", SAME_HOST)
+    EagerCleaner(ns).clean()
+    listener.accept()[0].close()
+    assert "near" in ns.list()
+    assert "near.unix" not in ns.list()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fastpyro.config import config
 from fastpyro.errors import NamingError, PyroError
 from fastpyro.exposure import members_of
 from fastpyro.naming import name_server as module
@@ -253,3 +254,81 @@ def test_type_meta() -> None:
     assert type_meta(Derived()) == names
     assert type_meta(Base, prefix="") == {f"{__name__}.Base"}
     assert type_meta(5) == set()
+
+
+def test_registrations_are_bounded_in_bytes(ns: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "NS_MAX_BYTES", 1_000_000)
+    big = ["\U0001f600" * 490 + str(number) for number in range(100)]
+
+    def fill() -> None:
+        for number in range(100):
+            ns.register(f"big{number}", X, metadata=big)
+
+    with pytest.raises(NamingError, match=r"full: .* NS_MAX_BYTES 1,000,000"):
+        fill()
+    count = ns.count()
+    assert count == 2
+    with pytest.raises(NamingError, match="NS_MAX_BYTES"):
+        ns.register("x" * 500, X, metadata=big)
+    ns.register("big0", X)  # less than before
+    ns.register("small", X)
+    ns.set_metadata("small", big)
+    ns.register("more", X, metadata=big[:40])
+    with pytest.raises(NamingError, match="NS_MAX_BYTES"):
+        ns.set_metadata("big0", big)
+    assert ns.remove(prefix="big") == count
+    assert ns.remove("small") + ns.remove("more") == 2
+    assert ns._bytes == 0
+    ns.register("big", X, metadata=big)
+
+
+def test_what_a_file_holds_is_counted(tmp_path: Path) -> None:
+    first = NameServer(f"sql:{tmp_path / 'names'}")
+    first.register("x", X, metadata=["tag"])
+    first._close()
+    second = NameServer(f"sql:{tmp_path / 'names'}")
+    assert second._bytes == first._bytes > 0
+    assert second._registrations() == {"x": (X, None)}
+    second._close()
+
+
+def test_many_names_are_removed_together(ns: NameServer) -> None:
+    for number in range(60):
+        ns.register(f"x{number}", X)
+    assert ns.remove(regex="x") == 60
+    assert (ns.count(), ns._bytes, ns._origins) == (0, 0, {})
+
+
+def test_answers_are_bounded(filled: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        filled.register(f"many.{number}", X, metadata=["\U0001f600" * 500, "many"])
+    monkeypatch.setattr(config, "NS_MAX_LISTING", 20_000)
+    assert len(filled.list(prefix="many.")) == 20
+    for listed in (
+        lambda: filled.list(return_metadata=True),
+        lambda: filled.list(prefix="many", return_metadata=True),
+        lambda: filled.list(regex="many", return_metadata=True),
+        lambda: filled.yplookup(meta_any=["many"]),
+    ):
+        with pytest.raises(NamingError, match="NS_MAX_LISTING 20,000 bytes; ask for fewer"):
+            listed()
+    assert len(filled.list(prefix="many.1", return_metadata=False)) == 11
+
+
+def test_changes_do_not_wait_for_ever(ns: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHANGE_SECONDS", 0.01)
+    ns.register("x", X)
+    outcome: list[object] = []
+
+    def change() -> None:
+        try:
+            ns.register("y", Y)
+        except NamingError as error:
+            outcome.append(str(error))
+        outcome.append(ns.lookup("x"))
+
+    with ns._changing():
+        thread = threading.Thread(target=change)
+        thread.start()
+        thread.join(30)
+    assert outcome == ["the name server's storage is busy: a change waited for 0.01 s; try again later", URI(X)]

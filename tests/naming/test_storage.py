@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,4 +199,46 @@ def test_failing_step_changes_nothing(tmp_path: Path) -> None:
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT uri FROM pyro_names").fetchall() == [("PYRO:x@h:1",)]
     database.close()
+    storage.close()
+
+
+def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        storage = SqlStorage(str(tmp_path / "names.sqlite"))
+        storage.put("x", "PYRO:x@h:1", A)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        storage.close()
+    finally:
+        os.umask(before)
+    assert modes == {"names.sqlite": 0o600, "names.sqlite-wal": 0o600, "names.sqlite-shm": 0o600}
+
+
+def test_reading_waits_for_no_change(tmp_path: Path) -> None:
+    path = str(tmp_path / "names.sqlite")
+    storage = SqlStorage(path)
+    storage.put("x", "PYRO:x@h:1", A)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # another process writes, and does not end
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            storage.put("y", "PYRO:y@h:1", A)
+        except NamingError as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun = time.monotonic()
+    while writer.is_alive() and time.monotonic() - begun < 1.0:
+        assert storage.get("x") == ("PYRO:x@h:1", A)
+        assert storage.count() == 1
+        assert set(storage.everything()) == {"x"}
+    assert writer.is_alive(), "the change waits, and the readers have read a whole second long"
+    other.execute("ROLLBACK")
+    other.close()
+    writer.join(30)
+    assert not failures
+    assert storage.get("y") == ("PYRO:y@h:1", A)
     storage.close()
