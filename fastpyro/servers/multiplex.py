@@ -7,7 +7,6 @@ clients are an exception: their programs count on threads for them (`ONEWAY_THRE
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._link import Link, Looker
 from fastpyro._requests import Term
 from fastpyro.config import config
+from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import ConnectionServer
 from fastpyro.servers.oneway_calls import OnewayCalls
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MultiplexServer"]
 
-log = logging.getLogger("fastpyro.servers")
+log = logger("fastpyro.servers")
 
 PAUSE = 0.05
 """Seconds after a failure that is nobody's in particular, such as a lack of memory."""

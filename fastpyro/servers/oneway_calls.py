@@ -6,12 +6,12 @@ wait, of which no client may have the last part; what comes beyond is not perfor
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastpyro.call_threads import CallThreads
 from fastpyro.config import config
+from fastpyro.lazy_logging import logger
 from fastpyro.servers.shares import Shares
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnewayCalls"]
 
-log = logging.getLogger("fastpyro.servers")
+log = logger("fastpyro.servers")
 
 
 class OnewayCalls:
