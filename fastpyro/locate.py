@@ -25,7 +25,7 @@ from fastpyro.proxy import Proxy
 from fastpyro.trusted_peers import is_same_user
 from fastpyro.uri import URI
 
-__all__ = ["locateNS", "locate_ns", "lookup", "resolve", "yplookup"]
+__all__ = ["check_location", "locateNS", "locate_ns", "lookup", "resolve", "yplookup"]
 
 log = logger("fastpyro.locate")
 
@@ -99,17 +99,21 @@ def _one_hop(uri: URI, delay_time: float, timeout: float | None, hmac_key: Key) 
             if not choices:
                 raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
             found = URI(text_of(random.choice(list(choices.values())), "a uri of the name server"))
-        _check_location(found, name_server)
+        check_location(found, name_server)
+        found.is_foreign = True
         return found
 
 
-def _check_location(uri: URI, name_server: Proxy) -> None:
-    """Refuse a Unix socket that a name server names, unless that is this user's own, or the program wants it.
+def check_location(uri: URI, name_server: Proxy) -> None:
+    """Raise NamingError for a Unix socket that a name server gave, unless that is this user's own, or it is wanted.
 
-    Anybody on the network may have registered it, and it would lead past TLS to whoever listens there.
+    Arguments: ``uri``, what was looked up; ``name_server``, a connected proxy. Anybody on the network may have registered
+    the socket, and it would lead past TLS to whoever listens there. ``config.NS_UNIX_LOCATIONS`` allows it.
     """
+    if not uri.sockname or config.NS_UNIX_LOCATIONS:
+        return
     connection = name_server._pyroConnection
-    if uri.sockname and not config.NS_UNIX_LOCATIONS and not (connection and is_same_user(connection.sock)):
+    if connection is None or not is_same_user(connection.sock):
         raise NamingError(
             f"the name server at {name_server._pyroUri.location} gave the Unix socket {uri.sockname!r}, and may not: it was "
             "not reached over a Unix socket of this user. config.NS_UNIX_LOCATIONS allows it"

@@ -78,11 +78,12 @@ class Proxy(ProxyCore):
             raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
         if connected_socket is not None and isinstance(uri, str) and ":" not in uri:
             uri = f"PYRO:{uri}@{CONNECTED}"
+        uri = URI(uri)
         serializers.check_name(config.SERIALIZER)
         plain = type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION
         self._pyro_set_codec(serializers.native.codec, plain)
         self._pyro_update(
-            _pyroUri=URI(uri),
+            _pyroUri=uri,
             _pyroConnection=None,
             _pyroLocalSocket=None,
             _pyroMethods=set(),
@@ -99,7 +100,7 @@ class Proxy(ProxyCore):
             _pyro_wire=serializers.native,
             _pyro_hmac_key=None,
             _pyro_socket=connected_socket,
-            _pyro_is_foreign=False,
+            _pyro_is_foreign=uri.is_foreign,
         )
 
     _pyroUri: URI
@@ -374,13 +375,13 @@ class Proxy(ProxyCore):
     def _pyro_connect(self) -> None:
         # Precondition: the lock is held and there is no usable connection.
         uri, key = self._pyroUri, trusted_peers.hmac_key_of(self._pyroHmacKey)
-        is_foreign = self._pyro_is_foreign or uri.protocol != "PYRO"
         if uri.protocol != "PYRO":
             from fastpyro.locate import resolve
 
             uri = resolve(uri, timeout=self._pyro_timeout or None, hmac_key=key)
         annotations, correlation_id = current_context.request_annotations()
         name = self._pyroSerializer or config.SERIALIZER
+        is_foreign = self._pyro_is_foreign or uri.is_foreign
         settings = handshake.Settings(name, self._pyroHandshake, key, self._pyro_timeout, is_foreign)
         rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}
         if self._pyro_socket is None:

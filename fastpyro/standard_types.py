@@ -52,9 +52,11 @@ def _uri(name: str, state: Any) -> URI:
     uri = URI.__new__(URI)
     try:
         uri.__setstate__(state)
-        return URI(str(uri))  # checks every part
+        checked = URI(str(uri))  # checks every part
     except Exception as error:
         raise refused(name, error) from error
+    checked.is_foreign = True
+    return checked
 
 
 def _decimal_text(value: Any) -> str:

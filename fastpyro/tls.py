@@ -59,8 +59,8 @@ class ServerContexts:
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
-        self._context = make_context(*settings)
         self._authorities = _stamp_of(settings.authorities)
+        self._context = make_context(*settings)
         self._told: object = None
 
     def current(self) -> ssl.SSLContext:
@@ -69,11 +69,12 @@ class ServerContexts:
         A certificate or key that cannot be read, because it is being replaced, say, leaves those that were there before.
         Raises OSError for authorities that were replaced and cannot be read: those of before are not trusted any more.
         """
+        authorities = _stamp_of(self._settings.authorities)
         try:
             self._context = make_context(*self._settings)
-            self._authorities = _stamp_of(self._settings.authorities)
+            self._authorities = authorities
         except OSError as error:
-            if _stamp_of(self._settings.authorities) != self._authorities:
+            if authorities != self._authorities:
                 raise
             if str(error) != self._told:
                 self._told = str(error)

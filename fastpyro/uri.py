@@ -35,17 +35,20 @@ class URI:
     ``sockname`` (path of a Unix socket) or ``host`` and ``port``; those that do not apply are None.
     """
 
-    __slots__ = ("host", "object", "port", "protocol", "sockname")
+    __slots__ = ("host", "is_foreign", "object", "port", "protocol", "sockname")
 
     protocol: str
     object: Any
     sockname: str | None
     host: str | None
     port: int | None
+    is_foreign: bool
+    """Whether the object came from another process, or out of a pickle: somebody else chose where it leads."""
 
     def __init__(self, uri: str | URI) -> None:
         if isinstance(uri, URI):
             self.__setstate__(uri.__getstate__())
+            self.is_foreign = uri.is_foreign
             return
         if not isinstance(uri, str):
             raise TypeError(f"uri parameter object is of wrong type: expected str or URI, not {type(uri).__name__}")
@@ -65,6 +68,7 @@ class URI:
         if self.protocol == "PYROMETA":
             self.object = {tag.strip() for tag in self.object.split(",")}
         self.sockname = self.host = self.port = None
+        self.is_foreign = False
         if not at:
             if self.protocol == "PYRO":
                 raise PyroError(f"invalid uri {shown(uri)}: a PYRO uri needs a location, @host:port or @./u:path")
@@ -142,5 +146,6 @@ class URI:
         return self.protocol, name, self.sockname, self.host, self.port
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.is_foreign = True
         self.protocol, name, self.sockname, self.host, self.port = state
         self.object = set(name) if self.protocol == "PYROMETA" else name

@@ -181,6 +181,81 @@ def test_a_folder_of_authorities(tmp_path: Path) -> None:
     assert context.get_ca_certs() == []
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Put another file in a file's place, as those do it who renew certificates."""
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
+@pytest.mark.parametrize("server_type", ["thread", "multiplex"])
+def test_replaced_files_count_for_the_next_connection(certificate: str, tmp_path: Path, server_type: str) -> None:
+    old = Path(certificate).read_bytes()
+    new = make_certificate(tmp_path).read_bytes()
+    shown, trusted_by_daemon, trusted_by_client = (tmp_path / name for name in ("shown", "daemons", "clients"))
+    for path in (shown, trusted_by_daemon, trusted_by_client):
+        path.write_bytes(old)
+    config.SSL_SERVERCERT, config.SSL_REQUIRECLIENTCERT = str(shown), True
+    config.SSL_CACERTS, config.SSL_CLIENTCERT = str(trusted_by_daemon), certificate
+    with served(server_type) as daemon:
+        config.SSL_CACERTS = str(trusted_by_client)
+
+        def answers() -> bool:
+            with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
+                try:
+                    return bool(proxy.add(1, 2) == 3)
+                except CommunicationError:
+                    return False
+
+        assert answers()
+        replace(shown, new)
+        assert not answers()  # the client does not know it
+        replace(trusted_by_client, new)
+        assert answers()
+        replace(trusted_by_daemon, new)
+        assert not answers()  # the daemon does not trust the client's any more
+        config.SSL_CLIENTCERT = str(shown)
+        assert answers()
+        shown.write_bytes(b"half a certi")  # in its place, and being written
+        config.SSL_CLIENTCERT = str(trusted_by_client)
+        assert answers()
+        trusted_by_daemon.unlink()
+        assert not answers()
+        trusted_by_daemon.write_bytes(new)
+        shown.write_bytes(new)
+        assert answers()
+
+
+def test_a_replaced_file_in_a_folder_of_authorities(certificate: str, tmp_path: Path) -> None:
+    config.SSL_CACERTS = str(tmp_path)
+    seen = [tls.client_context()]
+    assert tls.client_context() is seen[0]
+    authority = tmp_path / "authority.pem"
+    for content in (b"x", Path(certificate).read_bytes()):
+        authority.write_bytes(content)
+        seen.append(tls.client_context())
+    authority.unlink()
+    seen.append(tls.client_context())
+    assert len(set(map(id, seen))) == 4
+
+
+def test_both_sides_are_checked_only_by_authorities_that_were_named(certificate: str) -> None:
+    class Socket:
+        def __init__(self, context: Any) -> None:
+            self.context = context
+
+    def checked(context: Any) -> bool:
+        return tls.has_checked_both_sides(Socket(context))  # type: ignore[arg-type]
+
+    assert not checked(None)
+    assert not tls.has_checked_both_sides(object())  # type: ignore[arg-type]
+    assert checked(tls.make_context(False, certificate, "", "", certificate, True))
+    assert checked(tls.make_context(True, certificate, "", "", certificate, True))
+    assert not checked(tls.make_context(True, certificate, "", "", certificate, False))
+    assert not checked(tls.make_context(False, "", "", "", certificate, True))
+    assert not checked(tls.make_context(False, certificate, "", "", "", True))  # anybody may have one of the system's
+
+
 def test_unix_sockets_stay_plain(tmp_path: Path) -> None:
     with fastpyro.Daemon(unixsocket=str(tmp_path / "socket")) as daemon:
         daemon.register(Subject(), "subject")

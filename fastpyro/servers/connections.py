@@ -223,11 +223,10 @@ class ConnectionServer(ABC):
     def hmac_key_changed(self) -> None:
         """The daemon has another key: it holds for the connections that are there, but for those that have spoken."""
         for connection in list(self.connections.values()):
+            self._trust_as_shown(connection)  # first, or it may begin to speak just now
             if connection.channel.dialect:
                 log.info("dropping %r: the daemon has another HMAC key now", connection)
                 self.drop(connection)
-            else:
-                self._trust_as_shown(connection)
 
     def drop(self, connection: Connection) -> None:
         """Close a connection and tell the daemon. May be called by any thread, and again."""

@@ -127,7 +127,7 @@ def main(args: list[str] | None = None) -> None:
         options.nathost,
         options.natport,
         options.storage,
-        options.key or os.environ.get("PYRO_HMAC_KEY"),
+        options.key or os.environ.get("PYRO_HMAC_KEY") or None,
     )
 
 

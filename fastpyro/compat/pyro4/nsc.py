@@ -135,7 +135,7 @@ def main(args: list[str] | None = None) -> None:
     if options.verbose:
         print("Locating name server...")
     host = f"./u:{options.unixsocket}" if options.unixsocket else options.host
-    key = options.key or os.environ.get("PYRO_HMAC_KEY")
+    key = options.key or os.environ.get("PYRO_HMAC_KEY") or None
     try:
         nameserver = locateNS(host, options.port, hmac_key=key)
     except PyroError as error:

@@ -46,7 +46,7 @@ def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> A
     Raises OSError when the address cannot be listened on, NamingError when there is no name server to register with.
     """
     options = _options(args)
-    key = options.key or os.environ.get("PYRO_HMAC_KEY")
+    key = options.key or os.environ.get("PYRO_HMAC_KEY") or None
 
     def say(text: str) -> None:
         if not options.quiet:

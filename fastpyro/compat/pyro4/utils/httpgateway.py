@@ -40,7 +40,7 @@ def main(args: list[str] | None = None) -> None:
     options, _ = parser.parse_args(args)
     gateway_key = options.gatewaykey or os.environ.get("PYRO_HTTPGATEWAY_KEY")
     pyro_app.gateway_key = as_bytes(gateway_key) if gateway_key else None
-    pyro_app.hmac_key = options.pyrokey or os.environ.get("PYRO_HMAC_KEY")
+    pyro_app.hmac_key = options.pyrokey or os.environ.get("PYRO_HMAC_KEY") or None
     pyro_app.ns_regex = options.expose
     pyro_app.comm_timeout = options.timeout
     serve(pyro_app, options.host, options.port)
