@@ -17,7 +17,7 @@ from fastpyro._message import Message, pack_message
 from fastpyro._mutex import Guard, Mutex
 from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._wire import Decoder
-from fastpyro.config import config
+from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
 from fastpyro.light_typing import TYPE_CHECKING, Protocol
 from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
 
 RECEIVE_SIZE = 65536
-LONGEST_TIMEOUT = 20 * 24 * 3600.0
-"""Seconds; Python's sockets count milliseconds in 32 bits, and a longer time is cut to this."""
-
 _TLS_WOULD_BLOCK = frozenset({"SSLWantReadError", "SSLWantWriteError"})
 
 
@@ -355,7 +352,7 @@ def _deadline_of(timeout: float | None) -> float:
         return 0.0
     if not timeout >= 0:
         raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {timeout!r}")
-    return time.monotonic() + min(timeout, LONGEST_TIMEOUT) if timeout else 0.0
+    return time.monotonic() + min(timeout, LONGEST_SOCKET_TIMEOUT) if timeout else 0.0
 
 
 def _time_left(deadline: float, doing: str) -> float | None:

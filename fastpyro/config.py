@@ -17,10 +17,16 @@ from fastpyro.message_kinds import PROTOCOL_VERSION
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["ITEMS", "Configuration", "Item", "config", "without_secrets"]
+__all__ = ["ITEMS", "LONGEST_SOCKET_TIMEOUT", "LONGEST_TIME", "Configuration", "Item", "config", "without_secrets"]
 
 PREFIXES = ("PYRO_", "FASTPYRO_")
 """Environment variables are named after the items, with one of these; the later prefix wins."""
+
+LONGEST_TIME = 1e9
+"""Seconds, over 31 years. What is longer is cut to this, here and on proxies: no clock of the system overflows then."""
+
+LONGEST_SOCKET_TIMEOUT = 20 * 24 * 3600.0
+"""Seconds; Python's sockets count milliseconds in 32 bits, and a longer time is cut to this."""
 
 _TRUE = frozenset({"1", "yes", "on", "true"})
 _FALSE = frozenset({"0", "no", "off", "false"})
@@ -64,10 +70,13 @@ def _seconds(value: Any) -> float:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError("expected a number of seconds")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int with hundreds of digits
+        number = float("inf")
     if not 0 <= number < float("inf"):
         raise ValueError("expected a number of seconds, 0 or more")
-    return number
+    return min(number, LONGEST_TIME)
 
 
 def _autoclean(value: Any) -> float:

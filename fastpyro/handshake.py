@@ -15,8 +15,9 @@ import socket
 
 from fastpyro import serializers, sockets, tls, trusted_peers
 from fastpyro.channel import Channel, open_channel
+from fastpyro.checked import is_kind
 from fastpyro.compression import payload_of
-from fastpyro.config import config
+from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.errors import (
     CommunicationError,
     ConnectionClosedError,
@@ -26,6 +27,7 @@ from fastpyro.errors import (
     SecurityError,
     SerializeError,
 )
+from fastpyro.foreign_text import on_one_line, shown
 from fastpyro.lazy_logging import LazyLogger
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.message_kinds import (
@@ -66,6 +68,12 @@ __all__ = [
 log = LazyLogger("fastpyro.handshake")
 
 HANDSHAKE_LIMIT = 65536
+LONGEST_REASON = 1000
+"""Characters that are shown of a daemon's reason for refusing."""
+
+ANSWER_LIMIT = 16 << 20
+"""Bytes of a daemon's answer to CONNECT, which names all members of the object; inflated, if it comes compressed."""
+
 FAST = "FAST"
 NATIVE_VERSION = b"\x01"
 """First byte of the annotation FAST: version 1 of the native dialect. Behind a client's may stand its handshake data in
@@ -164,7 +172,7 @@ def _connect(
 ) -> Connected:
     wants_native = settings.serializer == native.name
     serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
-    channel = open_channel(_open_socket(uri, settings), config.MAX_MESSAGE_SIZE)
+    channel = open_channel(_open_socket(uri, settings), _answer_limit())
     try:
         flags = 0
         extra = dict(annotations or {})
@@ -185,6 +193,7 @@ def _connect(
         if speaks_native and fast.startswith(LOOKS, len(NATIVE_VERSION)):
             channel.part_from_peer()
         answer = _accepted(uri, message, serializer, dialect, speaks_native)
+        channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)
     except BaseException:
         channel.close()
@@ -212,7 +221,7 @@ def attach(
         dialect = OLD_PROTOCOL_VERSION
     wants_native = settings.serializer == native.name and dialect == PROTOCOL_VERSION
     serializer = get_serializer(FALLBACK if settings.serializer == native.name else settings.serializer, dialect)
-    channel = open_channel(sock.dup(), config.MAX_MESSAGE_SIZE)
+    channel = open_channel(sock.dup(), _answer_limit())
     try:
         channel.set_hmac_key(settings.hmac_key)
         channel.set_dialect(dialect)
@@ -225,11 +234,12 @@ def attach(
         )
         if message.kind != MSG_RESULT or message.serializer_id != serializer.serializer_id:
             raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
-        metadata = serializer.loads(payload_of(message))
-        if message.flags & FLAGS_EXCEPTION and isinstance(metadata, BaseException):
+        metadata = serializer.loads(payload_of(message, ANSWER_LIMIT), message.buffers)
+        if message.flags & FLAGS_EXCEPTION and is_kind(metadata, BaseException):
             raise metadata
-        if not isinstance(metadata, dict):
+        if type(metadata) is not dict:
             raise ProtocolError("connect: the daemon's metadata is no dict")
+        channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         received = dict(message.annotations)
         speaks_native = received.pop(FAST, b"").startswith(NATIVE_VERSION) and wants_native
         answer = {"handshake": "hello", "meta": metadata}
@@ -283,7 +293,7 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
 
 def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, timeout: float) -> socket.socket:
     try:
-        sock.settimeout(timeout or None)
+        sock.settimeout(min(timeout, LONGEST_SOCKET_TIMEOUT) or None)
         wrapped = context.wrap_socket(sock, server_hostname=uri.host)
         wrapped.settimeout(None)
     except BaseException:
@@ -302,12 +312,18 @@ def _accepted(uri: URI, message: Message, serializer: Serializer, dialect: int, 
         expected |= {MARSHAL_ID, native.serializer_id}
     if message.serializer_id not in expected:
         raise SerializeError(f"connect: invalid serializer in response: {message.serializer_id}")
-    answer = get_serializer_by_id(message.serializer_id, dialect).loads(payload_of(message), message.buffers)
+    payload = payload_of(message, ANSWER_LIMIT)
+    answer = get_serializer_by_id(message.serializer_id, dialect).loads(payload, message.buffers)
     if message.kind == MSG_CONNECTFAIL:
-        raise CommunicationError(f"connection to {uri.location} rejected: {answer}")
-    if not isinstance(answer, dict) or "handshake" not in answer or not isinstance(answer.get("meta"), dict):
+        reason = on_one_line(answer[:LONGEST_REASON]) if type(answer) is str else shown(answer)
+        raise CommunicationError(f"connection to {uri.location} rejected: {reason}")
+    if type(answer) is not dict or "handshake" not in answer or type(answer.get("meta")) is not dict:
         raise ProtocolError("connect: the daemon's answer lacks 'handshake' or 'meta'")
     return answer
+
+
+def _answer_limit() -> int:
+    return min(config.MAX_MESSAGE_SIZE or ANSWER_LIMIT, ANSWER_LIMIT)
 
 
 def native_answer() -> bytes:

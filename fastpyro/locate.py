@@ -15,7 +15,7 @@ from typing import Any
 
 from fastpyro import class_registry
 from fastpyro.checked import is_kind, mapping_of, text_of
-from fastpyro.config import config
+from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.errors import ConnectionClosedError, NamingError, ProtocolError, PyroError
 from fastpyro.errors import TimeoutError as PyroTimeoutError
 from fastpyro.foreign_text import shown
@@ -315,7 +315,7 @@ def _ask(sock: socket.socket, address: str, port: int) -> None:
 
 def _first_answer(sock: socket.socket, deadline: float) -> URI | None:
     while (left := deadline - time.monotonic()) > 0:
-        sock.settimeout(left)
+        sock.settimeout(min(left, LONGEST_SOCKET_TIMEOUT))
         try:
             answer, address = sock.recvfrom(LONGEST_ANSWER + 1)
             uri = _believed(answer, str(address[0]))

@@ -15,6 +15,9 @@ if sys.platform == "linux":
 
 __all__ = ["Poller", "SelectorPoller", "make_poller"]
 
+LONGEST_WAIT = 3600.0
+"""Seconds; the system counts milliseconds in 32 bits."""
+
 
 class Poller(Protocol):
     """What a server needs to wait for its connections. `wait` may be used by one thread at a time."""
@@ -44,7 +47,7 @@ class SelectorPoller:
 
     def wait(self, timeout: float, last: Any = None) -> list[int]:
         """Return readable (or broken) descriptors, none after ``timeout`` seconds. It makes no use of ``last``."""
-        return [key.fd for key, _ in self._selector.select(timeout)]
+        return [key.fd for key, _ in self._selector.select(min(timeout, LONGEST_WAIT))]
 
     def accept(self, listener: socket.socket) -> int:
         """Return the descriptor of the next connection that waits at a non-blocking listener, -1 when none does.

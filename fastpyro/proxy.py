@@ -7,7 +7,6 @@ fails in the middle closes the connection: nobody ever gets another call's answe
 
 from __future__ import annotations
 
-import contextlib
 import copyreg
 import os
 import socket
@@ -22,11 +21,12 @@ from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
 from fastpyro.channel import Channel
 from fastpyro.class_registry import register_builtin
-from fastpyro.config import config
+from fastpyro.config import LONGEST_TIME, config
 from fastpyro.errors import CommunicationError, ConnectionClosedError, PyroError, SerializeError
 from fastpyro.lazy_logging import LazyLogger
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import DAEMON_NAME
+from fastpyro.metadata import member_details, names_of, read_metadata
 from fastpyro.oneway_names import OnewayNames
 from fastpyro.remote_method import RemoteMethod
 from fastpyro.sockets import family_name
@@ -108,7 +108,7 @@ class Proxy(ProxyCore):
     _pyroSerializer: str | None
     _pyro_lock: threading.RLock
     _pyro_resolved: URI
-    _pyro_details: dict[str, Any] | None
+    _pyro_details: dict[str, dict[str, Any]] | None
     _pyro_metadata_loaded: bool
     _pyro_wire: Serializer
     _pyro_hmac_key: bytes | None
@@ -123,9 +123,9 @@ class Proxy(ProxyCore):
 
     @_pyroTimeout.setter
     def _pyroTimeout(self, seconds: float | None) -> None:
-        if seconds is not None and not seconds >= 0:
+        if seconds is not None and not 0 <= seconds < float("inf"):
             raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {seconds!r}")
-        object.__setattr__(self, "_pyro_timeout", float(seconds or 0.0))
+        object.__setattr__(self, "_pyro_timeout", float(min(seconds or 0.0, LONGEST_TIME)))
 
     @property
     def _pyroHmacKey(self) -> bytes | None:
@@ -146,9 +146,12 @@ class Proxy(ProxyCore):
                 self._pyro_let_go(connection)
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # the interpreter may be half gone
-            if self._pyroConnection is not None:
-                self._pyro_let_go(self._pyroConnection)
+        try:
+            connection = self._pyroConnection
+            if connection is not None:
+                self._pyro_let_go(connection)
+        except Exception:  # half made, or the interpreter is half gone, and with it the names of modules
+            return
 
     def __enter__(self) -> Proxy:
         return self
@@ -207,8 +210,8 @@ class Proxy(ProxyCore):
         )
         Proxy.__init__(self, uri)
         self._pyro_update(
-            _pyroMethods=set(methods),
-            _pyroAttrs=set(attributes),
+            _pyroMethods=names_of(methods, "methods of a proxy"),
+            _pyroAttrs=names_of(attributes, "attributes of a proxy"),
             _pyroOneway=OnewayNames.from_peer(oneway),
             _pyroHandshake=handshake_data,
             _pyroSerializer=serializers.safe_name(serializer),
@@ -225,10 +228,10 @@ class Proxy(ProxyCore):
         return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._pyroMethods:
-            return RemoteMethod(self, name)
         if name in Proxy._pyro_local_names:
             raise AttributeError(name)
+        if name in self._pyroMethods:
+            return RemoteMethod(self, name)
         if not config.METADATA:
             return RemoteMethod(self, name)
         if not self._pyro_metadata_loaded:
@@ -361,7 +364,7 @@ class Proxy(ProxyCore):
         failure: Exception | None = None
         for attempt in range(tries):
             if attempt:
-                time.sleep(pause)
+                time.sleep(min(pause, LONGEST_TIME))
             try:
                 self._pyro_connect_if_needed()
                 return
@@ -390,16 +393,16 @@ class Proxy(ProxyCore):
             connected = handshake.attach(self._pyro_socket, uri, settings, seq=self._pyro_next_seq(), **rest)
         channel, wire, answer, response_annotations = connected
         channel.objectId = uri.object
-        self._pyro_update(
-            _pyroConnection=channel,
-            _pyro_wire=wire,
-            _pyro_native=wire is serializers.native,
-            _pyro_object_id=uri.object,
-            _pyro_resolved=uri,
-            _pyroLocalSocket=channel.sock.getsockname(),
-        )
-        connected_proxies[id(self)] = self
         try:
+            self._pyro_update(
+                _pyroConnection=channel,
+                _pyro_wire=wire,
+                _pyro_native=wire is serializers.native,
+                _pyro_object_id=uri.object,
+                _pyro_resolved=uri,
+                _pyroLocalSocket=channel.sock.getsockname(),
+            )
+            connected_proxies[id(self)] = self
             if response_annotations:
                 current_context.response_annotations = response_annotations
             self._pyroValidateHandshake(answer["handshake"])
@@ -418,15 +421,15 @@ class Proxy(ProxyCore):
                 object_id = objectId or self._pyro_object_id
                 self._pyro_take_metadata(self._pyroInvoke("get_metadata", (object_id,), {}, objectId=DAEMON_NAME))
 
-    def _pyro_take_metadata(self, metadata: dict[str, Any]) -> None:
-        methods, attributes = set(metadata.get("methods", ())), set(metadata.get("attrs", ()))
+    def _pyro_take_metadata(self, metadata: Any) -> None:
+        methods, attributes, oneway_methods = read_metadata(metadata)
         if not methods and not attributes and config.METADATA:
             raise PyroError(
                 f"remote object '{self._pyroUri}' doesn't expose any methods or attributes. "
                 "Did you forget setting @expose on them?"
             )
         oneway = OnewayNames.copy_of(self._pyroOneway)
-        oneway.take_from_peer(metadata.get("oneway", ()), first=not self._pyro_metadata_loaded)
+        oneway.take_from_peer(oneway_methods, first=not self._pyro_metadata_loaded)
         self._pyro_update(_pyroMethods=methods, _pyroAttrs=attributes, _pyroOneway=oneway)
         self._pyro_update(_pyro_metadata_loaded=True, _pyro_details=None)
 
@@ -435,13 +438,12 @@ class Proxy(ProxyCore):
         details = self._pyro_details
         if details is None:
             self._pyro_connection()
+            details = {}  # Pyro's daemons have none
             if self._pyro_native:
                 arguments = (self._pyro_object_id,), {"details": True}
-                details = self._pyroInvoke("get_metadata", *arguments, objectId=DAEMON_NAME).get("details")
-            details = dict(details or {})  # Pyro's daemons have none
+                details = member_details(self._pyroInvoke("get_metadata", *arguments, objectId=DAEMON_NAME))
             self._pyro_update(_pyro_details=details)
-        member = details.get("members", {}).get(name)
-        return member if isinstance(member, dict) else {}
+        return details.get(name, {})
 
     def _pyroBatch(self) -> BatchProxy:
         """Return a batch: calls on it are queued, and performed together when the batch itself is called."""

@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 
-from fastpyro.config import config
+from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 
 __all__ = [
     "connect",
@@ -90,7 +90,7 @@ def _is_loopback(address: str) -> bool:
 
 def _connect_one(sock: socket.socket, address: object, timeout: float | None) -> socket.socket:
     try:
-        sock.settimeout(timeout)
+        sock.settimeout(timeout if timeout is None else min(timeout, LONGEST_SOCKET_TIMEOUT))
         sock.connect(address)  # type: ignore[arg-type]
     except BaseException:
         sock.close()

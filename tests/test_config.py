@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import fastpyro
-from fastpyro.config import ITEMS, Configuration, config
+from fastpyro.config import ITEMS, LONGEST_TIME, Configuration, config
 
 
 def test_config_is_the_object_in_every_place() -> None:
@@ -132,3 +132,16 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError) as caught:
         config.SSL_SERVERKEYPASSWD = b"GUARDED"
     assert "GUARDED" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [9.3e9, 1e300, 10**12, "1e20"])
+def test_long_times_are_cut_where_no_clock_overflows(seconds: object) -> None:
+    configuration = Configuration()
+    configuration.COMMTIMEOUT = seconds
+    assert configuration.COMMTIMEOUT == LONGEST_TIME
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("-inf"), float("nan"), 10**400, "1e999", -1e-9])
+def test_times_that_are_none_are_refused(seconds: object) -> None:
+    with pytest.raises(ValueError, match="COMMTIMEOUT"):
+        Configuration().COMMTIMEOUT = seconds

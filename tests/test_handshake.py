@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+import zlib
 
 import pytest
 
@@ -11,7 +13,14 @@ from fastpyro import handshake
 from fastpyro._message import Message, pack_message
 from fastpyro._wire import Decoder
 from fastpyro.config import config
-from fastpyro.errors import CommunicationError, ProtocolError, PyroError, SerializeError, TimeoutError
+from fastpyro.errors import (
+    CommunicationError,
+    MessageTooLargeError,
+    ProtocolError,
+    PyroError,
+    SerializeError,
+    TimeoutError,
+)
 from fastpyro.message_kinds import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
 from fastpyro.serializers import accepted_ids, get_serializer, native
 from fastpyro.uri import URI
@@ -152,3 +161,66 @@ def test_a_daemon_says_whether_it_looks_before_it_sleeps() -> None:
         assert handshake.native_answer() == b"\x01"
     finally:
         config.reset()
+
+
+# ---- what a daemon answers -------------------------------------------------------------------------------------------
+
+
+def answer_once(listener: socket.socket, head: bytes, body: bytes, sent: list[int]) -> None:
+    client, _ = listener.accept()
+    with client:
+        client.settimeout(10)
+        client.recv(65536)
+        sent.append(0)
+        try:
+            client.sendall(head)
+            for _ in range(64):
+                client.sendall(body)
+                sent[0] += len(body)
+        except OSError:
+            pass
+
+
+def failure_of(head: bytes, body: bytes = b"") -> tuple[BaseException, int]:
+    """Return what connecting raises when a daemon answers so, and how much of the body was taken."""
+    sent: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_once, args=(listener, head, body, sent))
+        thread.start()
+        uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(PyroError) as caught:
+            handshake.connect(uri, settings(10), seq=0, annotations=None, correlation_id=None)
+        thread.join(20)
+        assert not thread.is_alive()
+    return caught.value, sent[0]
+
+
+@pytest.mark.parametrize("annotations_size", [0, 1 << 30])
+def test_an_answer_is_bounded(annotations_size: int) -> None:
+    head = bytearray(pack_message(MSG_CONNECTOK, 0, 0, SERPENT.serializer_id, b""))
+    head[12:20] = struct.pack("!II", (1 << 30) - annotations_size, annotations_size)
+    error, sent = failure_of(bytes(head), bytes(1 << 20))
+    assert isinstance(error, MessageTooLargeError)
+    assert sent < 40 << 20
+
+
+def test_a_compressed_answer_is_bounded() -> None:
+    packed = zlib.compress(bytes(handshake.ANSWER_LIMIT + 1))
+    error, _ = failure_of(pack_message(MSG_CONNECTOK, 2, 0, SERPENT.serializer_id, packed))
+    assert isinstance(error, MessageTooLargeError)
+
+
+def test_a_refusal_is_cut_and_escaped() -> None:
+    text = "\x1b[2J\nforged line" + "x" * 50_000
+    error, _ = failure_of(pack_message(MSG_CONNECTFAIL, 0, 0, SERPENT.serializer_id, SERPENT.dumps(text)))
+    assert isinstance(error, CommunicationError)
+    assert "\\x1b[2J\\nforged line" in str(error)
+    assert len(str(error)) < 2000
+    error, _ = failure_of(pack_message(MSG_CONNECTFAIL, 0, 0, SERPENT.serializer_id, SERPENT.dumps([1] * 50_000)))
+    assert len(str(error)) < 2000
+
+
+@pytest.mark.parametrize("answer", [None, 5, "text", [], {}, {"handshake": 1}, {"handshake": 1, "meta": [1]}])
+def test_an_answer_that_is_none(answer: object) -> None:
+    error, _ = failure_of(pack_message(MSG_CONNECTOK, 0, 0, SERPENT.serializer_id, SERPENT.dumps(answer)))
+    assert isinstance(error, ProtocolError)

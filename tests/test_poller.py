@@ -7,6 +7,8 @@ import os
 import resource
 import select
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -187,6 +189,36 @@ def test_which_poller_is_made(monkeypatch: pytest.MonkeyPatch, portable: bool) -
     poller = make_poller()
     poller.close()
     assert type(poller) is (KINDS[0] if portable else KINDS[-1])
+
+
+def test_a_very_long_wait_is_none_that_has_passed(poller: Any, pair: Pair) -> None:
+    poller.add(pair[0].fileno())
+    with Peer(lambda: pair[1].send(b"x")):
+        assert poller.wait(9.3e9) == [pair[0].fileno()]
+
+
+PROGRAMS = {
+    "daemon": "daemon = fastpyro.Daemon(); print(daemon.locationStr)",
+    "loop": (
+        "daemon = fastpyro.Daemon(); threading.Thread(target=daemon.requestLoop, daemon=True).start()\n"
+        "proxy = fastpyro.Proxy('PYRO:Pyro.Daemon@' + daemon.locationStr); proxy.ping()"
+    ),
+    "half": "half = fastpyro.Proxy.__new__(fastpyro.Proxy); import sys; sys.half = half",
+    "hooked": (
+        "import sys; daemon = fastpyro.Daemon(); sys.excepthook = lambda *_: print('hook', file=sys.stderr)\n"
+        "threading.Thread(target=daemon.requestLoop, daemon=True).start()\n"
+        "proxy = fastpyro.Proxy('PYRO:Pyro.Daemon@' + daemon.locationStr); proxy._pyroBind(); sys.kept = proxy, daemon"
+    ),
+}
+
+
+@pytest.mark.parametrize("portable", ["0", "1"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_that_closes_nothing_ends_in_silence(program: str, portable: str) -> None:
+    code = f"import threading, fastpyro\n{PROGRAMS[program]}\n"
+    environment = {**os.environ, "FASTPYRO_PORTABLE": portable}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_descriptor_leaks() -> None:

@@ -34,6 +34,9 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLL_CTL_DEL
         EPOLLIN
 
+cdef extern from "<unistd.h>" nogil:
+    int close_descriptor "close"(int fd)
+
 cdef extern from *:
     """
     #include <sys/socket.h>
@@ -44,6 +47,7 @@ cdef extern from *:
 
 cdef enum:
     MOST_EVENTS = 64  # in one answer
+    LONGEST_WAIT = 3600  # seconds
     MOST_IN_A_ROW = 16  # requests of one connection before the others are looked at
     CROWD = 16  # answers for which no single connection is looked at, after one that names several or a new one
     FEW = 4  # descriptors that take turns; more are a crowd even when they speak one by one
@@ -78,7 +82,8 @@ cdef class EpollPoller(Looker):
             raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self):
-        self.close()
+        if self.epoll >= 0:
+            close_descriptor(self.epoll)  # in C: the interpreter may be ending
 
     def add(self, int fd):
         """Watch a descriptor; it must not be watched yet."""
@@ -101,7 +106,7 @@ cdef class EpollPoller(Looker):
 
         ``last`` is the connection that spoke last, if it is likely to speak next; its bytes may be in its buffer then.
         """
-        cdef int count, milliseconds = <int> (timeout * 1000 + 0.999)
+        cdef int count, milliseconds = <int> (timeout * 1000 + 0.999) if timeout < LONGEST_WAIT else LONGEST_WAIT * 1000
         cdef long long began
         cdef Py_ssize_t received = -1
         if last is not None and not may_look_at(last):
@@ -223,5 +228,5 @@ cdef class EpollPoller(Looker):
     def close(self):
         """Release the descriptor. May be called again."""
         if self.epoll >= 0:
-            os.close(self.epoll)
+            close_descriptor(self.epoll)
             self.epoll = -1

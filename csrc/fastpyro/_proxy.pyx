@@ -64,11 +64,12 @@ cdef class ProxyCore:
     @_pyroMethods.setter
     def _pyroMethods(self, set methods not None):
         cdef dict names = {}
+        own = getattr(self, "__dict__", ())  # what the proxy has itself comes before what its object has
         self.methods = methods
         for name in methods:
             if type(name) is not str:
                 raise TypeError(f"the name of a method is a str, not {name!r}")
-            if not has_member(type(self), name):
+            if not (<str> name).startswith("_pyro") and not has_member(type(self), name) and name not in own:
                 names[name] = None
         self.callable_names = names
 

@@ -38,6 +38,7 @@ cdef enum:
     MOST_PARTS = 64  # of a message in one system call
     MOST_COLLECTED = 8192  # bytes of a message that may wait for company
     BURST = 50000  # nanoseconds; messages that follow each other faster are a burst
+    LONGEST_TIME = 1000000000  # seconds; a longer timeout is cut to this
     LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
 
 cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
@@ -55,11 +56,11 @@ cdef double deadline_of(object timeout) except? -1:
     seconds = timeout
     if seconds < 0 or seconds != seconds:
         raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {timeout!r}")
-    return now() + seconds if seconds > 0 else 0
+    return deadline_in(seconds)
 
 
 cdef double deadline_in(double seconds) noexcept:
-    return now() + seconds if seconds > 0 else 0
+    return now() + (seconds if seconds < LONGEST_TIME else LONGEST_TIME) if seconds > 0 else 0
 
 
 cdef int milliseconds_until(double deadline) noexcept nogil:
