@@ -253,7 +253,7 @@ class Daemon:
         """Return an unconnected proxy for a registered object. Raises DaemonError when it is not registered."""
         uri = self.uriFor(objectOrId, nat)
         proxy = class_registry.build("fastpyro.Proxy", _proxy_state(uri, self.metadata(uri.object)))
-        proxy._pyro_update(_pyro_is_foreign=False)
+        proxy._pyroUri.is_foreign = False
         return proxy
 
     def requestLoop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:

@@ -90,16 +90,12 @@ _dialects: dict[str, int] = {}
 
 
 class Settings(NamedTuple):
-    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds.
-
-    ``is_foreign``: somebody else has said where to connect to, by sending the proxy or as a name server.
-    """
+    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds."""
 
     serializer: str
     data: Any
     hmac_key: bytes | None
     timeout: float
-    is_foreign: bool = False
 
 
 class Connected(NamedTuple):
@@ -280,7 +276,7 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
     try:
         if settings.serializer in PICKLES:
             trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
-        if uri.sockname and config.SSL and settings.is_foreign and not trusted_peers.is_same_user(sock):
+        if uri.sockname and config.SSL and uri.is_foreign and not trusted_peers.is_same_user(sock):
             raise SecurityError(
                 f"refused to speak plainly to {uri.location!r}: SSL is on, somebody else chose this Unix socket, and its "
                 "other end is not this user's. Make a proxy of your own for the address if it is right"

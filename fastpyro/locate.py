@@ -88,8 +88,7 @@ def resolve(
 
 
 def _one_hop(uri: URI, delay_time: float, timeout: float | None, hmac_key: Key) -> URI:
-    host = f"./u:{uri.sockname}" if uri.sockname else uri.host or ""
-    with _locate(host, uri.port, None, _patience(timeout), hmac_key) as name_server:
+    with _name_server_of(uri, _patience(timeout), hmac_key) as name_server:
         if uri.protocol == "PYRONAME":
             found = lookup(name_server, uri.object, delay_time=delay_time)
             if not is_kind(found, URI):
@@ -99,9 +98,19 @@ def _one_hop(uri: URI, delay_time: float, timeout: float | None, hmac_key: Key) 
             if not choices:
                 raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
             found = URI(text_of(random.choice(list(choices.values())), "a uri of the name server"))
-        check_location(found, name_server)
-        found.is_foreign = True
-        return found
+        address: URI = found
+        check_location(address, name_server)
+        address.is_foreign = True
+        return address
+
+
+def _name_server_of(uri: URI, timeout: float, key: Key) -> Proxy:
+    """Return a connected proxy for the name server that a uri names, or else the usual one."""
+    if not uri.sockname:
+        return _locate(uri.host or "", uri.port, None, timeout, key)
+    place = URI(f"PYRO:{NAMESERVER_NAME}@{uri.location}")
+    place.is_foreign = uri.is_foreign
+    return _bind(place, timeout, key)
 
 
 def check_location(uri: URI, name_server: Proxy) -> None:
@@ -250,7 +259,7 @@ def _bind(uri: URI, timeout: float, key: Key) -> Proxy:
     name_server: Proxy = class_registry.build("fastpyro.Proxy", (str(uri), (), (), (), "hello", None))
     name_server._pyroHmacKey = key
     name_server._pyroTimeout = timeout
-    name_server._pyro_update(_pyro_is_foreign=False)
+    name_server._pyroUri.is_foreign = uri.is_foreign
     try:
         name_server._pyroBind()
     except PyroError as error:

@@ -67,7 +67,6 @@ class Proxy(ProxyCore):
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
         "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
         "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key", "_pyro_socket",
-        "_pyro_is_foreign",
     })  # fmt: skip
 
     _pyro_sends_handshake = False
@@ -100,7 +99,6 @@ class Proxy(ProxyCore):
             _pyro_wire=serializers.native,
             _pyro_hmac_key=None,
             _pyro_socket=connected_socket,
-            _pyro_is_foreign=uri.is_foreign,
         )
 
     _pyroUri: URI
@@ -113,8 +111,6 @@ class Proxy(ProxyCore):
     _pyro_wire: Serializer
     _pyro_hmac_key: bytes | None
     _pyro_socket: socket.socket | None
-    _pyro_is_foreign: bool
-    """Whether it came from another process, or out of a pickle: somebody else chose where it leads."""
 
     @property
     def _pyroTimeout(self) -> float | None:
@@ -183,7 +179,6 @@ class Proxy(ProxyCore):
             _pyro_timeout=self._pyro_timeout,
             _pyro_metadata_loaded=self._pyro_metadata_loaded,
             _pyro_hmac_key=self._pyro_hmac_key,
-            _pyro_is_foreign=self._pyro_is_foreign,
         )
         return copied
 
@@ -208,7 +203,9 @@ class Proxy(ProxyCore):
         uri, oneway, methods, attributes, handshake_data, serializer = (
             state[:6] if len(state) == 6 else _of_pyro4(state)
         )
-        Proxy.__init__(self, uri)
+        address = URI(uri)
+        address.is_foreign = True
+        Proxy.__init__(self, address)
         self._pyro_update(
             _pyroMethods=names_of(methods, "methods of a proxy"),
             _pyroAttrs=names_of(attributes, "attributes of a proxy"),
@@ -216,7 +213,6 @@ class Proxy(ProxyCore):
             _pyroHandshake=handshake_data,
             _pyroSerializer=serializers.safe_name(serializer),
             _pyro_metadata_loaded=bool(methods or attributes),
-            _pyro_is_foreign=True,
         )
 
     def __repr__(self) -> str:
@@ -384,8 +380,7 @@ class Proxy(ProxyCore):
             uri = resolve(uri, timeout=self._pyro_timeout or None, hmac_key=key)
         annotations, correlation_id = current_context.request_annotations()
         name = self._pyroSerializer or config.SERIALIZER
-        is_foreign = self._pyro_is_foreign or uri.is_foreign
-        settings = handshake.Settings(name, self._pyroHandshake, key, self._pyro_timeout, is_foreign)
+        settings = handshake.Settings(name, self._pyroHandshake, key, self._pyro_timeout)
         rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}
         if self._pyro_socket is None:
             connected = handshake.connect(uri, settings, seq=self._pyroSeq, **rest)

@@ -5,6 +5,7 @@ Each payload, were it unpickled, would create a file; none of them may ever be t
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import socket
@@ -426,7 +427,20 @@ def test_a_proxy_that_came_from_elsewhere_does_not_lead_past_tls(tmp_path: Path)
         own = fastpyro.Proxy(f"PYRO:subject@./u:{name}")
         config.SSL = True
         for arrived in (native.loads(native.dumps(own)), fastpyro.Proxy(native.loads(native.dumps(own._pyroUri)))):
-            assert arrived._pyro_is_foreign
+            assert copy.copy(arrived)._pyroUri.is_foreign
         with pytest.raises(SecurityError, match="SSL is on"):
+            arrived._pyroBind()
+        assert process.stdout.readline() == "0\n"
+
+
+@AS_ROOT
+def test_nor_does_a_name_server_that_a_proxy_from_elsewhere_names(tmp_path: Path) -> None:
+    name = f"\0fastpyro-{os.getpid()}-names"
+    with somebody_else(OTHER_USERS_SERVER.format(name=name, answer=b"")) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening\n"
+        arrived = native.loads(native.dumps(fastpyro.Proxy(f"PYRONAME:subject@./u:{name}")))
+        config.SSL = True
+        with pytest.raises(NamingError, match="SSL is on"):
             arrived._pyroBind()
         assert process.stdout.readline() == "0\n"

@@ -375,12 +375,12 @@ def test_proxies_travel_without_key_password_and_pickles(serializer: str) -> Non
     assert b"secret-key" not in sent
     for arrived in (codec.loads(sent), pickle.loads(pickle.dumps(proxy))):
         assert (arrived._pyroHmacKey, arrived._pyroHandshake, arrived._pyroSerializer) == (None, "hello", None)
-        assert arrived._pyro_is_foreign
-        assert copy.copy(arrived)._pyro_is_foreign
+        assert arrived._pyroUri.is_foreign
+        assert copy.copy(arrived)._pyroUri.is_foreign
     config.SEND_HANDSHAKE = True
     assert codec.loads(codec.dumps(proxy))._pyroHandshake == "password"
     for copied in (copy.copy(proxy), copy.deepcopy(proxy)):
-        kept = (copied._pyroHmacKey, copied._pyroHandshake, copied._pyroSerializer, copied._pyro_is_foreign)
+        kept = (copied._pyroHmacKey, copied._pyroHandshake, copied._pyroSerializer, copied._pyroUri.is_foreign)
         assert kept == (b"secret-key", "password", "pickle", False)
 
 
