@@ -15,13 +15,17 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
-from wsgiref.simple_server import make_server
 
 from fastpyro.callcontext import current_context
+from fastpyro.checked import is_kind, mapping_of
 from fastpyro.class_dicts import ClassDicts, PeerNames
+from fastpyro.compat.shared.http_server import GatewayServer
 from fastpyro.compression import payload_of
-from fastpyro.errors import CommunicationError, ProtocolError, PyroError
+from fastpyro.errors import NamingError, ProtocolError, PyroError
+from fastpyro.foreign_text import has_controls, on_one_line, shown
+from fastpyro.locate import check_location
 from fastpyro.message_kinds import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT
+from fastpyro.uri import URI
 
 __all__ = ["HttpGateway", "as_bytes", "serve", "single_values"]
 
@@ -32,7 +36,15 @@ MOST_SHOWN = 10
 """Names on the home page."""
 
 LARGEST_FORM = 1 << 20
-"""Bytes of a POST request."""
+"""Bytes of a POST request, and of a query."""
+
+MOST_PARAMETERS = 1000
+
+CALL_SECONDS = 300.0
+"""How long a call may take where ``comm_timeout`` says nothing: a silent object must not keep its thread for ever."""
+
+LOOK_SECONDS = 3.0
+"""How long the home page waits for each name that it shows."""
 
 JSON_HEADER = ("Content-Type", "application/json; charset=utf-8")
 TEXT_HEADER = ("Content-Type", "text/plain")
@@ -51,11 +63,14 @@ _PAGE = """<!DOCTYPE html>
 
 
 class HttpGateway:
-    """The application. Arguments: ``find_name_server()`` and ``connect(uri)``, which return proxies; ``names``, the peer's.
+    """The application: calls exposed members of objects whose names match a pattern, and nothing else.
+
+    Arguments: ``find_name_server()`` and ``connect(uri)``, which return proxies; ``names``, the peer's.
 
     Attributes, its settings: ``ns_regex``, which names are reachable; ``gateway_key``, bytes that clients must give as
-    header X-Pyro-Gateway-Key or parameter $key, or None; ``comm_timeout`` in seconds, 0 for none; ``hmac_key``, that of name
-    server and objects, or None; ``cors``, the origin whose pages may use it, or None.
+    header X-Pyro-Gateway-Key or parameter $key for every page, or None; ``comm_timeout`` in seconds, 0 for ``CALL_SECONDS``;
+    ``hmac_key``, that of name server and objects, or None; ``cors``, the origin whose pages may use it, or None: with "*"
+    any page that a user of the gateway looks at may make calls.
     """
 
     def __init__(self, find_name_server: Callable[[], Any], connect: Callable[[Any], Any], names: PeerNames) -> None:
@@ -70,6 +85,12 @@ class HttpGateway:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Answer:
         """Answer one HTTP request."""
+        try:
+            return self._respond(environ, start_response)
+        except _BadRequestError as error:
+            return self._text(start_response, f"{error.status} Bad Request", f"Error {error.status}: {error}")
+
+    def _respond(self, environ: dict[str, Any], start_response: StartResponse) -> Answer:
         path = environ.get("PATH_INFO", "").lstrip("/")
         if not path:
             start_response("302 Found", [("Location", "/pyro/")])
@@ -87,9 +108,8 @@ class HttpGateway:
             return self.home_page(environ, start_response)
         form = environ.get("QUERY_STRING", "")
         if method == "POST":
-            size = min(int(environ.get("CONTENT_LENGTH") or 0), LARGEST_FORM)
-            form = "&".join(filter(None, [form, environ["wsgi.input"].read(size).decode("utf-8", "replace")]))
-        return self.answer(environ, path, single_values(parse_qs(form)), start_response)
+            form = "&".join(filter(None, [form, _body_of(environ).decode("utf-8", "replace")]))
+        return self.answer(environ, path, _parameters_of(form), start_response)
 
     def not_found(self, start_response: StartResponse) -> Answer:
         """Answer that there is no such page."""
@@ -97,13 +117,15 @@ class HttpGateway:
 
     def home_page(self, environ: dict[str, Any], start_response: StartResponse) -> Answer:
         """Answer with a page that explains the gateway and lists some objects."""
+        if not self._has_key(environ, _parameters_of(environ.get("QUERY_STRING", ""))):
+            return self._wrong_key(start_response)
         try:
-            with self._find_name_server() as nameserver:
-                names = sorted(nameserver.list(regex=self.ns_regex))[:MOST_SHOWN]
-                uris = {name: nameserver.lookup(name) for name in names}
+            with self._name_server() as nameserver:
+                names = sorted(mapping_of(nameserver.list(regex=self.ns_regex), "the listing"))[:MOST_SHOWN]
+                uris = {name: self._uri_of(nameserver, name) for name in names}
             rows = [self._row(name, uri) for name, uri in uris.items()]
-        except PyroError as error:
-            return self._text(start_response, "500 Internal Server Error", f"Error 500: {error}")
+        except Exception as error:
+            return self._text(start_response, "500 Internal Server Error", f"Error 500: {on_one_line(str(error))}")
         start_response("200 OK", self._headers(("Content-Type", "text/html; charset=utf-8")))
         return [_PAGE.format(pattern=html.escape(self.ns_regex), rows="\n".join(rows)).encode("utf-8")]
 
@@ -114,10 +136,9 @@ class HttpGateway:
         object_name, _, method = path.rpartition("/")
         if not object_name or not method:
             return self.not_found(start_response)
-        given_key = environ.get("HTTP_X_PYRO_GATEWAY_KEY") or parameters.get("$key", "")
-        if self.gateway_key and not hmac.compare_digest(as_bytes(str(given_key)), as_bytes(self.gateway_key)):
-            return self._text(start_response, "403 Forbidden", "403 Forbidden - incorrect gateway api key")
-        if not re.match(self.ns_regex, object_name):
+        if not self._has_key(environ, parameters):
+            return self._wrong_key(start_response)
+        if has_controls(object_name) or not re.match(self.ns_regex, object_name):
             text = "403 Forbidden - access to the requested object has been denied"
             return self._text(start_response, "403 Forbidden", text)
         parameters.pop("$key", None)
@@ -128,9 +149,26 @@ class HttpGateway:
             return self._call(environ, object_name, method, parameters, start_response)
         except Exception as error:
             start_response("500 Internal Server Error", self._headers(JSON_HEADER))
-            return [json.dumps(self._class_dicts.simplify(error), default=str).encode("utf-8")]
+            return [json.dumps(self._class_dicts.simplify(error), default=shown).encode("utf-8")]
         finally:
             current_context.correlation_id = before
+
+    def _has_key(self, environ: dict[str, Any], parameters: dict[str, Any]) -> bool:
+        if not self.gateway_key:
+            return True
+        given = environ.get("HTTP_X_PYRO_GATEWAY_KEY") or parameters.get("$key", "")
+        return isinstance(given, str) and any(
+            hmac.compare_digest(given.encode(encoding, "replace"), as_bytes(self.gateway_key))
+            for encoding in ("utf-8", "latin-1")  # the header's bytes come as the latter
+        )
+
+    def _wrong_key(self, start_response: StartResponse) -> Answer:
+        return self._text(start_response, "403 Forbidden", "403 Forbidden - incorrect gateway api key")
+
+    def _name_server(self) -> Any:
+        nameserver = self._find_name_server()
+        nameserver._pyroTimeout = self.comm_timeout or CALL_SECONDS
+        return nameserver
 
     def _headers(self, *headers: tuple[str, str]) -> list[tuple[str, str]]:
         return [*headers, *([("Access-Control-Allow-Origin", self.cors)] if self.cors else [])]
@@ -139,20 +177,34 @@ class HttpGateway:
         start_response(status, self._headers(TEXT_HEADER))
         return [text.encode("utf-8")]
 
+    def _uri_of(self, nameserver: Any, name: str) -> Any:
+        """Return where a name server says that an object is, or why that is not believed."""
+        try:
+            uri = nameserver.lookup(name)
+            if not is_kind(uri, URI):
+                return NamingError("the name server gave no URI")
+            check_location(uri, nameserver)
+        except NamingError as error:
+            return error
+        return uri
+
     def _row(self, name: str, uri: Any) -> str:
         try:
+            if isinstance(uri, NamingError):
+                raise uri
             with self._proxy_for(uri) as proxy:
+                proxy._pyroTimeout = min(proxy._pyroTimeout, LOOK_SECONDS)
                 proxy._pyroBind()
                 members = [", ".join(sorted(names)) for names in (proxy._pyroMethods, proxy._pyroAttrs)]
-        except CommunicationError as error:
+        except PyroError as error:
             members = [f"cannot be reached: {error}", ""]
-        return "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in (name, *members)) + "</tr>"
+        return "<tr>" + "".join(f"<td>{html.escape(on_one_line(text))}</td>" for text in (name, *members)) + "</tr>"
 
     def _proxy_for(self, uri: Any) -> Any:
         proxy = self._connect(uri)
         proxy._pyroSerializer = "json"  # what the object answers is handed on as it is
         proxy._pyroHmacKey = self.hmac_key
-        proxy._pyroTimeout = self.comm_timeout
+        proxy._pyroTimeout = self.comm_timeout or CALL_SECONDS
         return proxy
 
     def _call(
@@ -164,23 +216,17 @@ class HttpGateway:
         start_response: StartResponse,
     ) -> Answer:
         headers = self._headers(JSON_HEADER, ("X-Pyro-Correlation-Id", str(current_context.correlation_id)))
-        with self._find_name_server() as nameserver:
-            uri = nameserver.lookup(object_name)
+        with self._name_server() as nameserver:
+            uri = self._uri_of(nameserver, object_name)
+        if isinstance(uri, NamingError):
+            raise uri
         with self._proxy_for(uri) as proxy:
             proxy._pyroGetMetadata()
             if method == "$meta":
                 names = {"methods": sorted(proxy._pyroMethods), "attributes": sorted(proxy._pyroAttrs)}
                 start_response("200 OK", headers)
                 return [json.dumps(names).encode("utf-8")]
-            if "oneway" in environ.get("HTTP_X_PYRO_OPTIONS", "").split(","):
-                proxy._pyroOneway.add(method)
-            proxy._pyroRawWireResponse = True
-            if method in proxy._pyroAttrs:
-                if parameters:
-                    raise ValueError("an attribute is read without parameters")
-                message = getattr(proxy, method)
-            else:
-                message = getattr(proxy, method)(**parameters)
+            message = self._invoke(proxy, method, parameters, environ.get("HTTP_X_PYRO_OPTIONS", "").split(","))
         if message is None:  # oneway
             start_response("200 OK", headers)
             return [b""]
@@ -189,6 +235,44 @@ class HttpGateway:
         status = "500 Internal Server Error" if message.flags & FLAGS_EXCEPTION else "200 OK"
         start_response(status, headers)
         return [payload_of(message)]
+
+    def _invoke(self, proxy: Any, method: str, parameters: dict[str, Any], options: list[str]) -> Any:
+        # Nothing of the proxy itself is reachable: a name is one of the remote object's, or there is none.
+        proxy._pyroRawWireResponse = True
+        if method in proxy._pyroMethods:
+            if "oneway" in options:
+                proxy._pyroOneway.add(method)
+            return proxy._pyroInvoke(method, (), parameters)
+        if method not in proxy._pyroAttrs:
+            raise AttributeError(f"the remote object has no exposed attribute or method {shown(method)}")
+        if parameters:
+            raise ValueError("an attribute is read without parameters")
+        return proxy._pyroInvoke("__getattr__", (method,), None)
+
+
+class _BadRequestError(Exception):
+    """A request that is answered with a status of its own."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def _body_of(environ: dict[str, Any]) -> bytes:
+    """Return the form that a POST request carries. Whatever server runs the application: its length is not believed."""
+    text = str(environ.get("CONTENT_LENGTH") or "0").strip()
+    if not (text.isascii() and text.isdigit()):
+        raise _BadRequestError(400, "invalid content length")
+    if len(text) > 12 or int(text) > LARGEST_FORM:
+        raise _BadRequestError(413, f"a form has {LARGEST_FORM:,} bytes at the most")
+    return environ["wsgi.input"].read(int(text))  # type: ignore[no-any-return]
+
+
+def _parameters_of(form: str) -> dict[str, Any]:
+    try:
+        return single_values(parse_qs(form[: 2 * LARGEST_FORM], max_num_fields=MOST_PARAMETERS))
+    except ValueError as error:
+        raise _BadRequestError(400, f"more than {MOST_PARAMETERS:,} parameters") from error
 
 
 def single_values(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +290,7 @@ def as_bytes(key: str | bytes) -> bytes:
 
 def serve(app: HttpGateway, host: str, port: int) -> None:
     """Serve the application until Ctrl-C, after printing where it is. Raises OSError for an address that is taken."""
-    with make_server(host, port, app) as server:
+    with GatewayServer((host, port), app) as server:
         print(f"Pyro HTTP gateway running on http://{host}:{server.server_port}/pyro/", flush=True)
         print(f"Exposing objects with names matching:  {app.ns_regex}", flush=True)
         server.serve_forever()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fastpyro
 from fastpyro.class_dicts import PYRO5
+from fastpyro.compat.shared import http_gateway
 from fastpyro.compat.shared.http_gateway import HttpGateway, single_values
+from fastpyro.errors import NamingError
 from fastpyro.naming import start_ns
 
 
@@ -130,3 +134,88 @@ def test_cors(gateway: HttpGateway) -> None:
 
 def test_single_values() -> None:
     assert single_values({"a": ["1"], "b": ["1", "2"], "c": "x"}) == {"a": "1", "b": ["1", "2"], "c": "x"}
+
+
+MEMBERS_OF_THE_PROXY = [
+    "__class__",
+    "__init__",
+    "__dict__",
+    "_pyroReconnect",
+    "_pyroUri",
+    "_pyroInvoke",
+    "__reduce_ex__",
+]
+
+
+@pytest.mark.parametrize("member", [*MEMBERS_OF_THE_PROXY, "noted", "x\x1b[2J\n"])
+@pytest.mark.parametrize("options", ["", "oneway"])
+def test_members_of_the_proxy_itself_are_out_of_reach(gateway: HttpGateway, member: str, options: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        uri = f"PYRO:x@127.0.0.1:{listener.getsockname()[1]}"
+        status, _, answer = ask(gateway, f"/pyro/http.subject/{member}", f"uri={uri}", HTTP_X_PYRO_OPTIONS=options)
+        assert (status, json.loads(answer)["__class__"]) == (500, "builtins.AttributeError")
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_every_page_needs_the_key(gateway: HttpGateway) -> None:
+    gateway.gateway_key = "kéy"
+    for path in ("/pyro/", "/pyro/http.subject/size", "/pyro/http.subject/$meta", "/pyro/secret.subject/size"):
+        for query in ("", "$key=", "$key=wrong", "$key=k&$key=k", "$key=\ud800", "$key=%ff"):
+            assert ask(gateway, path, query)[0] == 403
+    assert ask(gateway, "/pyro/", "$key=k%C3%A9y")[0] == 200
+    header = "kéy".encode().decode("latin-1")
+    assert ask(gateway, "/pyro/http.subject/size", HTTP_X_PYRO_GATEWAY_KEY=header)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["xhttp.subject", "Pyro.NameServer", "PYRO:http.subject", "http.subject\n", "http.\x1b"]
+)
+def test_names_that_may_not_be_called(gateway: HttpGateway, name: str) -> None:
+    assert ask(gateway, f"/pyro/{name}/size")[0] == 403
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "1048577", "9" * 5000, "\u0663"])
+def test_lengths_are_not_believed(gateway: HttpGateway, length: str) -> None:
+    begun: list[str] = []
+    environ = {"PATH_INFO": "/pyro/http.subject/join", "REQUEST_METHOD": "POST", "CONTENT_LENGTH": length}
+    answer = b"".join(gateway(environ, lambda status, headers: begun.append(status)))
+    assert begun[0][:3] in ("400", "413")
+    assert answer.startswith(b"Error 4")
+
+
+def test_parameters_are_bounded(gateway: HttpGateway) -> None:
+    assert ask(gateway, "/pyro/http.subject/join", "&".join(f"a{number}=1" for number in range(2000)))[0] == 400
+
+
+def test_the_home_page_shows_foreign_text_as_text(gateway: HttpGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_connect", lambda uri: (_ for _ in ()).throw(NamingError("<script>\x1b[2J\n")))
+    status, _, page = ask(gateway, "/pyro/")
+    assert status == 200
+    assert b"<script>" not in page
+    assert b"cannot be reached: &lt;script&gt;\\x1b[2J\\n" in page
+
+
+def test_unix_sockets_that_a_name_server_names_are_not_dialled(gateway: HttpGateway, tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener, gateway._find_name_server() as nameserver:
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(0)
+        nameserver.register("http.unix", f"PYRO:x@./u:{path}")
+        status, _, answer = ask(gateway, "/pyro/http.unix/size")
+        assert (status, b"NS_UNIX_LOCATIONS" in answer) == (500, True)
+        assert b"NS_UNIX_LOCATIONS" in ask(gateway, "/pyro/")[2]
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_silent_object_does_not_keep_its_caller_for_ever(
+    gateway: HttpGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_gateway, "CALL_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, gateway._find_name_server() as nameserver:
+        nameserver.register("http.silent", f"PYRO:x@127.0.0.1:{silent.getsockname()[1]}")
+        status, _, answer = ask(gateway, "/pyro/http.silent/size")
+    assert (status, json.loads(answer)["__class__"]) == (500, "Pyro5.errors.TimeoutError")
