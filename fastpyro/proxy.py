@@ -398,6 +398,8 @@ class Proxy(ProxyCore):
                 _pyroLocalSocket=channel.sock.getsockname(),
             )
             connected_proxies[id(self)] = self
+            if trusted_peers.hmac_key_of(self._pyroHmacKey) != key:
+                raise ConnectionClosedError("the HMAC key was changed while the connection was made with another one")
             if response_annotations:
                 current_context.response_annotations = response_annotations
             self._pyroValidateHandshake(answer["handshake"])

@@ -173,6 +173,24 @@ def test_a_key_that_is_set_between_accepting_and_the_handshake_holds() -> None:
         assert message.kind == MSG_CONNECTFAIL
 
 
+def test_a_key_that_is_set_while_a_proxy_connects_holds() -> None:
+    class Hasty(fastpyro.Daemon):
+        def validateHandshake(self, conn: Any, data: Any) -> Any:
+            proxy._pyroHmacKey = b"key"
+            return "hello"
+
+    with Hasty(host="127.0.0.1") as daemon:
+        daemon.register(Subject(), "subject")
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
+            with pytest.raises(CommunicationError, match="key was changed"):
+                proxy.echo(1)
+            assert proxy._pyroConnection is None
+        daemon.shutdown()
+        thread.join(10)
+
+
 # ---- who is at the other end ----------------------------------------------------------------------------------------------
 
 

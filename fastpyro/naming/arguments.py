@@ -76,8 +76,11 @@ def checked_tags(metadata: Any) -> frozenset[str]:
 
 
 def checked_flag(what: str, value: Any) -> bool:
-    """Return whether something is asked for. Raises TypeError for what is no bool, int or None."""
-    if type(value) not in (bool, int, type(None)):
+    """Return whether something is asked for. Raises TypeError for what is no bool, number or None.
+
+    A number, because Pyro5's clients send their ``delay_time`` where ``return_metadata`` belongs.
+    """
+    if type(value) not in (bool, int, float, type(None)):
         raise TypeError(f"{what} is a bool, not {type_name(value)}")
     return bool(value)
 

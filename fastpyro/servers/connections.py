@@ -423,7 +423,7 @@ class ConnectionServer(ABC):
         reply = dispatch.refusal(error, connection)
         fields = (reply.kind, reply.flags, 0, reply.serializer_id, reply.payload)
         if connection.dialect == OLD_PROTOCOL_VERSION:
-            data = pack_pyro4_message(*fields, hmac_key=self.daemon._pyroHmacKey)
+            data = pack_pyro4_message(*fields, hmac_key=hmac_key_of(self.daemon._pyroHmacKey))
         else:
             data = pack_message(*fields)
         try:

@@ -72,7 +72,7 @@ CALLS: list[Callable[[NameServer, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("make", [Tripwire, lambda: Text("text"), lambda: Tags(["a"]), lambda: {"a": 1}, lambda: 1.5])
+@pytest.mark.parametrize("make", [Tripwire, lambda: Text("text"), lambda: Tags(["a"]), lambda: {"a": 1}, lambda: 1j])
 @pytest.mark.parametrize("call", CALLS)
 def test_wrong_types_are_refused_by_name_and_untouched(
     call: Callable[[NameServer, Any], Any], make: Callable[[], Any]
@@ -99,7 +99,7 @@ def test_what_is_right_passes() -> None:
     for tags in (["a", "a"], ("a",), {"a"}, frozenset({"a"})):
         assert checked_tags(tags) == {"a"}
     assert checked_tags(None) == frozenset()
-    assert [checked_flag("x", each) for each in (True, False, 1, 0, None)] == [True, False, True, False, False]
+    assert [checked_flag("x", each) for each in (True, False, 1, 0.0, None)] == [True, False, True, False, False]
     check_one_of(a=None, b="x")
     with pytest.raises(ValueError, match="not on a and b"):
         check_one_of(a="", b="x")
