@@ -17,6 +17,11 @@ cdef class Waiter:
     cdef int wake(self) noexcept
 
 
+# A message on its way to its callback.
+cdef class Delivery:
+    cdef object callback, message
+
+
 # Who can look for the next bytes of one link, before anybody sleeps.
 cdef class Looker:
     cdef bint look_at(self, Link last) except -1
@@ -24,6 +29,7 @@ cdef class Looker:
 
 cdef class Link(MessageStream):
     cdef unsigned long reader  # who reads, while it is for callbacks only
+    cdef unsigned long receiver  # who receives just now, and is not in a callback; 0 for none
     cdef int awaited  # the sequence number that the reader reads for, -1 for none
     cdef dict pending  # sequence number -> Waiter, or None
     cdef Py_ssize_t callbacks  # how many of them have a callback
@@ -42,5 +48,8 @@ cdef class Link(MessageStream):
     cdef int stop_reading(self) except -1
     cdef int appoint_reader(self) except -1
     cdef bint deliver(self, Message message) except -1
+    cdef int check_not_receiver(self) except -1
+    cdef int run_callback(self, object callback, Message message) except -1
+    cdef int run_here(self, Delivery delivery) except -1
     cdef int forget(self, int seq) except -1
     cdef int break_for_all(self, object error) except -1

@@ -8,6 +8,9 @@ Rule 2: nobody is the reader while it waits to send: a peer that waits for us to
 Rule 3: an operation that fails in the middle of a message leaves the link broken, for everybody. One that times out
         between messages breaks it too when it is alone; otherwise its reply is dropped when it comes.
 Rule 4: `reading`, `pending` and `forgotten` change under the GIL only, never across a system call.
+Rule 5: a thread never waits for itself. A destructor or a signal handler may run wherever memory is allocated or a wait is
+        interrupted; while its thread receives (`receiver`) it cannot exchange messages, and nobody appoints a waiter
+        whose thread is in a signal handler. What a callback raises keeps nobody from his reply.
 """
 
 cimport cython
@@ -60,6 +63,25 @@ cdef class Waiter:
         return 0
 
 
+@cython.final
+cdef class Delivery:
+    """Hands a message to a callback, once; also when nobody can tell whether the thread that shall do it was started."""
+
+    def __call__(self):
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            call_back(callback, self.message, None)
+
+
+cdef int call_back(object callback, object message, object error) except -1:
+    try:
+        callback(message, error)
+    except BaseException as failure:  # an interrupt: whoever waits for the callback must not wait for ever
+        callback(None, failure)
+        raise
+    return 0
+
+
 cdef class Looker:
     cdef bint look_at(self, Link last) except -1:
         """Look whether bytes come soon; True when they are in the link's buffer. This one never looks."""
@@ -74,7 +96,7 @@ cdef class Link(MessageStream):
     """
 
     def __cinit__(self, sock, max_message_size=0):
-        self.reader = 0
+        self.reader = self.receiver = 0
         self.awaited = -1
         self.callbacks = 0
 
@@ -112,6 +134,7 @@ cdef class Link(MessageStream):
         cdef Waiter waiter
         self.enter()
         try:
+            self.check_not_receiver()
             waiter = self.expect(seq, None)
             try:
                 self.send_message(
@@ -198,18 +221,29 @@ cdef class Link(MessageStream):
             self.break_for_all(ConnectionClosedError("the connection is closed"))
             return
         self.users += 1
-        self.reader = this_thread()
+        self.reader = self.receiver = this_thread()
         try:
             while self.callbacks:
                 message = self.receive_message(0)
                 if not self.deliver(message):
                     raise unexpected(message)
         except BaseException as error:
-            self.break_for_all(error)
+            try:
+                self.break_for_all(error)
+            except BaseException:
+                pass  # everybody has heard; what interrupts this thread is nobody's matter
         finally:
-            self.reader = 0
+            self.reader = self.receiver = 0
             self.stop_reading()
             self.leave()
+
+    cdef int check_not_receiver(self) except -1:
+        if self.reading and self.receiver == this_thread():
+            raise LocalProtocolError(
+                "this thread is in the middle of a call on the connection: a destructor or a signal handler cannot make "
+                "another one there; give it a proxy of its own, or make the call oneway or asynchronous"
+            )
+        return 0
 
     cdef int check_unread(self) except -1:
         if self.pending:
@@ -252,7 +286,10 @@ cdef class Link(MessageStream):
                 raise
             if count == size:
                 return self.read_for(seq, deadline, header, payload, True)
-        self.awaited = -1 if alone else self.awaited
+        if alone:
+            self.awaited = -1
+        else:
+            self.check_not_receiver()
         waiter = self.expect(seq, None)
         if alone:
             self.stop_reading()
@@ -305,7 +342,8 @@ cdef class Link(MessageStream):
         waiter.waiting = True
         with nogil:
             status = PyThread_acquire_lock_timed(waiter.lock, microseconds, 1)
-        if status == PY_LOCK_INTR:
+        if status == PY_LOCK_INTR and waiter.waiting:
+            waiter.waiting = False  # a handler may call through this link: it must not wait for this thread to read
             PyErr_CheckSignals()
         return 0
 
@@ -314,6 +352,7 @@ cdef class Link(MessageStream):
         cdef Message message
         cdef int before = -1 if appointed else self.awaited  # by an exchange that this one is inside of, in a callback
         self.awaited = seq
+        self.receiver = this_thread()
         try:
             while True:
                 if header != NULL and self.take_small(header, payload):
@@ -339,6 +378,7 @@ cdef class Link(MessageStream):
             raise
         finally:
             self.awaited = before
+            self.receiver = 0
             if appointed:
                 self.stop_reading()
 
@@ -365,9 +405,11 @@ cdef class Link(MessageStream):
             self.reading = True
             try:
                 self.background(self.read_for_others)
-            except BaseException as error:  # no thread can be started
+            except BaseException as error:  # no thread can be started, or an interrupt
                 self.reading = False
                 self.break_for_all(error)
+                if not isinstance(error, Exception):
+                    raise
         return 0
 
     cdef bint deliver(self, Message message) except -1:
@@ -383,16 +425,36 @@ cdef class Link(MessageStream):
             waiter.wake()
             return True
         self.callbacks -= 1
-        if self.reader == this_thread():
-            waiter.callback(message, None)
-        else:
-            try:
-                self.background(partial(waiter.callback, message, None))
-            except RuntimeError:  # no thread can be started: then it has to be this one
-                self.reader = this_thread()  # the callback may exchange messages
-                waiter.callback(message, None)
-                self.reader = 0
+        self.run_callback(waiter.callback, message)
         return True
+
+    cdef int run_callback(self, object callback, Message message) except -1:
+        # Here when this thread reads for callbacks only, else in the background.
+        cdef Delivery delivery = Delivery()
+        delivery.callback = callback
+        delivery.message = message
+        if self.reader == this_thread():
+            return self.run_here(delivery)
+        try:
+            self.background(delivery)
+        except RuntimeError:  # no thread can be started: then it has to be this one
+            return self.run_here(delivery)
+        except BaseException:  # an interrupt, perhaps before the thread was started
+            self.run_here(delivery)
+            raise
+        return 0
+
+    cdef int run_here(self, Delivery delivery) except -1:
+        # The callback may exchange messages: this thread reads for it.
+        cdef unsigned long reader = self.reader
+        self.reader = this_thread()
+        self.receiver = 0
+        try:
+            delivery()
+        finally:
+            self.receiver = self.reader
+            self.reader = reader
+        return 0
 
     cdef int forget(self, int seq) except -1:
         # Its reply may still come; until then the number is not used again.
@@ -404,6 +466,7 @@ cdef class Link(MessageStream):
     cdef int break_for_all(self, object error) except -1:
         """Nothing more can be received: tell everybody who waits."""
         cdef Waiter waiter
+        interrupt = None
         self.broken = True
         self.give_up()
         while self.pending:
@@ -414,7 +477,12 @@ cdef class Link(MessageStream):
                 waiter.wake()
                 continue
             self.callbacks -= 1
-            waiter.callback(None, failure)
+            try:
+                call_back(waiter.callback, None, failure)
+            except BaseException as raised:  # the others must hear as well
+                interrupt = interrupt or raised
+        if interrupt is not None:
+            raise interrupt
         return 0
 
 cdef object unexpected(Message message):

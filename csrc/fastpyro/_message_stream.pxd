@@ -15,6 +15,7 @@ cdef class MessageStream(Stream):
     cdef uint64_t max_message_size
     cdef readonly bint ended  # the peer has closed, after a whole message
     cdef bint reading  # some thread receives, or has been appointed to
+    cdef unsigned long sender  # who has sent last; while `sending` is set, who sends
 
     cdef int check_unread(self) except -1
     cdef int send_message(

@@ -9,6 +9,7 @@ Rule 3: what is small is copied once and leaves in one system call; what is big 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
@@ -129,6 +130,18 @@ cdef class MessageStream(Stream):
             return message
         finally:
             self.leave()
+
+    cdef int begin_sending(self) noexcept:
+        self.sender = PyThread_get_thread_ident()
+        return Stream.begin_sending(self)
+
+    cdef int take_turn(self, double deadline) except -1:
+        if self.sending and self.sender == <unsigned long> PyThread_get_thread_ident():
+            raise LocalProtocolError(
+                "this thread is in the middle of sending on the connection: a destructor or a signal handler cannot send "
+                "there as well; give it a proxy of its own"
+            )
+        return Stream.take_turn(self, deadline)
 
     cdef int check_unread(self) except -1:
         if self.reading:
