@@ -15,7 +15,7 @@ import pytest
 
 import fastpyro
 from fastpyro import async_proxy
-from fastpyro.async_proxy import AsyncMethod, AsyncProxy, ProxyCopies, _copies_of, async_, asyncproxy
+from fastpyro.async_proxy import AsyncMethod, AsyncProxy, ProxyCopies, _copies_of, _settings_of, async_, asyncproxy
 from fastpyro.batch_proxy import BatchProxy
 from fastpyro.errors import ConnectionClosedError
 from fastpyro.futures import FutureResult
@@ -317,3 +317,23 @@ def test_special_names_stay_local(proxy: FakeProxy) -> None:
 def test_a_half_built_twin_does_not_recurse() -> None:
     with pytest.raises(AttributeError):
         _ = AsyncProxy.__new__(AsyncProxy).anything
+
+
+def test_handshake_data_is_compared_as_texts_or_not_at_all(proxy: FakeProxy) -> None:
+    class Hostile:
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("asked")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    data = Hostile()
+    proxy._pyroHandshake = data
+    before = _settings_of(proxy)
+    assert before == _settings_of(proxy)
+    proxy._pyroHandshake = Hostile()
+    assert before != _settings_of(proxy)
+    proxy._pyroHandshake = "text"
+    assert before != _settings_of(proxy)
+    before = _settings_of(proxy)
+    proxy._pyroHandshake = "".join(["te", "xt"])
+    assert before == _settings_of(proxy)

@@ -231,3 +231,15 @@ for name in table:
     assert ping == "5059524f01f6062a00000000000000040000000000000000000000000000000000000000" + "00004dc570696e67"
     assert names.startswith("['json', 'marshal', 'msgpack', 'serpent'] {1:")
     assert json.loads(json.dumps(names))
+
+
+def test_handshake_data_travels_with_a_proxy_as_pyro5s_does(tmp_path: Path) -> None:
+    program = """
+from Pyro5.api import Proxy
+from fastpyro.serializers import get_serializer
+codec, proxy = get_serializer("serpent"), Proxy("PYRO:x@localhost:1")
+proxy._pyroHandshake, proxy._pyroSerializer = "password", "pickle"
+received = codec.loads(codec.dumps(proxy))
+print(type(received).__module__, received._pyroHandshake, received._pyroSerializer, received._pyroUri.is_foreign)
+"""
+    assert output_of("Pyro5", tmp_path, program) == "Pyro5.client password None True\n"

@@ -14,6 +14,7 @@ import pytest
 
 import fastpyro
 from fastpyro.proxy import plain_invoke
+from fastpyro.serializers import get_serializer
 
 
 @Pyro4.expose
@@ -205,6 +206,18 @@ def test_what_arrives_is_a_proxy_of_pyro4(serve: Any) -> None:
         assert type(received) is Pyro4.Proxy
         assert received == proxy
         received._pyroRelease()
+
+
+@pytest.mark.parametrize("serializer", ["serpent", "json", "native"])
+def test_what_travels_in_a_proxy(serializer: str) -> None:
+    proxy = Pyro4.Proxy("PYRO:x@localhost:1")
+    proxy._pyroHandshake, proxy._pyroHmacKey, proxy._pyroSerializer = "password", b"key", "pickle"
+    codec = get_serializer(serializer, 48)
+    received = codec.loads(codec.dumps(proxy))
+    assert type(received) is Pyro4.Proxy
+    assert (received._pyroHandshake, received._pyroHmacKey, received._pyroSerializer) == ("password", None, None)
+    assert received._pyroUri.is_foreign
+    assert not proxy._pyroUri.is_foreign
 
 
 def test_hmac_keys(serve: Any) -> None:
