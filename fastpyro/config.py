@@ -131,7 +131,7 @@ ITEMS: tuple[Item, ...] = (
     Item("NS_BROADCAST", _truth, False, "whether looking for a name server may use broadcast"),
     Item("NS_AUTOCLEAN", _autoclean, 0.0, "seconds between the name server's checks of its entries; 0: none"),
     Item("NS_MAX_BYTES", _integer(0, 1 << 40), 67108864, "bytes that a name server's names may take; 0: no limit"),
-    Item("NS_MAX_LISTING", _integer(0, 1 << 40), 33554432, "bytes of names that one answer may list; 0: no limit"),
+    Item("NS_MAX_LISTING", _integer(0, 1 << 40), 16777216, "bytes of names that one answer may list; 0: no limit"),
     Item("NS_LOOKUP_DELAY", _seconds, 0.0, "seconds that looking up a name waits for it to appear"),
     Item("NS_UNIX_LOCATIONS", _truth, False, "whether name servers on the network may send to Unix sockets"),
     Item("NATHOST", _text_or_none, None, "host to publish in URIs instead of the real one"),

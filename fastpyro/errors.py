@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import builtins
 
-from fastpyro.foreign_text import on_one_line
+from fastpyro.foreign_text import on_lines, on_one_line
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.tracebacks import excepthook, get_pyro_traceback
 
@@ -56,6 +56,10 @@ class PyroError(Exception):
 
     _pyroTraceback: list[str] | None
     """The remote traceback's lines, when the error came from another process."""
+
+    def __str__(self) -> str:
+        # What is wrong is often told with words of the other side: Python prints them when nobody catches the error.
+        return on_lines(super().__str__())
 
 
 FastPyroError = PyroError

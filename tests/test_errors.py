@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 import pickle
+import traceback
 
 import pytest
 
@@ -66,3 +67,18 @@ def test_remote_error() -> None:
 def test_copies(error: Exception) -> None:
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert (type(twin), twin.args, vars(twin)) == (type(error), error.args, vars(error))
+
+
+@pytest.mark.parametrize(
+    "cls", [errors.PyroError, errors.NamingError, errors.CommunicationError, errors.ConnectionClosedError]
+)
+def test_texts_steer_no_terminal(cls: type[Exception]) -> None:
+    error = cls("a\x1b[2J\n\tb\u202e")
+    assert str(error) == "a\\x1b[2J\n\tb\\u202e"
+    assert error.args == ("a\x1b[2J\n\tb\u202e",)
+    assert "\x1b" not in "".join(traceback.format_exception(error))
+    assert str(cls()) == ""
+
+
+def test_class_names_of_remote_errors_are_on_one_line() -> None:
+    assert str(errors.RemoteError("a\nb", ("text\x1b",))) == "a\\nb: text\\x1b"

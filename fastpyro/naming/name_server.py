@@ -27,6 +27,7 @@ from fastpyro.naming.arguments import (
     checked_uri,
     cost_of,
     is_plain_text,
+    sent_size_of,
     told,
 )
 from fastpyro.naming.origins import origin_of
@@ -46,8 +47,6 @@ CHANGE_SECONDS = 6.0
 
 PYRO_TAGS = frozenset({"class:Pyro4.naming.NameServer", "class:Pyro5.nameserver.NameServer"})
 """Programs for Pyro find their name server by these."""
-
-_NO_TAGS: frozenset[str] = frozenset()
 
 Listing: TypeAlias = dict[str, Any]
 """From name to uri text, or to the pair of uri text and set of tags."""
@@ -272,7 +271,7 @@ def _listing(found: dict[str, Registration], return_metadata: bool) -> Listing:
     limit = config.NS_MAX_LISTING
     size = 0
     for name, (uri, metadata) in found.items():
-        size += cost_of(name, uri, metadata if return_metadata else _NO_TAGS)
+        size += sent_size_of(name, uri, metadata if return_metadata else ())
         if limit and size > limit:
             raise NamingError(
                 f"{len(found):,} registrations are too many for one answer: they take more than NS_MAX_LISTING {limit:,} "

@@ -12,6 +12,8 @@ import sys
 import weakref
 from typing import TYPE_CHECKING
 
+from fastpyro.foreign_text import on_lines
+
 if TYPE_CHECKING:
     from fastpyro.servers.connections import ConnectionServer
 
@@ -34,7 +36,7 @@ def end_child(error: SystemExit) -> None:
             continue
     code = error.code
     if code is not None and not isinstance(code, int):
-        os.write(2, f"{code}\n".encode("utf-8", "replace"))
+        os.write(2, f"{on_lines(str(code))}\n".encode("utf-8", "replace"))
         code = 1
     os._exit((code or 0) & 0xFF)
 

@@ -17,6 +17,7 @@ from fastpyro.naming.arguments import (
     checked_uri,
     cost_of,
     is_plain_text,
+    sent_size_of,
     told,
 )
 from fastpyro.naming.name_server import NameServer
@@ -107,6 +108,8 @@ def test_what_is_right_passes() -> None:
 
 def test_costs_are_about_those_of_memory() -> None:
     assert cost_of("x", "y", frozenset()) < 1000
+    assert sent_size_of("x", "y", ()) < 20
+    assert sent_size_of("\U0001f600" * 500, "y", ["t"] * 3) > 2000
     assert cost_of("\U0001f600" * 500, "y" * 1000, frozenset({"\U0001f600" * 500})) > 5000
 
 
