@@ -16,7 +16,7 @@ from typing import Any
 from fastpyro import class_registry
 from fastpyro.checked import is_kind, mapping_of, text_of
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
-from fastpyro.errors import ConnectionClosedError, NamingError, ProtocolError, PyroError
+from fastpyro.errors import ConnectionClosedError, NamingError, ProtocolError, PyroError, SecurityError
 from fastpyro.errors import TimeoutError as PyroTimeoutError
 from fastpyro.foreign_text import shown
 from fastpyro.lazy_logging import logger
@@ -275,6 +275,8 @@ def _explain(error: PyroError, timeout: float) -> str:
             f"something answers there, but it speaks something else than fastpyro's protocol ({error}); "
             f"is it the port of another program, or of a Pyro name server? Choose another one, or {WAY_OUT}"
         )
+    if isinstance(error, SecurityError):
+        return str(error)
     if isinstance(error, ConnectionClosedError):
         return (
             "something listens there, but it closed the connection without an answer: it speaks something else, "

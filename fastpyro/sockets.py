@@ -180,8 +180,8 @@ def peer_uid(sock: socket.socket) -> int | None:
 
     It is that of the moment at which the other end connected, listened, or made the pair.
     """
-    if sock.family != getattr(socket, "AF_UNIX", None) or not hasattr(socket, "SO_PEERCRED"):
-        return None
+    if sys.platform != "linux" or sock.family != socket.AF_UNIX:
+        return None  # what other systems call SO_PEERCRED has other fields
     try:
         _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     except (OSError, struct.error):

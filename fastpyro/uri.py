@@ -141,6 +141,12 @@ class URI:
     def __hash__(self) -> int:
         return hash(self._key())
 
+    def __copy__(self) -> URI:
+        return type(self)(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> URI:
+        return type(self)(self)
+
     def __getstate__(self) -> tuple[Any, ...]:
         name = set(self.object) if isinstance(self.object, set | frozenset) else self.object
         return self.protocol, name, self.sockname, self.host, self.port

@@ -9,6 +9,7 @@ import copy
 import os
 import pickle
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -385,7 +386,7 @@ def test_a_name_server_on_the_network_leads_to_no_unix_socket(tmp_path: Path) ->
             fastpyro.resolve(f"PYRONAME:it@{uri.location}")
 
 
-@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="this system does not say who a peer is")
+@pytest.mark.skipif(sys.platform != "linux", reason="this system does not say who a peer is")
 def test_a_name_server_of_this_user_may_lead_to_a_unix_socket(tmp_path: Path) -> None:
     with (
         served(unixsocket=str(tmp_path / "socket")) as daemon,
@@ -394,6 +395,13 @@ def test_a_name_server_of_this_user_may_lead_to_a_unix_socket(tmp_path: Path) ->
         names.register("it", str(daemon.uriFor("subject")))
         with fastpyro.Proxy(f"PYRONAME:it@{uri.location}") as proxy:
             assert proxy.echo(1) == 1
+
+
+def test_pickles_with_a_name_server_need_trust_too_and_the_error_says_it() -> None:
+    with name_server() as (uri, _):
+        config.SERIALIZER = "pickle"
+        with pytest.raises(NamingError, match="it needs an HMAC key"):
+            fastpyro.locate_ns(uri.host, uri.port)
 
 
 def test_an_answer_to_a_broadcast_leads_to_no_unix_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

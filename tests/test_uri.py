@@ -75,9 +75,13 @@ def test_wrong_types(wrong: object) -> None:
 
 def test_copies_are_independent() -> None:
     for uri in (URI("PYRO:x@h:1"), URI("PYROMETA:a,b")):
-        for copied in (URI(uri), copy.copy(uri), pickle.loads(pickle.dumps(uri))):
+        for copied in (URI(uri), copy.copy(uri), copy.deepcopy(uri), pickle.loads(pickle.dumps(uri))):
             assert copied == uri
             assert copied is not uri
+    uri = URI("PYRO:x@h:1")
+    assert not any(copied.is_foreign for copied in (uri, URI(uri), copy.copy(uri), copy.deepcopy(uri)))
+    arrived = pickle.loads(pickle.dumps(uri))
+    assert all(copied.is_foreign for copied in (arrived, URI(arrived), copy.copy(arrived), copy.deepcopy(arrived)))
     meta = URI("PYROMETA:a,b")
     URI(meta).object.add("c")
     assert meta.object == {"a", "b"}

@@ -20,6 +20,7 @@ from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
 from fastpyro.naming.name_server import NameServer
 from fastpyro.naming.storage import Storage
+from fastpyro.trusted_peers import hmac_key_of
 from fastpyro.uri import URI
 
 __all__ = ["NameServerDaemon", "startNS", "startNSloop", "start_ns", "start_ns_loop"]
@@ -147,10 +148,11 @@ def start_ns_loop(
 
     ``hmac``: a key that clients must have, too. The other arguments, and what is raised, are those of ``start_ns``.
     """
+    key = hmac_key_of(hmac)  # before anything is opened
     uri, daemon, responder = start_ns(
         host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage
     )
-    daemon._pyroHmacKey = hmac
+    daemon._pyroHmacKey = key
     try:
         if responder is not None:
             responder.runInThread()
@@ -183,8 +185,9 @@ def _announce(uri: URI, daemon: NameServerDaemon, responder: BroadcastServer | N
 
 def startNS(*arguments: Any, hmac: str | bytes | None = None, **keywords: Any) -> Any:
     """Pyro4's spelling of ``start_ns``; with ``hmac``, a key, its clients need the same one."""
+    key = hmac_key_of(hmac)
     uri, daemon, responder = start_ns(*arguments, **keywords)
-    daemon._pyroHmacKey = hmac
+    daemon._pyroHmacKey = key
     return uri, daemon, responder
 
 

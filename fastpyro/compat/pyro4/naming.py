@@ -13,6 +13,7 @@ from fastpyro.naming.cleaner import AutoCleaner
 from fastpyro.naming.name_server import NameServer, type_meta
 from fastpyro.naming.start import NameServerDaemon
 from fastpyro.naming.storage import MemoryStorage
+from fastpyro.trusted_peers import hmac_key_of
 
 from .core import URI
 from .core import _locateNS as locateNS
@@ -52,8 +53,9 @@ def startNS(
     Returns the name server's URI, its daemon, and the responder to broadcast or None.
     """
     rest = bchost, bcport, unixsocket, nathost, natport, storage_of(storage)
+    key = hmac_key_of(hmac)  # before anything is opened
     uri, daemon, responder = start.start_ns(host, port, enableBroadcast, *rest)
-    daemon._pyroHmacKey = hmac
+    daemon._pyroHmacKey = key
     return URI(uri), daemon, responder
 
 
