@@ -11,7 +11,7 @@ from fastpyro.light_typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["MASKED", "has_controls", "is_secret_name", "on_lines", "on_one_line", "shown"]
+__all__ = ["MASKED", "has_controls", "is_key_name", "is_secret_name", "on_lines", "on_one_line", "shown"]
 
 SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 """Spaces of all widths, which Python does not count as printable; they do no harm."""
@@ -31,6 +31,7 @@ LARGEST_INTEGER_BITS = 256
 MASKED = "<hidden>"
 """Stands for a secret."""
 
+_KEY_PARTS = ("hmac", "passw", "passphrase", "secret", "token", "api_key", "apikey")
 _SECRET_PARTS = ("hmac", "key", "passw", "passphrase", "pwd", "secret", "token", "handshake", "credential", "cookie")
 
 
@@ -86,6 +87,11 @@ def _inert_repr(value: Any, limit: int, depth: int) -> str:
         inside = ", ".join([*parts, *(["…"] if len(value) > MOST_SHOWN else [])])
         return f"[{inside}]" if kind is list else f"({inside}{',' if len(value) == 1 else ''})"
     return f"<{on_one_line(kind.__qualname__[:limit])}>"
+
+
+def is_key_name(name: object) -> bool:
+    """Return whether what has this name can hardly be anything but a key, a password or a token."""
+    return type(name) is str and any(part in name.lower() for part in _KEY_PARTS)
 
 
 def is_secret_name(name: object) -> bool:

@@ -23,6 +23,7 @@ from fastpyro.channel import Channel
 from fastpyro.class_registry import register_builtin
 from fastpyro.config import LONGEST_TIME, config
 from fastpyro.errors import CommunicationError, ConnectionClosedError, PyroError, SerializeError
+from fastpyro.foreign_text import on_one_line
 from fastpyro.lazy_logging import LazyLogger
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import DAEMON_NAME
@@ -218,7 +219,8 @@ class Proxy(ProxyCore):
     def __repr__(self) -> str:
         connection = self._pyroConnection
         state = "not connected" if connection is None else f"connected {family_name(connection.sock)}"
-        return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {state}; for {self._pyroUri}>"
+        uri = on_one_line(str(self._pyroUri))
+        return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {state}; for {uri}>"
 
     def __dir__(self) -> list[str]:
         return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})

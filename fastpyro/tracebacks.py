@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 
-from fastpyro.foreign_text import MASKED, is_secret_name, on_lines, on_one_line
+from fastpyro.foreign_text import MASKED, is_key_name, is_secret_name, on_lines, on_one_line
 from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ LONGEST_CHAIN = 20
 
 MOST_ITEMS = 50
 """Items of a container that a detailed traceback shows."""
+
+SHORTEST_KEY = 6
+"""Characters of a key that is hidden wherever it stands; a shorter one is hidden where its name says what it is."""
 
 HANDS_SHAKING = frozenset({"validateHandshake"})
 """Functions whose local variables are what a client proves itself with."""
@@ -77,7 +80,7 @@ def format_traceback(
         return []
     try:
         if detailed:
-            return list(map(on_lines, _detailed(ex_value, ex_tb)))
+            return list(map(on_lines, _without_keys(list(_detailed(ex_value, ex_tb)), _keys_in(ex_value, ex_tb))))
         return list(map(on_lines, _formatted(ex_type, ex_value, ex_tb, messages_on_one_line)))
     except Exception as failure:  # out of memory or of stack, or an exception that is odd beyond words
         remote = ex_value.__dict__.get("_pyroTraceback")
@@ -163,6 +166,45 @@ def _detailed(error: BaseException, trace: TracebackType | None) -> Iterator[str
         yield from _detailed_one(link, trace if link is error else link.__traceback__)
         if link is not error:
             yield "\nThis led to the next exception:\n\n"
+
+
+def _keys_in(error: BaseException, trace: TracebackType | None) -> set[str]:
+    """Return the texts of the keys and passwords that objects in the frames of a traceback keep under such names."""
+    from traceback import walk_tb
+
+    found: set[str] = set()
+    for link, its_trace in ((error, trace), (error.__cause__, None), (error.__context__, None)):
+        for frame, _ in walk_tb(its_trace or (None if link is None else link.__traceback__)):
+            places: list[Any] = [frame.f_locals]
+            for value in list(frame.f_locals.values())[:MOST_ITEMS]:
+                attributes = _plain_attributes(value)
+                if attributes is not None:
+                    places.append(attributes)
+            for place in places:
+                found.update(_text_of(value) for name, value in place.items() if is_key_name(name) and _is_long(value))
+    return found
+
+
+def _plain_attributes(value: Any) -> dict[str, Any] | None:
+    try:
+        attributes = object.__getattribute__(value, "__dict__")
+    except Exception:  # it has none
+        return None
+    return attributes if type(attributes) is dict else None
+
+
+def _is_long(value: Any) -> bool:
+    return type(value) in (str, bytes) and len(value) >= SHORTEST_KEY
+
+
+def _text_of(value: str | bytes) -> str:
+    return repr(value)[1:-1] if type(value) is str else repr(value)[2:-1]
+
+
+def _without_keys(pieces: list[str], keys: set[str]) -> list[str]:
+    for key in sorted(keys, key=len, reverse=True):
+        pieces = [piece.replace(key, MASKED) for piece in pieces]
+    return pieces
 
 
 def _detailed_one(error: BaseException, trace: TracebackType | None) -> Iterator[str]:

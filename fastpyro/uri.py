@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastpyro.config import config
 from fastpyro.errors import PyroError
-from fastpyro.foreign_text import has_controls, shown
+from fastpyro.foreign_text import has_controls, on_one_line, shown
 from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class URI:
     asString = __str__
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {self}>"
+        return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {on_one_line(str(self))}>"
 
     def _key(self) -> tuple[Any, ...]:
         name = frozenset(self.object) if isinstance(self.object, set | frozenset) else self.object

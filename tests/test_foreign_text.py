@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpyro.foreign_text import has_controls, is_secret_name, on_lines, on_one_line, shown
+from fastpyro.foreign_text import has_controls, is_key_name, is_secret_name, on_lines, on_one_line, shown
 
 HARMFUL = ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x9b", "\x85", "\u2028"]
 HARMFUL += ["\u202e", "\u2066", "\u200b", "\ufeff", "\ud800"]
@@ -84,3 +84,7 @@ def test_names_of_secrets() -> None:
         assert is_secret_name(name)
     for name in ("name", "value", "self", b"key", 5, None):
         assert not is_secret_name(name)
+    assert is_key_name("_pyroHmacKey")
+    assert is_key_name("api_key")
+    for name in ("key", "_pyroHandshake", 5):
+        assert not is_key_name(name)

@@ -340,3 +340,25 @@ def test_details_of_the_package_itself_are_left_out() -> None:
     assert "in URI.__init__" in text
     assert "Local values" in text.partition("in URI.__init__")[0]
     assert "Local values" not in text.partition("in URI.__init__")[2]
+
+
+class Holder:
+    def __init__(self) -> None:
+        self._hmac_key = GUARDED.encode()
+
+    def work(self, data: str) -> None:
+        copies = [data, data.encode(), f"in a text: {data}"]
+        raise ValueError("refused", len(copies))
+
+
+def test_details_hide_keys_wherever_they_stand() -> None:
+    holder = Holder()
+
+    def use() -> None:
+        server = holder
+        server.work(GUARDED)
+
+    error = caught(use)
+    text = "".join(format_traceback(type(error), error, error.__traceback__, detailed=True))
+    assert GUARDED not in text
+    assert f"in a text: {MASKED}" in text

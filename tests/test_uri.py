@@ -122,6 +122,7 @@ def test_control_characters_are_refused(text: str, character: str) -> None:
 def test_abstract_sockets_begin_with_a_nul() -> None:
     uri = URI("PYRO:x@./u:\0name")
     assert uri.sockname == "\0name"
+    assert "@./u:\\x00name>" in repr(uri)
     assert URI(str(uri)) == uri
     for text in ("PYRO:x@./u:\0na\0me", "PYRO:x@./u:\0\x1b", "PYRO:x@./u:n\0", "PYRO:@./u:\0x@./u:\0x"):
         with pytest.raises(PyroError):

@@ -47,6 +47,9 @@ class Subject:
     def fail(self) -> None:
         raise ZeroDivisionError("by\nnothing")
 
+    def raise_text(self, text: str) -> None:
+        raise ZeroDivisionError(text)
+
     @property
     def level(self) -> int:
         return 5
@@ -92,6 +95,7 @@ def test_results(call: Call) -> None:
     assert call("URI", "nothing") == (0, "None\n", "")
     assert call("ECHO", "echo", "'text'") == (0, "text\n", "")
     assert call("ECHO", "echo", "['text', 1.5]") == (0, "['text', 1.5]\n", "")
+    assert call("ECHO", "echo", r"'a\x1b[2J\n\tb\u202e'") == (0, "a\\x1b[2J\n\tb\\u202e\n", "")
     assert call("ECHO", "generator") == (0, "one\ntwo\nthree\n", "")
     assert call("ECHO", "__dunder__") == (0, "should be allowed (dunder)\n", "")
 
@@ -101,6 +105,14 @@ def test_attributes(call: Call) -> None:
     code, _, errors = call("URI", "level", "1")
     assert code == 1
     assert errors == "Error: TypeError - level is an attribute, not a method: it takes no arguments\n"
+
+
+def test_errors_steer_no_terminal(call: Call) -> None:
+    for verbose in ([], ["--verbose"]):
+        code, _, errors = call(*verbose, "URI", "raise_text", r"'a\x1b[2J\rb'")
+        assert code == 1
+        assert "ZeroDivisionError - a\\x1b[2J b" in errors
+        assert "\x1b" not in errors
 
 
 def test_oneway(call: Call, subject: Subject) -> None:

@@ -36,7 +36,7 @@ class DbmStorage:
     def _step(self, work: Callable[[Any], Any]) -> Any:
         # Opened for each step: some kinds of dbm write to the disk only when they are closed.
         try:
-            with self._lock, dbm.open(self.dbmfile, "c") as database:
+            with self._lock, dbm.open(self.dbmfile, "c", 0o600) as database:
                 return work(database)
         except dbm.error as failure:
             raise NamingError(f"the name server's storage {self.dbmfile!r} failed: {failure}") from failure
