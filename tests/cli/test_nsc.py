@@ -139,7 +139,7 @@ def test_number_of_arguments(nsc: Command, arguments: list[str]) -> None:
 
 
 def test_names_cannot_steer_the_terminal(nsc: Command, ns: NameServer) -> None:
-    ns.register("evil\x1b[2J\nname", X, metadata=["\x07"])
+    ns._storage.put("evil\x1b[2J\nname", X, frozenset({"\x07"}))  # as another name server may have it
     code, output, _ = nsc("list", "evil")
     assert code == 0
     assert f"evil\\x1b[2J\\nname --> {X}\n    metadata: \\x07\n" in output
