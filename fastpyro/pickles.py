@@ -11,6 +11,7 @@ import copyreg
 import importlib
 import io
 import pickle
+import threading
 
 from fastpyro import class_registry, errors
 from fastpyro.class_dicts import FailedCall
@@ -23,7 +24,7 @@ from fastpyro.text_codecs import checked_call
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["PickleCodec"]
+__all__ = ["PickleCodec", "is_reading"]
 
 PROXY = "fastpyro.proxy.Proxy"
 
@@ -68,14 +69,26 @@ class PickleCodec:
 
     def decode(self, data: Any, buffers: list[Any] | None = None) -> Any:
         """Return the value that the bytes hold; running them as a program is what a pickle is."""
+        outer = is_reading()
+        _thread.is_reading = True
         try:
             return self._unpickler(io.BytesIO(data)).load()
         except Exception as error:
             raise SerializeError(f"this is no pickle: {error}") from error
+        finally:
+            _thread.is_reading = outer
 
     def decode_call(self, data: Any) -> tuple[str, str, Any, Any]:
         """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
         return checked_call(self.decode(data))
+
+
+_thread = threading.local()
+
+
+def is_reading() -> bool:
+    """Return whether this thread unpickles what a peer has sent, and not what the program itself has kept."""
+    return getattr(_thread, "is_reading", False)
 
 
 def _plain(value: Any) -> Any:
@@ -145,12 +158,19 @@ def _replaced(obj: Any) -> Any:
 
 
 def _reduced_proxy(proxy: Any) -> Any:
-    uri, oneway, methods, attributes, handshake, serializer = proxy.__getstate__()
+    _, own = class_registry.to_state(proxy)  # not its own __getstate__, which may have the key
+    uri, oneway, methods, attributes, handshake, serializer = own
     # Timeout and HMAC key stay here: the key would travel in clear text.
     state = (uri, set(oneway), set(methods), set(attributes), 0.0, None, handshake, 0, serializer)
-    cls = type(class_registry.build("fastpyro.Proxy", proxy.__getstate__()))
+    cls = type(class_registry.build("fastpyro.Proxy", own))
     # Not copyreg.__newobj__, which pickle allows for an object of that very class only.
     return copyreg._reconstructor, (cls, object, None), state  # type: ignore[attr-defined]
+
+
+def _reconstructed(cls: Any, base: Any, state: Any) -> Any:
+    """Return a new object as ``copyreg`` does it; our proxies, of which `_reduced_proxy` tells, are made by a C class."""
+    is_proxy = any(full_name(each) == PROXY for each in cls.__mro__)
+    return cls.__new__(cls) if is_proxy else copyreg._reconstructor(cls, base, state)  # type: ignore[attr-defined]
 
 
 def _unpickler_of(base: Any) -> Any:
@@ -160,6 +180,8 @@ def _unpickler_of(base: Any) -> Any:
         def find_class(self, module_name: str, global_name: str) -> Any:
             if module_name == "Pyro4.errors":
                 return getattr(errors, global_name)
+            if global_name == "_reconstructor" and module_name in ("copyreg", "copy_reg"):
+                return _reconstructed
             for ours, theirs in PYRO4_CLASSES.items():
                 if theirs == (module_name, global_name):
                     if ours == PROXY:

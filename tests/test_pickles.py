@@ -13,7 +13,7 @@ import pytest
 import fastpyro
 from fastpyro.class_dicts import FailedCall
 from fastpyro.errors import NamingError, SerializeError, ServerOverloadedError
-from fastpyro.pickles import PickleCodec
+from fastpyro.pickles import PickleCodec, is_reading
 from fastpyro.remote_exceptions import with_traceback
 
 codec = PickleCodec("pickle", 4)
@@ -104,3 +104,24 @@ def test_what_is_wrong() -> None:
         codec.decode_call(codec.encode(1))
     with pytest.raises(SerializeError, match="not available"):
         PickleCodec("no_such_module", 4)
+
+
+def test_whether_what_is_read_came_from_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    class Asking:
+        def __setstate__(self, state: object) -> None:
+            seen.append(is_reading())
+
+        def __getstate__(self) -> int:
+            return 1
+
+    monkeypatch.setitem(globals(), "Asking", Asking)
+    Asking.__qualname__ = "Asking"
+    data = codec.encode(Asking())
+    codec.decode(data)
+    pickle.loads(data)
+    with pytest.raises(SerializeError):
+        codec.decode(data[:-1])
+    pickle.loads(data)
+    assert seen == [True, False, False]

@@ -27,7 +27,14 @@ from fastpyro._wire import Decoder
 from fastpyro.channel import PortableChannel, open_channel
 from fastpyro.config import config
 from fastpyro.errors import CommunicationError, PyroError, SecurityError
-from fastpyro.message_kinds import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, PICKLE_ID
+from fastpyro.message_kinds import (
+    FLAGS_META_ON_CONNECT,
+    MSG_CONNECT,
+    MSG_CONNECTFAIL,
+    MSG_CONNECTOK,
+    MSG_INVOKE,
+    PICKLE_ID,
+)
 from fastpyro.naming import startNS
 from fastpyro.serializers import IDS, PICKLES, get_serializer, native, safe_name
 
@@ -345,6 +352,18 @@ def test_pickles_over_a_connected_socket_need_the_same_as_anywhere(tmp_path: Pat
         far.setblocking(False)
         with pytest.raises(BlockingIOError):
             far.recv(1)  # nothing was said
+    assert not path.exists()
+
+
+def test_a_daemon_on_a_connected_socket_reads_no_pickle_of_a_stranger(tmp_path: Path) -> None:
+    path, bomb = trap_in(tmp_path)
+    config.SERIALIZERS_ACCEPTED = ["native", "serpent", "pickle"]
+    near, far = tcp_pair()
+    with near, far, served(connected_socket=far):
+        near.settimeout(10)
+        near.sendall(pack_pyro4_message(MSG_INVOKE, 0, 1, PICKLE_ID, bomb))
+        assert b"pickles need" in near.recv(65536)
+        near.close()
     assert not path.exists()
 
 

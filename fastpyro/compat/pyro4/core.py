@@ -30,6 +30,7 @@ from fastpyro.daemon_object import DaemonObject
 from fastpyro.exposure import behavior, callback, expose, oneway
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import MSG_CONNECTOK, MSG_RESULT
+from fastpyro.pickles import is_reading
 from fastpyro.remote_method import RemoteMethod as _RemoteMethod
 from fastpyro.stream_result import StreamResult as _StreamResultIterator
 
@@ -130,7 +131,8 @@ class Proxy(fastpyro.proxy.Proxy):
         super().__setstate__((str(uri), oneway_names, methods, attributes, handshake, serializer))
         if isinstance(key, str) and key.startswith(KEY_MARK):
             key = base64.b64decode(key[len(KEY_MARK) :])
-        self._pyroHmacKey = key or None
+        # One that a peer sent does not count; one in a pickle of the program's own does.
+        self._pyroHmacKey = None if is_reading() else key or None
 
 
 def _made_anew(cls: type[Proxy]) -> Proxy:

@@ -220,6 +220,17 @@ def test_what_travels_in_a_proxy(serializer: str) -> None:
     assert not proxy._pyroUri.is_foreign
 
 
+def test_a_key_in_a_pickle_of_a_peer_does_not_count() -> None:
+    proxy = Pyro4.Proxy("PYRO:x@localhost:1")
+    proxy._pyroHandshake, proxy._pyroHmacKey = "password", b"key"
+    codec = get_serializer("pickle", 48)
+    received = codec.loads(codec.dumps([proxy]))[0]
+    assert (type(received), received._pyroHandshake, received._pyroHmacKey) == (Pyro4.Proxy, "password", None)
+    received = codec.loads(pickle.dumps(proxy))  # as Pyro4 writes it
+    assert (type(received), received._pyroHmacKey) == (Pyro4.Proxy, None)
+    assert pickle.loads(pickle.dumps(proxy))._pyroHmacKey == b"key"
+
+
 def test_hmac_keys(serve: Any) -> None:
     uri = serve(Service(), "keyed", "secret")
     with Pyro4.Proxy(uri) as proxy:
