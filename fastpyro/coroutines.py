@@ -57,6 +57,7 @@ class Coroutines:
                 import asyncio
 
                 loop = asyncio.new_event_loop()
+                loop.set_exception_handler(_log_failure)
                 thread = threading.Thread(target=self._run, args=(loop,), name="fastpyro-event-loop", daemon=True)
                 try:
                     thread.start()
@@ -226,3 +227,9 @@ def _in_context(
             resume = coroutine.send
         except BaseException as error:
             resume, argument = coroutine.throw, error
+
+
+def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # What asyncio would do itself, by a logger that escapes: a task's error may say what a client wrote.
+    error = context.get("exception")
+    log.error("in the daemon's event loop: %s", context.get("message"), exc_info=error)

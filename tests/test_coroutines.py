@@ -230,3 +230,20 @@ def test_a_users_loop_that_is_closed() -> None:
 def test_asyncio_is_not_imported_without_need() -> None:
     program = "import sys, fastpyro; fastpyro.Daemon(host='127.0.0.1').close(); assert 'asyncio' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_failures_that_only_the_loop_sees_are_told_on_one_line(
+    coroutines: Coroutines, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def provoke() -> None:
+        def forged() -> None:
+            raise ValueError("x\n2026-11-27 root INFO all is well\x1b[2J")
+
+        asyncio.get_running_loop().call_soon(forged)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    coroutines.value_of(provoke())
+    (record,) = caplog.records
+    assert record.name == "fastpyro.coroutines"
+    assert r"ValueError: x\n2026-11-27 root INFO all is well\x1b[2J" in str(record.exc_text)
