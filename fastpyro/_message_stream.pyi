@@ -3,9 +3,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastpyro._message import Message
-from fastpyro._stream import Stream
+from fastpyro._output import OutputStream
 
-class MessageStream(Stream):
+class MessageStream(OutputStream):
     def __init__(self, sock: socket.socket, max_message_size: int = 0) -> None: ...
     @property
     def ended(self) -> bool: ...

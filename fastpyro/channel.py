@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 
 from fastpyro import _blocks
 from fastpyro._link import Link
@@ -78,6 +79,13 @@ class Channel(Protocol):
         timeout: float | None = None,
     ) -> Message: ...
     def receive_available(self) -> Message | None: ...
+    @property
+    def unsent(self) -> int: ...
+    @property
+    def unsent_messages(self) -> int: ...
+    def set_outlet(self, outlet: Callable[[Any], object], stall: int, budget: int, rate: int) -> None: ...
+    def send_unsent(self, most: int) -> int: ...
+    def break_off(self) -> None: ...
     def close(self) -> None: ...
     def abandon(self) -> None: ...
     def getpeercert(self) -> dict[str, Any] | None: ...
@@ -119,6 +127,10 @@ class PortableChannel:
         self._hmac_key: bytes | None = None
         self._turn = Mutex(what="the connection")
         self._closing = self._broken = self._unfinished = False
+        self._outlet: Callable[[Any], object] | None = None
+        self._patience = 0.0, 0.0, 0.0
+        self._queue: deque[memoryview] = deque()
+        self.unsent_messages = 0
 
     @property
     def closed(self) -> bool:
@@ -167,13 +179,91 @@ class PortableChannel:
         deadline = _deadline_of(timeout)
         self._check_open()
         data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
+        tells = False
         try:
             with self._take_turn(deadline):
                 self._unfinished = True
-                self._send_bytes(data, deadline)
+                if self._outlet is None:
+                    self._send_bytes(data, deadline)
+                else:
+                    tells = self._send_or_queue(data)
                 self._unfinished = False
         finally:
             self._close_if_asked()
+        if tells and self._outlet is not None:
+            self._outlet(self)
+
+    def set_outlet(self, outlet: Callable[[Any], object], stall: int, budget: int, rate: int) -> None:
+        """Let bytes that the peer does not take wait in a queue; arguments as for the native link."""
+        self._outlet = outlet
+        self._patience = stall / 1000, budget / 1000, rate * 1000.0
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait in the queue."""
+        return sum(map(len, self._queue))
+
+    def send_unsent(self, most: int) -> int:
+        """Send of what waits as much as the system takes now. Returns how many bytes it took; 0 while others send.
+
+        Raises ConnectionClosedError when the connection is lost.
+        """
+        try:
+            turn = self._take_turn_now()
+        except LocalProtocolError:
+            return 0
+        try:
+            with turn:
+                self._unfinished = True
+                sent = self._send_queued(most, 0.0)
+                self._unfinished = False
+                return sent
+        finally:
+            self._close_if_asked()
+
+    def _send_or_queue(self, data: bytes) -> bool:
+        """Send what the peer takes quickly and let the rest wait. True when the outlet is to be told of that."""
+        queue = self._queue
+        queue.append(memoryview(data))
+        self.unsent_messages += 1
+        if len(queue) > 1:
+            return False
+        stall, budget, rate = self._patience
+        began, sent = time.monotonic(), 0
+        while queue and time.monotonic() - began <= budget + (sent / rate if rate else 0.0):
+            count = self._send_queued(RECEIVE_SIZE, stall)
+            if not count:
+                break
+            sent += count
+        return bool(queue)
+
+    def _send_queued(self, most: int, stall: float) -> int:
+        """Send of the queue about so many bytes, waiting for each step at the most ``stall`` seconds."""
+        sent, queue = 0, self._queue
+        try:
+            self.sock.settimeout(stall)
+            while queue and sent < most:
+                view = queue[0]
+                count = self.sock.send(view)
+                sent += count
+                if count == len(view):
+                    queue.popleft()
+                else:
+                    queue[0] = view[count:]
+        except OSError as error:
+            # TLS that wants to read first renegotiates, which is not done here: waiting for room would not help it.
+            wants_read = type(error).__name__ == "SSLWantReadError"
+            if wants_read or not (_would_block(error) or isinstance(error, socket.timeout)):
+                self._broken_by(error, "sending")
+        if not queue:
+            self.unsent_messages = 0
+        return sent
+
+    def break_off(self) -> None:
+        """End the conversation, forget what waits, and let whoever uses the connection hear of it. From any thread."""
+        self._broken = True
+        self._queue = deque()
+        self._shut_down()
 
     def has_room_for(self, size: int) -> bool:
         """Return whether a message surely leaves without waiting: nobody knows, here."""
@@ -241,17 +331,26 @@ class PortableChannel:
 
     def close(self) -> None:
         self._closing = True  # a second call finishes what an interrupted one has left
+        self._queue = deque()
+        self._shut_down()
+        if not self._turn.locked:
+            self.sock.close()
+
+    def _shut_down(self) -> None:
         with contextlib.suppress(OSError):  # not connected any more
             # Not SSLSocket.shutdown: that drops TLS first, and a sender in another thread would go on in plain text.
             shutdown = socket.socket.shutdown if isinstance(self.sock, socket.socket) else type(self.sock).shutdown
             shutdown(self.sock, socket.SHUT_RDWR)
-        if not self._turn.locked:
-            self.sock.close()
 
     def abandon(self) -> None:
-        """Give up this process's share of the connection (after a fork) without ending the conversation."""
+        """Give up this process's share of the connection (after a fork) without ending the conversation.
+
+        A thread that is sending what waited closes it when it is done.
+        """
         self._closing = True
-        self.sock.close()
+        self._queue = deque()
+        if self._outlet is None or not self._turn.locked:
+            self.sock.close()
 
     def _pack(self, kind: int, flags: int, seq: int, serializer_id: int, payload: Any, *rest: Any) -> bytes:
         if self._decoder.dialect == OLD_PROTOCOL_VERSION:

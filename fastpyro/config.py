@@ -183,6 +183,14 @@ ITEMS: tuple[Item, ...] = (
     Item("ITER_STREAM_LINGER", _seconds, 30.0, "seconds that an item stream outlives its connection"),
     Item("MAX_STREAMS", _integer(1, 100000000), 10000, "most open item streams of a daemon"),
     Item("MAX_STREAMS_PER_CONNECTION", _integer(1, 100000000), 1000, "most open item streams of one connection"),
+    Item("MAX_QUEUED", _integer(0, 1 << 40), 67108864, "bytes of requests that wait while THREADPOOL_SIZE methods run"),
+    Item("SEND_TIMEOUT", _seconds, 30.0, "seconds in which a client must take some of a reply that waits; 0: no limit"),
+    Item(
+        "MAX_UNSENT",
+        _integer(0, 1 << 40),
+        33554432,
+        "bytes of replies that may wait for slow clients, but for one that waits alone; then who takes nothing is dropped",
+    ),
     Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, "seconds that a new connection has for its handshake"),
     Item(
         "SPIN", _integer(0, 100000), 50, "microseconds to look for the next message before sleeping; 0: only yield once"

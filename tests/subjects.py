@@ -332,6 +332,16 @@ class Controls:
         return "shutting down"
 
     @fastpyro.expose
+    def shutdown_saying(self, size: int) -> str:
+        self.daemon.shutdown()
+        return "x" * size
+
+    @fastpyro.expose
+    def unsent(self) -> int:
+        """Return of how many clients replies wait."""
+        return len(self.daemon.transportServer.unsent._waiting)
+
+    @fastpyro.expose
     def die(self) -> None:
         os._exit(1)
 

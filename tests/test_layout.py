@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"_blocks", "_mutex", "_pusher", "light_typing", "lazy_logging", "foreign_text"}),
     frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder"}),
     frozenset({"_codec", "_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal"}),
-    frozenset({"_spin", "_stream", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}),
+    frozenset({"_spin", "_stream", "_output", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}),
     frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
     | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"})

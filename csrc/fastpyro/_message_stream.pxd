@@ -3,14 +3,14 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from fastpyro._message cimport Header, Message
-from fastpyro._stream cimport Stream
+from fastpyro._output cimport OutputStream
 from fastpyro._wire cimport Assembler
 
 cdef enum:
     SMALL_REPLY = 4096  # bytes of a payload that `take_small` copies, for callers that keep it on the stack
 
 
-cdef class MessageStream(Stream):
+cdef class MessageStream(OutputStream):
     cdef Assembler assembler
     cdef uint64_t max_message_size
     cdef readonly bint ended  # the peer has closed, after a whole message

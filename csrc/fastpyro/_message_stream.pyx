@@ -19,7 +19,8 @@ from fastpyro._message cimport (
 )
 from fastpyro._pyro4_message cimport PYRO4_VERSION, pack_pyro4
 from fastpyro._posix cimport POLLOUT, iovec, poll, pollfd
-from fastpyro._stream cimport BUFFER_SIZE, Stream, deadline_of
+from fastpyro._output cimport OutputStream
+from fastpyro._stream cimport BUFFER_SIZE, deadline_of
 from fastpyro._wire cimport Assembler
 
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError
@@ -29,7 +30,7 @@ cdef enum:
     DIRECT_ROOM = 16384  # a body that still misses this much is received without the buffer
 
 
-cdef class MessageStream(Stream):
+cdef class MessageStream(OutputStream):
     """A connected stream socket that carries messages.
 
     Arguments: ``sock``, a connected Python socket, which the stream switches to blocking mode and from then on owns;
@@ -133,7 +134,7 @@ cdef class MessageStream(Stream):
 
     cdef int begin_sending(self) noexcept:
         self.sender = PyThread_get_thread_ident()
-        return Stream.begin_sending(self)
+        return OutputStream.begin_sending(self)
 
     cdef int take_turn(self, double deadline) except -1:
         if self.sending and self.sender == <unsigned long> PyThread_get_thread_ident():
@@ -141,7 +142,7 @@ cdef class MessageStream(Stream):
                 "this thread is in the middle of sending on the connection: a destructor or a signal handler cannot send "
                 "there as well; give it a proxy of its own"
             )
-        return Stream.take_turn(self, deadline)
+        return OutputStream.take_turn(self, deadline)
 
     cdef int check_unread(self) except -1:
         if self.reading:

@@ -326,6 +326,7 @@ cdef class OrdinaryRequests:
                 if state.reply_plain() and not PyIter_Check(result) and not awaits:
                     out = self.codec.take_writer()
                     if encode_result(self.codec, out, header.seq, result, link):
+                        result = None  # what is big need not be there twice while it is sent
                         link.enter()
                         try:
                             if link.end > link.start:  # another request is here: the replies may leave together

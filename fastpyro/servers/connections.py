@@ -32,6 +32,7 @@ from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
 from fastpyro.servers import forks
 from fastpyro.servers.late_replies import LateReplies
+from fastpyro.servers.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
 
 if TYPE_CHECKING:
@@ -59,8 +60,12 @@ FAREWELL_SECONDS = 2.0
 class ConnectionServer(ABC):
     """A listening socket and its connections; subclasses add the loop.
 
+    ``patience`` says how long a thread that serves stays with a client that takes its reply slowly.
+
     Arguments: ``daemon``, asked for hooks and objects; ``listener``, a listening socket, owned from then on.
     """
+
+    patience: Patience = ALONE
 
     def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
         self.tls = tls.server_contexts()
@@ -76,6 +81,7 @@ class ConnectionServer(ABC):
         self.looker = self.poller if isinstance(self.poller, Looker) else None
         self.timeout = config.COMMTIMEOUT
         self.late_replies = LateReplies(self)
+        self.unsent = UnsentReplies(self, self.patience)
         self._lock = threading.Lock()
         self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
         self._farewells: set[Connection] = set()
@@ -106,6 +112,7 @@ class ConnectionServer(ABC):
     def after_fork(self) -> None:
         """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
         self._lock = threading.Lock()  # somebody may have held it
+        self.unsent.after_fork()
         self.poller.close()
         self._wake_receiver.close()
         self._wake_sender.close()
@@ -202,6 +209,7 @@ class ConnectionServer(ABC):
         self.connections[fd] = connection
         self.unadmitted[fd] = connection
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
+        self.unsent.watch(connection)
         if len(self.unadmitted) > MOST_UNADMITTED:
             oldest = next(iter(self.unadmitted.values()))
             log.warning("dropping %r: over %d connections are in their handshake", oldest, MOST_UNADMITTED)
@@ -237,6 +245,7 @@ class ConnectionServer(ABC):
             del self.connections[fd]
             self.unadmitted.pop(fd, None)
             self.poller.remove(fd)
+        self.unsent.forget(connection)
         try:
             if connection.handshaken:
                 self.tell_disconnect(connection)  # which may want to know whom it was connected to, and what it held
@@ -279,8 +288,13 @@ class ConnectionServer(ABC):
         return client if client is not None and self.connections.get(client.fd) is client else None
 
     def say_farewell(self, connection: Connection) -> None:
-        """A request is done while the server stops: its connection is not needed any more, unless by another request."""
+        """A request is done while the server stops: its connection is not needed any more, unless by another request, or
+        by the rest of a reply.
+        """
         if connection.in_call:
+            return
+        if self.unsent.waits(connection):
+            self._farewells.add(connection)
             return
         self.drop(connection)
         self._farewells.discard(connection)
@@ -478,6 +492,7 @@ class ConnectionServer(ABC):
         if self.forked:
             return
         self.shutdown()
+        self.unsent.close()
         self.poller.close()
         self._wake_receiver.close()
         self._wake_sender.close()

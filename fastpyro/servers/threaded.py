@@ -29,6 +29,7 @@ from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers import forks
 from fastpyro.servers.connections import ConnectionServer
+from fastpyro.servers.unsent import AMONG_THREADS
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -42,12 +43,11 @@ log = logger("fastpyro.servers.threaded")
 STANDBY_SECONDS = 10.0
 """How long a standby thread beyond THREADPOOL_SIZE_MIN waits to be needed."""
 
-MOST_QUEUED_BYTES = 64 << 20
-"""Bytes of requests that may wait in the queue."""
-
 
 class ThreadedServer(ConnectionServer):
     """A leader, standby threads and a monitor; all are daemon threads, started when the first request may come."""
+
+    patience = AMONG_THREADS
 
     def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
         super().__init__(daemon, listener)
@@ -64,6 +64,7 @@ class ThreadedServer(ConnectionServer):
         self._current = threading.local()
         self.most_slow = max(config.THREADPOOL_SIZE, 1)
         self.most_queued = config.REQUEST_QUEUE_SIZE
+        self.most_queued_bytes = config.MAX_QUEUED
         self.oneway_threaded = config.ONEWAY_THREADED
 
     def loop(self, condition: Callable[[], bool]) -> None:
@@ -321,9 +322,9 @@ class ThreadedServer(ConnectionServer):
     # ---- the queue, for when as many requests are slow as may be
 
     def _enqueue(self, connection: Connection, message: Message) -> None:
-        size = len(message.payload)
+        size = _size_of(message)
         with self._lock:
-            room = len(self._queue) < self.most_queued and self._queued_bytes + size <= MOST_QUEUED_BYTES
+            room = len(self._queue) < self.most_queued and self._queued_bytes + size <= self.most_queued_bytes
             if room:
                 self._queue.append((connection, message))
                 self._queued_bytes += size
@@ -335,8 +336,8 @@ class ThreadedServer(ConnectionServer):
         if room:
             return
         refusal = ServerOverloadedError(
-            f"the server is busy: {self.most_slow} calls are running (THREADPOOL_SIZE) and {self.most_queued} are waiting "
-            "(REQUEST_QUEUE_SIZE); try again later"
+            f"the server is busy: {self.most_slow} calls are running (THREADPOOL_SIZE), and {self.most_queued} are waiting "
+            f"(REQUEST_QUEUE_SIZE) or would hold more than {self.most_queued_bytes:,} bytes (MAX_QUEUED); try again later"
         )
         log.warning("%r: %s", connection, refusal)
         if not message.flags & FLAGS_ONEWAY:
@@ -348,7 +349,7 @@ class ThreadedServer(ConnectionServer):
             if not self._queue or self._slow >= self.most_slow or self.stopping:
                 return False
             connection, message = self._queue.popleft()
-            self._queued_bytes -= len(message.payload)
+            self._queued_bytes -= _size_of(message)
             self._slow += 1
             self.requests.full = self._slow >= self.most_slow
         try:
@@ -361,3 +362,9 @@ class ThreadedServer(ConnectionServer):
             else:
                 self.give_back(connection)
         return True
+
+
+def _size_of(message: Message) -> int:
+    """Return how many bytes a request holds: its payload, and what travels beside it."""
+    size = len(message.payload) + sum(map(len, message.buffers or ()))
+    return size + sum(map(len, message.annotations.values())) if message.has_annotations else size

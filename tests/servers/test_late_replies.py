@@ -192,7 +192,7 @@ def test_beyond_the_bound_callers_get_a_named_error() -> None:
 
 
 @pytest.mark.parametrize("server_type", ["thread", "multiplex"])
-def test_clients_that_do_not_read_cost_a_thread_each_and_others_nothing(server_type: str) -> None:
+def test_clients_that_do_not_read_cost_no_thread_and_others_nothing(server_type: str) -> None:
     with SubjectServer("--servertype", server_type) as fresh:
         silent = [fastpyro.Proxy(fresh.uri("waiting")) for _ in range(5)]
         request = native.dumps_call("waiting", "echo_times", ("x" * 100, 20_000), {})
@@ -205,9 +205,7 @@ def test_clients_that_do_not_read_cost_a_thread_each_and_others_nothing(server_t
             for number in range(200):
                 assert proxy.add(number, 1) == number + 1
                 assert len(proxy.echo_times("y", 50_000)) == 50_000
-            if not fastpyro.config.PORTABLE:  # else a connection's next request waits for the reply
-                assert controls.coroutines_under_way() > 50
-            assert controls.thread_count() < 40
+            assert controls.thread_count() < 20
             for client in silent:
                 client._pyroRelease()
             deadline = time.monotonic() + DEADLINE

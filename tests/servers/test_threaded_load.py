@@ -246,6 +246,35 @@ def test_too_many_slow_calls_wait_and_then_are_refused() -> None:
         assert all(isinstance(outcome, CommunicationError | ServerOverloadedError) for outcome in outcomes)
 
 
+def test_requests_that_wait_are_counted_with_what_is_beside_them() -> None:
+    with Server("THREADPOOL_SIZE=1", "REQUEST_QUEUE_SIZE=100", "MAX_QUEUED=1000000") as server:
+        calls = Background(1, lambda _: server.proxy().wait())
+        server.wait_for("inside: 1")
+        with server.proxy() as late:
+            late._pyroTimeout = PATIENCE
+            until(lambda: isinstance(refusal(late, bytes(1_100_000)), ServerOverloadedError))
+        with server.proxy() as noted, server.proxy() as tagged:
+            noted._pyroTimeout = PATIENCE
+            assert "MAX_QUEUED" in str(refusal(noted, [bytes(300_000)] * 4))
+            tagged._pyroBind()
+            fastpyro.current_context.annotations = {"BULK": bytes(1_100_000)}
+            try:
+                assert "1,000,000 bytes" in str(refusal(tagged, 1))
+            finally:
+                fastpyro.current_context.annotations = {}
+        server.process.send_signal(15)
+        calls.join()
+
+
+def refusal(proxy: Any, value: Any) -> BaseException | None:
+    """Call with a value; return what that raises."""
+    try:
+        proxy.compute(value)
+    except Exception as error:
+        return error
+    return None
+
+
 def test_queued_calls_run_when_there_is_room() -> None:
     with Server("THREADPOOL_SIZE=2", "REQUEST_QUEUE_SIZE=100") as server:
 
