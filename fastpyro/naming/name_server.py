@@ -234,6 +234,11 @@ class NameServer:
             self._origins.pop(name, None)
         return removed
 
+    def _hurry(self) -> None:
+        hurry = getattr(self._storage, "hurry", None)  # a storage of the user's own need not have it
+        if hurry is not None:
+            hurry()
+
     def _close(self) -> None:
         self._storage.close()
 

@@ -59,6 +59,8 @@ class NameServerDaemon(Daemon):
         )
         try:
             self.nameserver = NameServer(storage)
+            if config.SERVERTYPE == "multiplex":
+                self.nameserver._hurry()
             self.register(self.nameserver, NAMESERVER_NAME)
             self.nameserver._register_self(self.uriFor(self.nameserver))
             if config.NS_AUTOCLEAN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import fastpyro
 from fastpyro.config import config
 from fastpyro.errors import NamingError, PyroError
 from fastpyro.locate import locate_ns
-from fastpyro.naming import NameServerDaemon, start_ns, start_ns_loop, startNS, startNSloop
+from fastpyro.naming import NameServerDaemon, start_ns, start_ns_loop, startNS, startNSloop, storage
 from fastpyro.naming.storage import SqlStorage
 
 
@@ -203,3 +204,34 @@ def test_package_names() -> None:
     assert package.locateNS is fastpyro.locateNS
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = package.nothing
+
+
+@pytest.mark.parametrize("server_type", ["thread", "multiplex"])
+def test_looking_up_beside_changes_that_wait_for_a_locked_file(
+    server_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "SERVERTYPE", server_type)
+    monkeypatch.setattr(storage, "BUSY_SECONDS", 2.0)
+    path = str(tmp_path / "names.sqlite")
+    uri, daemon, _ = start_ns("127.0.0.1", 0, storage=f"sql:{path}")
+    with served(daemon), locate_ns(uri.host, uri.port) as changing, locate_ns(uri.host, uri.port) as reading:
+        changing.register("x", "PYRO:x@localhost:1")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        failures: list[BaseException] = []
+
+        def change() -> None:
+            try:
+                changing.register("y", "PYRO:y@localhost:1")
+            except NamingError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        reading._pyroTimeout = 1.0
+        while thread.is_alive() and not failures:
+            assert reading.lookup("x").port == 1
+        thread.join(30)
+        other.execute("ROLLBACK")
+        other.close()
+        assert "locked" in str(failures[0])
