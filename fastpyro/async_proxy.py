@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._mutex import Mutex
 from fastpyro._proxy import RememberedNames, install_remembering
 from fastpyro.call_threads import DelayedCall, delayed_calls
 from fastpyro.class_registry import register_type_replacement
@@ -50,7 +50,7 @@ class ProxyCopies:
     def __init__(self, max_idle: int = MAX_IDLE_COPIES, idle_seconds: float = IDLE_SECONDS) -> None:
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
-        self._lock = threading.RLock()
+        self._lock = Mutex(reentrant=True)
         self._idle: list[tuple[float, Proxy]] = []
         self._settings: tuple[Any, ...] = ()
         self._generation = 0
@@ -75,7 +75,7 @@ class ProxyCopies:
             The copy, and a number to give back with it.
         """
         settings = _settings_of(original)
-        with self._lock:
+        with self._lock.guard():
             outdated = settings != self._settings
             if outdated:
                 self._generation += 1
@@ -95,7 +95,7 @@ class ProxyCopies:
             proxy: the copy.
             generation: the number that came with it.
         """
-        with self._lock:
+        with self._lock.guard():
             if generation == self._generation and len(self._idle) < self._max_idle:
                 self._idle.append((time.monotonic(), proxy))
                 if self._next_sweep is None:
@@ -106,7 +106,7 @@ class ProxyCopies:
 
     def release(self) -> None:
         """Close the connections without a call now, and the others when their calls are done."""
-        with self._lock:
+        with self._lock.guard():
             self._generation += 1
             dropped, self._idle = self._idle, []
         _release(dropped)
@@ -124,7 +124,7 @@ class ProxyCopies:
     def _sweep(self) -> None:
         """Release what has been idle for too long. The copies stand in the order in which they came back."""
         limit = time.monotonic() - self._idle_seconds
-        with self._lock:
+        with self._lock.guard():
             dropped = [entry for entry in self._idle if entry[0] <= limit]
             self._idle = self._idle[len(dropped) :]
             self._next_sweep = None

@@ -17,6 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from fastpyro._mutex import Mutex
 from fastpyro.lazy_logging import logger
 
 __all__ = ["CallThreads", "DelayedCall", "DelayedCalls", "call_threads", "delayed_calls"]
@@ -82,7 +83,7 @@ class CallThreads:
         Raises:
             RuntimeError: no thread can be started (the system refuses, or the interpreter is ending).
         """
-        with self._lock:
+        with self._lock.guard():
             if self._hand_to_idle(job):
                 return
             if self._thread_count >= self._limit:
@@ -92,7 +93,7 @@ class CallThreads:
         try:
             self._start_thread(job)
         except RuntimeError:
-            with self._lock:
+            with self._lock.guard():
                 self._thread_count -= 1
                 if self._hand_to_idle(job):
                     return
@@ -119,7 +120,7 @@ class CallThreads:
             worker.job = None
             if generation != self._generation:
                 return  # a job forked, and this is the child: the pool has been emptied under this thread
-            with self._lock:
+            with self._lock.guard():
                 if self._backlog:
                     worker.job = self._backlog.popleft()
                     continue
@@ -129,17 +130,18 @@ class CallThreads:
 
     def _retire(self, worker: _Worker) -> None:
         """End an idle worker, unless a job was handed to it while its time ran out."""
-        with self._lock:
+        with self._lock.guard():
             if worker.job is None:
-                self._idle.remove(worker)
+                if worker in self._idle:  # else whoever wanted to hand it a job was interrupted
+                    self._idle.remove(worker)
                 self._thread_count -= 1
                 return
-        worker.wake.acquire()
+            worker.wake.acquire(blocking=False)
 
     def _start_afresh(self) -> None:
         self._generation += 1
         # Re-entrant, because a finalizer that the collector runs in the middle of submit may submit as well.
-        self._lock = threading.RLock()
+        self._lock = Mutex(reentrant=True)
         self._idle: list[_Worker] = []
         self._backlog: deque[Callable[[], object]] = deque()
         self._thread_count = 0
@@ -168,7 +170,7 @@ class DelayedCall:
         return cancelled
 
     def _take(self) -> Callable[[], object] | None:
-        with self._owner._changed:
+        with self._owner._lock.guard():
             function, self._function = self._function, None
         return function
 
@@ -185,7 +187,7 @@ class DelayedCalls:
     _heap: list[tuple[float, int, DelayedCall]]
     _order: Iterator[int]
     _cancelled: int
-    _watching: bool
+    _watcher: threading.Thread | None
 
     def __init__(self, threads: CallThreads) -> None:
         self._threads = threads
@@ -207,32 +209,30 @@ class DelayedCalls:
         """
         seconds = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
         call = DelayedCall(self, time.monotonic() + seconds, function)
-        with self._changed:
+        with self._lock.guard():
             heapq.heappush(self._heap, (call.deadline, next(self._order), call))
-            if self._watching:
+            if self._watcher is not None and self._watcher.is_alive():
                 if self._heap[0][2] is call:
-                    self._changed.notify()
+                    self._lock.notify()
                 return call
-            self._watching = True
-        try:
-            threading.Thread(target=self._watch, name="fastpyro-delayed-calls", daemon=True).start()
-        except RuntimeError:
-            with self._changed:
-                self._watching = False
-            call.cancel()
-            raise
+            self._watcher = threading.Thread(target=self._watch, name="fastpyro-delayed-calls", daemon=True)
+            try:
+                self._watcher.start()
+            except RuntimeError:
+                call.cancel()
+                raise
         return call
 
     def _watch(self) -> None:
         while True:
-            with self._changed:
+            with self._lock.guard():
                 self._drop_cancelled_head()
                 if not self._heap:
-                    self._watching = False
+                    self._watcher = None
                     return
                 seconds = self._heap[0][0] - time.monotonic()
                 if seconds > 0:
-                    self._changed.wait(min(seconds, threading.TIMEOUT_MAX))
+                    self._lock.wait(seconds)
                     continue
                 call = heapq.heappop(self._heap)[2]
                 function = call._take()
@@ -253,21 +253,21 @@ class DelayedCalls:
 
     def _forget_one(self) -> None:
         """Count a cancelled call, and throw the cancelled ones out when they have become too many."""
-        with self._changed:
+        with self._lock.guard():
             self._cancelled += 1
             if self._cancelled > _CANCELLED_KEPT and self._cancelled * 2 > len(self._heap):
                 self._heap = [entry for entry in self._heap if entry[2]._function is not None]
                 heapq.heapify(self._heap)
                 self._cancelled = 0
             if not self._heap or self._heap[0][2]._function is None:
-                self._changed.notify()
+                self._lock.notify()
 
     def _start_afresh(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = Mutex(reentrant=True)
         self._heap = []
         self._order = itertools.count()
         self._cancelled = 0
-        self._watching = False
+        self._watcher = None
 
 
 def _run(job: Callable[[], object]) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
+from fastpyro._mutex import Mutex
 from fastpyro.lazy_logging import logger
 
 if TYPE_CHECKING:
@@ -90,14 +91,13 @@ class FutureResult:
     """
 
     __slots__ = (
-        "__weakref__", "_cancelled", "_changed", "_error_reported", "_hurry", "_on_ready", "_ready", "_runner",
+        "__weakref__", "_cancelled", "_error_reported", "_hurry", "_on_ready", "_ready", "_runner",
         "_steps", "_value", "exceptionhandler", "valueLock",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.valueLock = threading.RLock()
+        self.valueLock = Mutex(True, "the result")
         self.exceptionhandler: Callable[[Any], object] | None = None
-        self._changed: threading.Condition | None = None
         self._hurry: Callable[[], object] | None = None  # called by who begins to wait, before he does
         self._value: Any = None
         self._steps: deque[Call | _Assignment] | None = None  # made when needed: most results have none
@@ -128,7 +128,7 @@ class FutureResult:
     @property
     def callchain(self) -> list[Call]:
         """The functions that wait to be applied, as a list of (callable, args, kwargs)."""
-        with self.valueLock:
+        with self.valueLock.guard():
             return [step for step in self._steps or () if not isinstance(step, _Assignment)]
 
     def get_value(self) -> Any:
@@ -165,10 +165,8 @@ class FutureResult:
     def _wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
         if self._hurry is not None:
             self._hurry()
-        with self.valueLock:
-            if self._changed is None:  # made when somebody waits: it costs more than all the rest of a result
-                self._changed = threading.Condition(self.valueLock)
-            self._changed.wait_for(condition, timeout)
+        with self.valueLock.guard():
+            self.valueLock.wait_for(condition, timeout)
 
     def _may_be_read(self) -> bool:
         return self._ready or self._is_runner()
@@ -192,10 +190,15 @@ class FutureResult:
         Returns:
             This result.
         """
-        with self.valueLock:
-            runner = self._take_role_if_ready()
-            self._queue((call, args, kwargs))
-        return self._apply_chain(runner)
+        nested = self._is_runner()
+        try:
+            with self.valueLock.guard():
+                runner = self._take_role_if_ready()
+                self._queue((call, args, kwargs))
+            return self._apply_chain(runner)
+        except BaseException:
+            self._end_interrupted(nested)
+            raise
 
     def iferror(self, handler: Callable[[Any], object]) -> FutureResult:
         """Set the function that is told of an exception: the call's, or one from the call chain.
@@ -209,11 +212,16 @@ class FutureResult:
         Returns:
             This result.
         """
-        with self.valueLock:
-            runner = self._take_role_if_ready()
-            self.exceptionhandler = handler
-            self._error_reported = False
-        return self._apply_chain(runner)
+        nested = self._is_runner()
+        try:
+            with self.valueLock.guard():
+                runner = self._take_role_if_ready()
+                self.exceptionhandler = handler
+                self._error_reported = False
+            return self._apply_chain(runner)
+        except BaseException:
+            self._end_interrupted(nested)
+            raise
 
     # Completing
 
@@ -225,28 +233,32 @@ class FutureResult:
         Args:
             value: the value; an `_ExceptionWrapper` makes every read raise its exception.
         """
-        with self.valueLock:
-            runner = self._take_role_if_ready()
-            if self._cancelled:
-                pass
-            elif runner is None and self._runner is not None:
-                self._queue(_Assignment(value))
-            else:
-                self._value = value
-                self._error_reported = False
-                runner = runner or self._take_role()
-        self._apply_chain(runner)
+        nested = self._is_runner()
+        try:
+            with self.valueLock.guard():
+                runner = self._take_role_if_ready()
+                if self._cancelled:
+                    pass
+                elif runner is None and self._runner is not None:
+                    self._queue(_Assignment(value))
+                else:
+                    self._value = value
+                    self._error_reported = False
+                    runner = runner or self._take_role()
+            self._apply_chain(runner)
+        except BaseException:
+            self._end_interrupted(nested)
+            raise
 
     def _set_at_once(self, value: Any) -> bool:
         """As ``set_value`` for a thread that others wait for. False, and nothing done, when functions are to be called."""
-        with self.valueLock:
+        with self.valueLock.guard():
             if self._steps or self.exceptionhandler is not None or self._runner is not None or self._ready:
                 return False
             self._value = value
             self._ready = True
             on_ready, self._on_ready = self._on_ready, None
-            if self._changed is not None:
-                self._changed.notify_all()
+            self.valueLock.notify_all()
         for function in on_ready or ():
             _guarded(function)
         return True
@@ -271,16 +283,33 @@ class FutureResult:
         return self._become_cancelled(even_if_ready=False)
 
     def _become_cancelled(self, even_if_ready: bool) -> bool:
-        with self.valueLock:
-            if self._ready and not even_if_ready:
-                return False
-            self._cancelled = True
-            self._value = _ExceptionWrapper(RuntimeError(CANCELLED))
-            self._error_reported = False
-            self._steps = None
-            runner = self._take_role()
-        self._apply_chain(runner)
-        return True
+        nested = self._is_runner()
+        try:
+            with self.valueLock.guard():
+                if self._ready and not even_if_ready:
+                    return False
+                self._cancelled = True
+                self._value = _ExceptionWrapper(RuntimeError(CANCELLED))
+                self._error_reported = False
+                self._steps = None
+                runner = self._take_role()
+            self._apply_chain(runner)
+            return True
+        except BaseException:
+            self._end_interrupted(nested)
+            raise
+
+    def _end_interrupted(self, nested: bool) -> None:
+        """Give up the role that an interrupt has left to this thread: nobody must wait for it."""
+        with self.valueLock.guard():
+            if nested or not self._is_runner():
+                return
+            self._runner = None
+            self._ready = True
+            on_ready, self._on_ready = self._on_ready, None
+            self.valueLock.notify_all()
+        for function in on_ready or ():
+            _guarded(function)
 
     # Applying the chain
 
@@ -299,7 +328,7 @@ class FutureResult:
     def _apply_chain(self, runner: _Runner | None) -> FutureResult:
         """Apply all that is queued, if the caller has the role of the runner, and then give the role up."""
         while runner is not None:
-            with self.valueLock:
+            with self.valueLock.guard():
                 if self._runner is not runner:
                     break  # the role was taken away
                 call = self._next_call()
@@ -307,8 +336,7 @@ class FutureResult:
                     self._runner = None
                     self._ready = True
                     on_ready, self._on_ready = self._on_ready, None
-                    if self._changed is not None:
-                        self._changed.notify_all()
+                    self.valueLock.notify_all()
             if call is None:
                 for function in on_ready or ():
                     _guarded(function)
@@ -351,13 +379,13 @@ class FutureResult:
         self._replace(runner, value)
 
     def _replace(self, runner: _Runner, value: Any) -> None:
-        with self.valueLock:
+        with self.valueLock.guard():
             if self._runner is runner:
                 self._value = value
 
     def _when_ready(self, function: Callable[[], object]) -> None:
         """Call a function once the result is ready, or at once; in whichever thread. What it raises is logged."""
-        with self.valueLock:
+        with self.valueLock.guard():
             if not self._ready:
                 self._on_ready = self._on_ready or []
                 self._on_ready.append(function)
@@ -390,7 +418,7 @@ class FutureResult:
                 loop.call_soon_threadsafe(finish)
 
         def forget(_: object) -> None:
-            with self.valueLock:
+            with self.valueLock.guard():
                 if self._on_ready and wake in self._on_ready:
                     self._on_ready.remove(wake)
 

@@ -5,10 +5,10 @@ Knows nothing of proxies or connections: `async_proxy` and `batch` use it. The r
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
+from fastpyro._mutex import Mutex
 from fastpyro.call_threads import DelayedCall, call_threads, delayed_calls
 from fastpyro.callcontext import current_context
 from fastpyro.future_result import Call, FutureResult, _ExceptionWrapper
@@ -88,7 +88,7 @@ class Future:
         self.call_delay = 0.0
         self.cancelled = False
         self.completed = False
-        self._lock = threading.RLock()
+        self._lock = Mutex(reentrant=True)
         self._background: _BackgroundCall | None = None
         self._delayed: DelayedCall | None = None
 
@@ -107,7 +107,7 @@ class Future:
         Raises:
             RuntimeError: the future was called before, or was cancelled; or no thread can be started.
         """
-        with self._lock:
+        with self._lock.guard():
             if self.cancelled:
                 raise RuntimeError("the future has been cancelled")
             self._check_not_started("")
@@ -128,7 +128,7 @@ class Future:
         Raises:
             RuntimeError: the future was called already.
         """
-        with self._lock:
+        with self._lock.guard():
             self._check_not_started("; use then() of its result")
             self.chain.append((call, args, kwargs))
         return self
@@ -142,7 +142,7 @@ class Future:
         Raises:
             RuntimeError: the future was called already.
         """
-        with self._lock:
+        with self._lock.guard():
             self._check_not_started("; use iferror() of its result")
             self.exceptionhandler = handler
         return self
@@ -156,7 +156,7 @@ class Future:
         Returns:
             True, or False if it is too late: the function was started or is about to be.
         """
-        with self._lock:
+        with self._lock.guard():
             if self.completed:
                 return False
             background = self._background
@@ -175,7 +175,7 @@ class Future:
         Returns:
             True, or False if it is too late: the function was started.
         """
-        with self._lock:
+        with self._lock.guard():
             if self.completed:
                 return False
             self.cancelled = True
@@ -198,7 +198,7 @@ class Future:
 
     def _starting(self) -> bool:
         """Whether the function may be called, asked by the thread that is about to do so."""
-        with self._lock:
+        with self._lock.guard():
             if self.completed or self.cancelled:
                 return False
             self.completed = True
@@ -206,7 +206,7 @@ class Future:
 
     def _withdraw(self) -> None:
         """The result is ready: if that came before the function was started, it never will be."""
-        with self._lock:
+        with self._lock.guard():
             if not self.completed:
                 self.completed = self.cancelled = True
                 if self._delayed is not None:

@@ -98,5 +98,7 @@ class _Arrival:
         self.complete(value)
 
     def complete(self, value: Any) -> None:
+        if self.result.ready:  # an interrupted call of this comes again
+            return
         if not self.result._set_at_once(value):
             call_threads.submit(lambda: self.result.set_value(value))

@@ -10,19 +10,20 @@ from __future__ import annotations
 import copyreg
 import os
 import socket
-import threading
 import time
 import weakref
 from collections.abc import Iterator
+from functools import partial
 
 from fastpyro import handshake, remote_calls, serializers, trusted_peers
+from fastpyro._mutex import Mutex
 from fastpyro._proxy import ProxyCore, install
 from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
 from fastpyro.channel import Channel
 from fastpyro.class_registry import register_builtin
 from fastpyro.config import LONGEST_TIME, config
-from fastpyro.errors import CommunicationError, ConnectionClosedError, PyroError, SerializeError
+from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, PyroError, SerializeError
 from fastpyro.foreign_text import on_one_line
 from fastpyro.lazy_logging import LazyLogger
 from fastpyro.light_typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTED", "Proxy", "build_proxy", "plain_invoke"]
 
 log = LazyLogger("fastpyro.proxy")
+_new_lock = partial(Mutex, what="the proxy")
 
 CONNECTED = "<<connected-socket>>:0"
 """The location of an object that is reached through a connected socket."""
@@ -67,7 +69,7 @@ class Proxy(ProxyCore):
         "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
         "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
-        "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key", "_pyro_socket",
+        "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key", "_pyro_socket", "_pyro_connecting",
     })  # fmt: skip
 
     _pyro_sends_handshake = False
@@ -93,7 +95,8 @@ class Proxy(ProxyCore):
             _pyroSerializer=None,
             _pyroHandshake="hello",
             _pyro_timeout=config.COMMTIMEOUT,
-            _pyro_lock=threading.RLock(),
+            _pyro_lock=_new_lock(True),
+            _pyro_connecting=_new_lock(False),
             _pyro_resolved=None,
             _pyro_details=None,
             _pyro_metadata_loaded=False,
@@ -105,7 +108,8 @@ class Proxy(ProxyCore):
     _pyroUri: URI
     _pyroAttrs: set[str]
     _pyroSerializer: str | None
-    _pyro_lock: threading.RLock
+    _pyro_lock: Mutex
+    _pyro_connecting: Mutex
     _pyro_resolved: URI
     _pyro_details: dict[str, dict[str, Any]] | None
     _pyro_metadata_loaded: bool
@@ -144,8 +148,7 @@ class Proxy(ProxyCore):
 
     def __del__(self) -> None:
         try:
-            connection = self._pyroConnection
-            if connection is not None:
+            if (connection := self._pyroConnection) is not None:
                 self._pyro_let_go(connection)
         except Exception:  # half made, or the interpreter is half gone, and with it the names of modules
             return
@@ -325,24 +328,24 @@ class Proxy(ProxyCore):
 
         A proxy that was given a name stands for what the name means now from then on: ``_pyroUri`` becomes that address.
         """
-        with self._pyro_lock:
+        with self._pyro_lock.guard():
             if not self._pyro_connect_if_needed():
                 return False
             self._pyro_update(_pyroUri=self._pyro_resolved)
             return True
 
     def _pyro_connect_if_needed(self) -> bool:
-        with self._pyro_lock:
+        with self._pyro_lock.guard():
             if self._pyroConnection is not None and not self._pyroConnection.closed:
                 return False
-            self._pyroRelease()
-            self._pyro_connect()
+            with self._pyro_connecting.guard():  # a destructor that comes in between gets no second connection
+                self._pyroRelease()
+                self._pyro_connect()
             return True
 
     def _pyroRelease(self) -> None:
         """Close the connection; the next use makes a new one. May be called at any time, from any thread."""
-        connection = self._pyroConnection
-        if connection is not None:
+        if (connection := self._pyroConnection) is not None:
             self._pyro_update(_pyroConnection=None)
             self._pyro_let_go(connection)
 
@@ -367,6 +370,8 @@ class Proxy(ProxyCore):
                 self._pyro_connect_if_needed()
                 return
             except (CommunicationError, LookupError) as error:
+                if type(error) is LocalProtocolError:
+                    raise  # this thread is connecting already
                 failure = error
         raise ConnectionClosedError(f"failed to reconnect to {self._pyroUri} in {tries:,} tries") from failure
 
@@ -413,7 +418,7 @@ class Proxy(ProxyCore):
 
     def _pyroGetMetadata(self, objectId: str | None = None, known_metadata: dict[str, Any] | None = None) -> None:
         """Load the names of the remote object's methods and attributes, connecting if needed."""
-        with self._pyro_lock:
+        with self._pyro_lock.guard():
             if known_metadata is not None:
                 self._pyro_take_metadata(known_metadata)
             elif not self._pyro_connect_if_needed():
@@ -484,7 +489,7 @@ def _abandon_after_fork() -> None:
     # The child shares its parent's sockets: it lets go of them, and each proxy connects anew when it is used.
     for proxy in list(connected_proxies.values()):
         connection = proxy._pyroConnection
-        proxy._pyro_update(_pyro_lock=threading.RLock(), _pyroConnection=None)
+        proxy._pyro_update(_pyroConnection=None, _pyro_lock=_new_lock(True), _pyro_connecting=_new_lock(False))
         if connection is not None:
             connection.abandon()
 

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Outgoing", "beside", "encode", "invoke", "invoke_batch", "result_of"]
 
+LONGEST_STREAM_ID = 1000
+"""Bytes; a daemon of Pyro writes 36."""
+
 _NOT_A_VALUE = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
 
 
@@ -166,6 +169,8 @@ def result_of(
         stream_id = message.annotations.get("STRM")
         if not stream_id:
             raise ProtocolError("result of call is an iterator, but the server is not configured to allow streaming")
+        if len(stream_id) > LONGEST_STREAM_ID:
+            raise ProtocolError(f"a stream's id of {len(stream_id):,} bytes exceeds the limit of {LONGEST_STREAM_ID:,}")
         return StreamResult(stream_id.decode("ascii", "replace"), proxy)
     raise _error_in(serializer.loads(payload_of(message)))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
-from fastpyro.errors import CommunicationError, ConnectionClosedError
+from fastpyro.call_threads import call_threads
+from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import DAEMON_NAME, FLAGS_ONEWAY
 
@@ -63,5 +65,16 @@ class StreamResult:
         """Tell the server that no more items are wanted. May be called again."""
         proxy, self.proxy = self.proxy, None
         if proxy is not None and proxy._pyroConnection is not None:
-            with contextlib.suppress(CommunicationError):
-                proxy._pyroInvoke("close_stream", (self.streamId,), {}, flags=FLAGS_ONEWAY, objectId=DAEMON_NAME)
+            try:
+                _close(proxy, self.streamId)
+            except LocalProtocolError:  # in a destructor, in the middle of another call of this thread
+                call_threads.submit(partial(_close, proxy, self.streamId))
+
+
+def _close(proxy: Proxy, stream_id: str) -> None:
+    try:
+        proxy._pyroInvoke("close_stream", (stream_id,), {}, flags=FLAGS_ONEWAY, objectId=DAEMON_NAME)
+    except LocalProtocolError:
+        raise
+    except CommunicationError:
+        return  # the stream goes with its connection

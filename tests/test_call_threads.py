@@ -227,10 +227,10 @@ def test_a_cancelled_delayed_call_does_not_run() -> None:
 def test_the_clock_is_watched_only_while_something_waits() -> None:
     delayed = DelayedCalls(CallThreads())
     calls = [delayed.schedule(float("inf"), print) for _ in range(3)]
-    assert delayed._watching
+    assert delayed._watcher
     for call in calls:
         assert call.cancel()
-    wait_until(lambda: not delayed._watching)
+    wait_until(lambda: not delayed._watcher)
     assert delayed._heap == []
 
 
@@ -293,7 +293,7 @@ call_threads.submit(lambda: (busy.set(), hold.wait()))
 assert busy.wait(20)
 delayed_calls.schedule(1000, print)
 call_threads._lock.acquire()          # as if another thread were in the middle of submit
-delayed_calls._changed.acquire()
+delayed_calls._lock.acquire()
 pid = os.fork()
 if pid == 0:
     assert call_threads.thread_count == 0
@@ -301,7 +301,7 @@ if pid == 0:
     call_threads.submit(now.set)
     delayed_calls.schedule(0.001, later.set)
     os._exit(0 if now.wait(20) and later.wait(20) else 3)
-delayed_calls._changed.release()
+delayed_calls._lock.release()
 call_threads._lock.release()
 assert call_threads.thread_count == 1
 print("child:", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))

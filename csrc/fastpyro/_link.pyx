@@ -403,6 +403,7 @@ cdef class Link(MessageStream):
                     return 0
         if self.callbacks:
             self.reading = True
+            self.receiver = this_thread()  # until there is another one: what a destructor here waits for, nobody reads
             try:
                 self.background(self.read_for_others)
             except BaseException as error:  # no thread can be started, or an interrupt
@@ -410,6 +411,9 @@ cdef class Link(MessageStream):
                 self.break_for_all(error)
                 if not isinstance(error, Exception):
                     raise
+            finally:
+                if self.receiver == this_thread():
+                    self.receiver = 0
         return 0
 
     cdef bint deliver(self, Message message) except -1:

@@ -121,7 +121,7 @@ cdef class Mutex:
         self.depth = 0
         self.reentrant = reentrant
         self.what = what
-        self.sleepers = []
+        self.sleepers = None  # most have none, ever
         self.lock = PyThread_allocate_lock()
         if self.lock == NULL:
             raise MemoryError
@@ -246,6 +246,8 @@ cdef class Mutex:
         cdef Py_ssize_t depth = self.depth
         if self.owner != this_thread():
             raise RuntimeError("cannot wait with a lock that this thread has not got")
+        if self.sleepers is None:
+            self.sleepers = []
         self.sleepers.append(sleeper)
         self.depth = 1
         self.give_back()
@@ -273,4 +275,5 @@ cdef class Mutex:
 
     def notify_all(self):
         """Wake all threads in `wait`."""
-        self.notify(len(self.sleepers))
+        if self.sleepers is not None:
+            self.notify(len(self.sleepers))
