@@ -121,6 +121,7 @@ def test_registers_in_a_name_server(
         port = unused.sock.getsockname()[1]
     monkeypatch.setattr(config, "NS_HOST", "127.0.0.1")
     monkeypatch.setattr(config, "NS_PORT", port)
+    monkeypatch.setattr(config, "NS_UNIX_LOCATIONS", True)  # the name server is reached over TCP
     thread = stop_soon(f"PYRONAME:{OBJECT_NAME}")
     serve_echo("127.0.0.1", unixsocket=path, nameserver=True)
     thread.join(30)
