@@ -1,9 +1,9 @@
 """Removes registrations whose programs have gone: connects to each location now and then, and counts the silence.
 
 Off unless ``config.NS_AUTOCLEAN`` says how often. It connects only to the machine from which a name was registered, or
-anywhere for names that this process registered itself: nobody else chooses to whom a name server connects. Names that a
-former process has left in a file are looked at when they are registered again. Knows of the name server only what it
-lists and how to remove a name.
+anywhere for names that this process registered itself: nobody else chooses to whom a name server connects. Names of which
+that is not known, because real Pyro wrote the file say, are looked at when they are registered again. Knows of the name
+server only what it lists and how to remove a name.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from fastpyro.naming.arguments import (
 )
 from fastpyro.naming.origins import origin_of
 from fastpyro.naming.patterns import Pattern
-from fastpyro.naming.storage import Registration, Storage, open_storage
+from fastpyro.naming.storage import Registration, SqlStorage, Storage, open_storage
 from fastpyro.uri import URI
 
 __all__ = ["NameServer", "type_meta"]
@@ -73,7 +73,7 @@ class NameServer:
         self._storage = open_storage(storage)
         self._lock = threading.RLock()  # between a look and a change that depends on it
         self._own_uri: str | None = None
-        self._origins: dict[str, tuple[str, str]] = {}
+        self._origins = self._storage.origins() if isinstance(self._storage, SqlStorage) else {}
         self._bytes = sum(cost_of(name, *found) for name, found in self._storage.everything().items())
 
     def ping(self) -> None:
@@ -112,15 +112,16 @@ class NameServer:
                 raise NamingError(f"name already registered: {name}")
             if existing is None and self._storage.count() >= MOST_REGISTRATIONS:
                 raise NamingError(f"the name server is full: it holds {MOST_REGISTRATIONS:,} names; remove some first")
-            self._put(name, existing, uri_text, tags)
-            self._origins[name] = (uri_text, origin)
+            self._put(name, existing, uri_text, tags, origin)
 
     def set_metadata(self, name: str, metadata: Iterable[str] | None) -> None:
         """Replace the tags of a registered name. Raises NamingError when the name is unknown."""
         tags = checked_tags(metadata)
         with self._changing():
             existing = self._known(name)
-            self._put(name, existing, existing[0], tags)
+            known = self._origins.get(name)
+            origin = known[1] if known is not None and known[0] == existing[0] else None
+            self._put(name, existing, existing[0], tags, origin)
 
     def remove(self, name: str | None = None, prefix: str | None = None, regex: str | None = None) -> int:
         """Remove one name, or all that begin with a prefix or match a regex; return how many were removed.
@@ -192,7 +193,7 @@ class NameServer:
             return existing is not None and existing[0] == uri_text and self._discard([name]) == 1
 
     def _registrations(self) -> dict[str, tuple[str, str | None]]:
-        """Return uri text and origin of all names; the origin is None where a former process registered the name."""
+        """Return uri text and origin of all names; the origin is None where it is not known."""
         origins = dict(self._origins)
         found: dict[str, tuple[str, str | None]] = {}
         for name, (uri, _) in self._storage.everything().items():
@@ -212,7 +213,9 @@ class NameServer:
         finally:
             self._lock.release()
 
-    def _put(self, name: str, existing: Registration | None, uri: str, tags: frozenset[str]) -> None:
+    def _put(
+        self, name: str, existing: Registration | None, uri: str, tags: frozenset[str], origin: str | None
+    ) -> None:
         more = cost_of(name, uri, tags) - (0 if existing is None else cost_of(name, *existing))
         limit = config.NS_MAX_BYTES
         if limit and more > 0 and self._bytes + more > limit and name != NAMESERVER_NAME:
@@ -220,8 +223,15 @@ class NameServer:
                 f"the name server is full: with this name its registrations would take {self._bytes + more:,} bytes, more "
                 f"than NS_MAX_BYTES {limit:,}; remove some first, or let it have more"
             )
-        self._storage.put(name, uri, tags)
+        if isinstance(self._storage, SqlStorage):
+            self._storage.put(name, uri, tags, origin)
+        else:
+            self._storage.put(name, uri, tags)
         self._bytes += more
+        if origin is None:
+            self._origins.pop(name, None)
+        else:
+            self._origins[name] = (uri, origin)
 
     def _discard(self, names: Iterable[str]) -> int:
         wanted = list(names)

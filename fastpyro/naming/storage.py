@@ -216,15 +216,31 @@ class SqlStorage:
     def get(self, name: str) -> Registration | None:
         return self._select("WHERE name = ?", (name,)).get(name)
 
-    def put(self, name: str, uri: str, metadata: frozenset[str]) -> None:
+    def put(self, name: str, uri: str, metadata: frozenset[str], origin: str | None = None) -> None:
+        """Register a name; ``origin`` tells from where it was registered, and is kept with it."""
+
         def write(database: sqlite3.Connection) -> None:
             _delete(database, name)
             row = database.execute("INSERT INTO pyro_names(name, uri) VALUES (?, ?)", (name, uri)).lastrowid
             database.executemany(
                 "INSERT INTO pyro_metadata(object, metadata) VALUES (?, ?)", [(row, tag) for tag in sorted(metadata)]
             )
+            if origin is not None:
+                database.execute(
+                    "INSERT INTO fastpyro_origins(name, uri, origin) VALUES (?, ?, ?)", (name, uri, origin)
+                )
 
         self._write(write)
+
+    def origins(self) -> dict[str, tuple[str, str]]:
+        """Return, by name, the uri that was registered and from where, as far as that is known."""
+        found: dict[str, tuple[str, str]] = self._read(
+            lambda database: {
+                name: (uri, origin)
+                for name, uri, origin in database.execute("SELECT name, uri, origin FROM fastpyro_origins")
+            }
+        )
+        return found
 
     def discard(self, names: Iterable[str]) -> int:
         wanted = list(names)
@@ -293,6 +309,10 @@ def _make_tables(database: sqlite3.Connection, tables: set[str]) -> None:
         "CREATE TABLE IF NOT EXISTS pyro_metadata"
         " (object INTEGER NOT NULL, metadata NVARCHAR NOT NULL, FOREIGN KEY (object) REFERENCES pyro_names (id))"
     )
+    database.execute(
+        "CREATE TABLE IF NOT EXISTS fastpyro_origins"
+        " (name NVARCHAR PRIMARY KEY NOT NULL, uri NVARCHAR NOT NULL, origin NVARCHAR NOT NULL)"
+    )
     database.execute("CREATE INDEX IF NOT EXISTS fastpyro_metadata_object ON pyro_metadata (object)")
     database.execute("CREATE INDEX IF NOT EXISTS fastpyro_metadata_tag ON pyro_metadata (metadata)")
     if old:
@@ -303,6 +323,7 @@ def _make_tables(database: sqlite3.Connection, tables: set[str]) -> None:
 
 def _delete(database: sqlite3.Connection, name: str) -> int:
     database.execute("DELETE FROM pyro_metadata WHERE object IN (SELECT id FROM pyro_names WHERE name = ?)", (name,))
+    database.execute("DELETE FROM fastpyro_origins WHERE name = ?", (name,))
     return database.execute("DELETE FROM pyro_names WHERE name = ?", (name,)).rowcount
 
 

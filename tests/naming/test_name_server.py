@@ -14,6 +14,7 @@ from fastpyro.errors import NamingError, PyroError
 from fastpyro.exposure import members_of
 from fastpyro.naming import name_server as module
 from fastpyro.naming.name_server import NameServer, type_meta
+from fastpyro.naming.origins import LOCAL
 from fastpyro.uri import URI
 
 X, Y = "PYRO:x@localhost:1", "PYRO:y@localhost:2"
@@ -288,8 +289,17 @@ def test_what_a_file_holds_is_counted(tmp_path: Path) -> None:
     first._close()
     second = NameServer(f"sql:{tmp_path / 'names'}")
     assert second._bytes == first._bytes > 0
-    assert second._registrations() == {"x": (X, None)}
+    assert second._registrations() == {"x": (X, LOCAL)}
+    second.set_metadata("x", [])
+    assert second._registrations() == {"x": (X, LOCAL)}
+    second._storage.put("x", Y, frozenset())  # another process does
+    assert second._registrations() == {"x": (Y, None)}
+    second.set_metadata("x", ["tag"])
+    second.remove("x")
     second._close()
+    third = NameServer(f"sql:{tmp_path / 'names'}")
+    assert (third._origins, third._bytes) == ({}, 0)
+    third._close()
 
 
 def test_many_names_are_removed_together(ns: NameServer) -> None:
