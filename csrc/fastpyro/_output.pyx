@@ -212,12 +212,16 @@ cdef class OutputStream(Stream):
     cdef int put_in_queue(self, iovec *parts, Py_ssize_t count, bint in_front) except -1:
         """Copy what is left of some parts into the queue: in front of what others put there meanwhile, or behind it."""
         cdef list chunks
+        cdef bint tells
         try:
             chunks = copies_of(parts, count)
         except MemoryError:
             raise ConnectionClosedError("sending: there is no memory for what the peer does not take") from None
         if self.closing or self.broken:
             raise ConnectionClosedError("sending: the connection is closed")
+        tells = not self.sending  # who was sending has sent all of it while this was copied
+        if tells:
+            self.begin_sending()
         if self.queue is None:
             self.queue = deque()
         if in_front:
@@ -227,6 +231,8 @@ cdef class OutputStream(Stream):
         for chunk in chunks:
             self.unsent += len(chunk)
         self.unsent_messages += 1
+        if tells:
+            self.outlet(self)
         return 0
 
 
@@ -264,7 +270,8 @@ cdef list copies_of(iovec *parts, Py_ssize_t count):
             except OSError:
                 raise MemoryError from None
         PyObject_GetBuffer(chunk, &view, PyBUF_WRITABLE)
-        parts = fill(<uint8_t *> view.buf, size, parts)
+        with nogil:
+            parts = fill(<uint8_t *> view.buf, size, parts)
         PyBuffer_Release(&view)
         chunks.append(chunk)
         left -= size

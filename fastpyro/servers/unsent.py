@@ -2,9 +2,10 @@
 
 Rule 1: while replies of a connection wait, it is held: nothing is read from it, and none of its calls begins.
 Rule 2: a client that takes nothing for SEND_TIMEOUT is dropped, and so is, while more than MAX_UNSENT bytes wait in
-        all, whoever has taken nothing for the longest time; but not a reply that waits alone, however big it is.
-Rule 3: this thread runs no code of users and drops nobody: it breaks the connection off, and whoever reads it next, in the
-        server's own way, meets its end. Only while the server stops it says farewell, as others do.
+        all, whoever has taken nothing for the longest time; far beyond it, whoever is the slowest. But not a reply that
+        waits alone, however big it is.
+Rule 3: this thread runs no code of users and drops nobody: it breaks the connection off, and whoever reads it next, in
+        the server's own way, meets its end. Only while the server stops it says farewell, as others do.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ STRAINED = 0.25
 STRAINED_AT_FIRST = 0.04
 """The same for who has taken nothing at all since his reply began to wait."""
 
+MOST_AT_ALL = 16
+"""Times MAX_UNSENT; beyond it the slowest clients are dropped even though they take their replies."""
+
 RTT_OFFSET = 68
 """Of the smoothed round trip time in Linux's tcp_info, microseconds in 32 bits."""
 
@@ -80,13 +84,14 @@ ALONE = Patience(stall=1, budget=4, rate=0)
 class _Waiting:
     """The replies of one connection that wait; it holds the connection once."""
 
-    __slots__ = ("channel", "connection", "ended", "in_system", "moved", "progress")
+    __slots__ = ("began", "channel", "connection", "ended", "in_system", "moved", "progress", "taken")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.channel: Channel = connection.channel
         self.ended = self.moved = False
-        self.progress = time.monotonic()
+        self.began = self.progress = time.monotonic()
+        self.taken = 0
         self.in_system = _unacknowledged(connection)
 
     def look(self, now: float) -> None:
@@ -99,6 +104,10 @@ class _Waiting:
     def progressed(self, now: float) -> None:
         self.progress = self.connection.last_used = now
         self.moved = True
+
+    def rate(self, now: float) -> float:
+        """Return how many bytes a second the client takes, on average."""
+        return self.taken / max(now - self.began, TICK)
 
     def patience(self, strained: bool) -> float:
         """Return for how many seconds the client may take nothing while there is not enough room."""
@@ -256,6 +265,7 @@ class UnsentReplies:
             self._lose(waiting)
             return
         if sent:
+            waiting.taken += sent
             waiting.progressed(time.monotonic())
         if not waiting.channel.unsent:
             self._end(waiting)
@@ -265,11 +275,7 @@ class UnsentReplies:
         for one in list(self._waiting.values()):
             one.look(now)
             if self.timeout and now - one.progress > self.timeout:
-                log.warning(
-                    "dropping %r: it has taken nothing of a reply, of which %d bytes wait, for %s %g s",
-                    one.connection, one.channel.unsent, self.timeout_item, self.timeout,
-                )  # fmt: skip
-                self._lose(one)
+                self._drop(one, f"for {self.timeout_item} {self.timeout:g} s")
 
     def _keep_within(self, strained: bool) -> None:
         """Drop those that have taken nothing for the longest time until no more waits than may, or, `strained`, than
@@ -284,19 +290,29 @@ class UnsentReplies:
         for one in waiting:
             one.look(now)
         for one in sorted(waiting, key=lambda one: one.progress):
-            if one.ended:  # by another thread that looks after this
-                unsent -= one.channel.unsent
-            elif unsent > most and now - one.progress > one.patience(unsent > 2 * self.most):
-                size = one.channel.unsent
-                log.warning(
-                    "dropping %r: it takes nothing of a reply, of which %d bytes wait, and more than MAX_UNSENT %d bytes "
-                    "wait in all", one.connection, size, self.most,
-                )  # fmt: skip
-                self._lose(one)
-                self._trims = True
-                unsent -= size
+            if unsent > most and now - one.progress > one.patience(unsent > 2 * self.most):
+                unsent -= self._drop(one, f"and {unsent} bytes wait in all, more than MAX_UNSENT {self.most}")
+        for one in sorted(waiting, key=lambda one: one.rate(now)):
+            if unsent > MOST_AT_ALL * self.most:
+                unsent -= self._drop(
+                    one, f"too slowly: {unsent} bytes wait in all, far more than MAX_UNSENT {self.most}"
+                )
+
+    def _drop(self, waiting: _Waiting, why: str) -> int:
+        """Break a connection off, once. Returns how many bytes do not wait any more."""
+        size = waiting.channel.unsent
+        with self._lock:
+            if waiting.ended:
+                return 0
+            self._remove(waiting)
+        log.warning("dropping %r: it does not take a reply, of which %d bytes wait, %s", waiting.connection, size, why)
+        self._trims = True
+        waiting.channel.break_off()
+        self._let_go(waiting.connection)
+        return size
 
     def _lose(self, waiting: _Waiting) -> None:
+        """The connection is lost."""
         waiting.channel.break_off()
         self._end(waiting)
 
@@ -306,7 +322,9 @@ class UnsentReplies:
             if waiting.ended:
                 return
             self._remove(waiting)
-        connection = waiting.connection
+        self._let_go(waiting.connection)
+
+    def _let_go(self, connection: Connection) -> None:
         if self.server.stopping:
             self.server.say_farewell(connection)
         else:
