@@ -56,21 +56,28 @@ class Connection(ConnectionCore):
     def origin(self) -> Any:
         """What stands for the client where each has a share: its certificate's subject, its address without the port, or
         the id of the user at the other end of a Unix socket. Many clients may share one."""
+        if not self.handshaken:
+            return self.address
         if self._origin is None:
             self._origin = self._find_origin()
         return self._origin
+
+    @property
+    def address(self) -> Any:
+        """The address without the port; one for all who come through Unix sockets."""
+        return self.peer_address[0] if isinstance(self.peer_address, tuple) and self.peer_address else "local"
 
     def _find_origin(self) -> Any:
         try:
             certificate = self.getpeercert()
             if certificate and certificate.get("subject"):
                 return "certificate", certificate["subject"]
-            if isinstance(self.peer_address, tuple) and self.peer_address:
-                return self.peer_address[0]
+            if isinstance(self.peer_address, tuple):
+                return self.address
             credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             return "user", int.from_bytes(credentials[4:8], sys.byteorder)
         except (OSError, ValueError, AttributeError):  # it has gone already, or the system does not tell
-            return "unknown"
+            return self.address
 
     @property
     def dialect(self) -> int:

@@ -31,6 +31,7 @@ from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
 from fastpyro.servers import forks
+from fastpyro.servers.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors, oldest_of_most
 from fastpyro.servers.late_replies import LateReplies
 from fastpyro.servers.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
@@ -59,7 +60,6 @@ FAREWELL_SECONDS = 2.0
 
 class ConnectionServer(ABC):
     """A listening socket and its connections; subclasses add the loop.
-
     ``patience`` says how long a thread that serves stays with a client that takes its reply slowly.
 
     Arguments: ``daemon``, asked for hooks and objects; ``listener``, a listening socket, owned from then on.
@@ -88,6 +88,7 @@ class ConnectionServer(ABC):
         self._farewell_said = threading.Event()
         self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
         self.max_message_size = config.MAX_MESSAGE_SIZE
+        self.most_unadmitted = min(MOST_UNADMITTED, most_descriptors() // 2)
         plain = not (daemon.has_annotations or config.COMPRESSION)
         plain = plain and native.serializer_id in daemon.accepted_serializers
         self.requests = OrdinaryRequests(self, daemon, native.codec, plain)
@@ -101,7 +102,6 @@ class ConnectionServer(ABC):
         forks.remember(self)
 
     def _watch_listener(self) -> None:
-        # The pair wakes the thread that waits in the poller.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
@@ -131,7 +131,6 @@ class ConnectionServer(ABC):
 
     @property
     def sock(self) -> socket.socket:
-        """The listening socket."""
         return self.listener
 
     @property
@@ -155,11 +154,9 @@ class ConnectionServer(ABC):
             self._wake_sender.send(b"!")
 
     def drain_wakeups(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # empty
             while self._wake_receiver.recv(1024):
                 pass
-        except OSError:
-            pass  # empty
 
     def accept_some(self) -> Connection | None:
         """Accept connections that wait. Returns the last one of them, which will say something soon."""
@@ -170,6 +167,8 @@ class ConnectionServer(ABC):
             try:
                 fd = self.poller.accept(self.listener)
             except OSError as error:
+                if error.errno in OUT_OF_ROOM and self.drop_stranger(f"there is no room for others ({error})"):
+                    continue
                 if not self.stopping:
                     self._pause_accepting(error)
                 return newest
@@ -183,6 +182,15 @@ class ConnectionServer(ABC):
                 continue
             newest = self.admit(sock, address)
         return newest
+
+    def drop_stranger(self, reason: str) -> bool:
+        """Drop the connection that is longest in its handshake, of the address with most of those. False without any."""
+        oldest = oldest_of_most(self.unadmitted.values())
+        if oldest is None:
+            return False
+        log.warning("dropping %r: %s", oldest, reason)
+        self.drop(oldest)
+        return True
 
     def _pause_accepting(self, error: OSError) -> None:
         if self.listener.fileno() < 0:
@@ -210,10 +218,8 @@ class ConnectionServer(ABC):
         self.unadmitted[fd] = connection
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         self.unsent.watch(connection)
-        if len(self.unadmitted) > MOST_UNADMITTED:
-            oldest = next(iter(self.unadmitted.values()))
-            log.warning("dropping %r: over %d connections are in their handshake", oldest, MOST_UNADMITTED)
-            self.drop(oldest)
+        if len(self.unadmitted) > self.most_unadmitted:
+            self.drop_stranger(f"over {self.most_unadmitted} connections are in their handshake")
         self.poller.add(fd)
         if self.stopping:
             self.drop(connection)
@@ -474,11 +480,7 @@ class ConnectionServer(ABC):
 
     def _go_on_without_listener(self) -> None:
         if self.listener_fd >= 0:
-            log.error(
-                "the listening socket of the daemon on %s has been closed: no client can connect any more; those that are "
-                "connected are served, and the request loop ends with the last of them",
-                self.daemon.locationStr,
-            )
+            log.error(LISTENER_GONE, self.daemon.locationStr)
             self.listener_fd = -1  # the number may be somebody else's by now
         if not self.connections:
             self.shutdown()
