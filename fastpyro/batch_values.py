@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fastpyro._batch import decode_batch
 from fastpyro._codec import Codec
+from fastpyro.checked import list_of, mapping_of, text_of, tuple_of
 from fastpyro.class_dicts import FailedCall
 from fastpyro.class_registry import StateOf, from_state, is_own_name, to_state
 from fastpyro.errors import SerializeError
@@ -41,14 +42,11 @@ def read_batch(call: tuple[str, str, tuple[Any, ...], dict[str, Any]]) -> tuple[
         raise SerializeError(f"a batch has the method {BATCH_METHOD!r}")
     calls: Calls = []
     for item in items:
-        if not isinstance(item, list | tuple) or len(item) != 3:
-            raise SerializeError("a call in a batch is (method, args, kwargs)")
-        name, args, kwargs = item
-        if type(name) is not str or not isinstance(args, list | tuple) or not isinstance(kwargs, dict | None):
-            raise SerializeError("a call in a batch is (method, args, kwargs)")
-        if kwargs and not all(type(key) is str for key in kwargs):
-            raise SerializeError("the names of keyword arguments are str")
-        calls.append((name, tuple(args), kwargs or None))
+        name, args, kwargs = tuple_of(item, "a call in a batch", 3)
+        text_of(name, "the method of a call in a batch")
+        if kwargs is not None:
+            mapping_of(kwargs, "the keyword arguments of a call in a batch")
+        calls.append((name, tuple_of(args, "the arguments of a call in a batch"), kwargs or None))
     return object_id, calls
 
 
@@ -61,10 +59,8 @@ def write_batch(serializer: Serializer, writer: BatchWriter, object_id: str) -> 
 
 def read_results(values: Any) -> tuple[list[Any], BaseException | None]:
     """Return ``(results, error that ended the batch or None)`` of a decoded reply. Raises SerializeError."""
-    if not isinstance(values, list | tuple):
-        raise SerializeError("the results of a batch are a list")
-    results = list(values)
-    if results and isinstance(results[-1], FailedCall):
+    results = list_of(values, "the results of a batch")
+    if results and type(results[-1]) is FailedCall:
         return results[:-1], results[-1].exception
     return results, None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastpyro import serializers
+from fastpyro.checked import mapping_of, text_of, tuple_of
 from fastpyro.compression import payload_of
 from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -43,10 +44,12 @@ class SerializedBlob:
         message = self._data
         serializer = serializers.get_serializer_by_id(message.serializer_id, self._dialect)
         call = serializer.loads(payload_of(message), message.buffers)
-        try:
-            return call["params"] if message.serializer_id == JSON_ID else call[2]
-        except (LookupError, TypeError):
-            raise SerializeError("the payload of a blob is a call") from None
+        if message.serializer_id != JSON_ID:
+            return tuple_of(call, "the payload of a blob, which is a call,", 4)[2]
+        call = mapping_of(call, "the payload of a blob, which is a call,")
+        if "params" not in call:
+            raise SerializeError("the payload of a blob is a call, which has params")
+        return call["params"]
 
     def request(self, serializer: Serializer, object_id: str, method: str) -> tuple[Any, int, int]:
         """Return payload, serializer id and flags of the request that carries the blob."""
@@ -77,7 +80,11 @@ def blob_annotation(info: Any, object_id: str, method: str, dialect: int) -> byt
 
 def read_blob_annotation(data: bytes | None, dialect: int) -> tuple[Any, str, str]:
     """Return (info, object id, method). Raises ProtocolError when the annotation is anything else."""
-    content = None if data is None else serializers.get_serializer("marshal", dialect).loads(data)
-    if not isinstance(content, tuple | list) or len(content) != 3 or not all(isinstance(p, str) for p in content[1:]):
-        raise ProtocolError(f"a request with a blob has the annotation {BLOB_ANNOTATION}: info, object id, method")
-    return content[0], content[1], content[2]
+    try:
+        content = None if data is None else serializers.get_serializer("marshal", dialect).loads(data)
+        info, object_id, method = tuple_of(content, "it", 3)
+        return info, text_of(object_id, "the object id"), text_of(method, "the method")
+    except SerializeError as error:
+        raise ProtocolError(
+            f"a request with a blob has the annotation {BLOB_ANNOTATION}: info, object id, method ({error})"
+        ) from None

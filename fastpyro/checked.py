@@ -10,6 +10,7 @@ Every reader raises SerializeError, which says what was expected, and shows of t
 
 from __future__ import annotations
 
+import threading
 from datetime import date, datetime, time, timedelta, timezone
 from enum import Enum
 from types import MemberDescriptorType
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATOMS",
+    "building",
     "check_key",
     "cut",
     "inert_of",
@@ -53,6 +55,25 @@ _HEAP_TYPE = 1 << 9
 """Bit of ``type.__flags__`` (Py_TPFLAGS_HEAPTYPE): made by a class statement, or in C as if by one."""
 
 _name_of = type.__dict__["__qualname__"].__get__  # not by way of the metaclass, which may have a __getattribute__
+
+
+class Building(threading.local):
+    """Code that a user registered builds a value from the wire in a ``with`` block of it.
+
+    Attributes: ``depth``, how many such blocks this thread is in. A proxy that came from the wire refuses to connect
+    meanwhile: whoever sent it would otherwise decide that this process dials, and where to.
+    """
+
+    depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *exception: object) -> None:
+        self.depth -= 1
+
+
+building = Building()
 
 
 def cut(text: str) -> str:

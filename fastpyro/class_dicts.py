@@ -14,11 +14,25 @@ from collections.abc import Callable
 from enum import Enum
 
 from fastpyro import class_registry, errors
+from fastpyro.checked import (
+    building,
+    check_key,
+    cut,
+    is_kind,
+    list_of,
+    mapping_of,
+    reason_of,
+    text_of,
+    texts_of,
+    tuple_of,
+    wrong,
+)
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SecurityError, SerializeError
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.object_state import attributes_of, full_name, is_plain, state_function
 from fastpyro.remote_exceptions import dict_to_exception, exception_to_dict, state_to_dict
+from fastpyro.uri import URI
 
 if TYPE_CHECKING:
     from typing import Any
@@ -156,15 +170,17 @@ class ClassDicts:
         """Return the object that a class dict stands for. Raises SerializeError, or SecurityError for odd names."""
         converter = class_registry.find_converter(class_name)
         if converter is not None:
-            return converter(class_name, data)
+            with building:
+                return converter(class_name, data)
         if "__" in class_name:
             raise SecurityError(
-                f"refused to deserialize types with double underscores in their name: {class_name[:100]}"
+                f"refused to deserialize types with double underscores in their name: {cut(class_name)}"
             )
+        mapping_of(data, "the dict of an object")
         known = _RESTORED.get(class_name)
         if known is not None:
             return known(data)
-        if data.get("__exception__"):
+        if data.get("__exception__") is True:
             return dict_to_exception(_own_error_name(class_name), data)
         state = {name: item for name, item in data.items() if name != "__class__"}
         return class_registry.build(class_name, state["state"] if list(state) == ["state"] else state)
@@ -250,16 +266,13 @@ def _own_error_name(class_name: str) -> str:
 
 
 def _state(data: dict[str, Any], *lengths: int) -> tuple[Any, ...]:
-    state = data.get("state")
-    if not isinstance(state, list | tuple) or len(state) not in lengths:
-        raise SerializeError(f"the state of a {str(data.get('__class__'))[:100]} has {lengths[0]} parts")
-    return tuple(state)
+    return tuple_of(data.get("state"), "the state of an object of Pyro's own", *lengths)
 
 
 def _uri(data: dict[str, Any]) -> Any:
     protocol, name, *location = _state(data, 5)
-    if isinstance(name, list | tuple):
-        name = set(_names(name))
+    if type(name) is not str:  # the tags of a PYROMETA uri
+        name = set(texts_of(name, "the tags of a uri"))
     return class_registry.build("fastpyro.URI", (protocol, name, *location))
 
 
@@ -271,36 +284,40 @@ def _proxy(data: dict[str, Any]) -> Any:
         # Pyro4 sends the key of its daemon, and of whoever wrote this: it proves nothing here, and is left where it is.
         uri, oneway, methods, attributes, _timeout, _key, handshake, *rest = state
         serializer = rest[1] if len(rest) == 2 else None
-    names = [_names(oneway), _names(methods), _names(attributes)]
-    if serializer is not None and type(serializer) is not str:
-        raise SerializeError("the serializer of a proxy is a str or None")
-    return class_registry.build("fastpyro.Proxy", (str(uri), *names, handshake, serializer))
-
-
-def _names(names: Any) -> tuple[str, ...]:
-    if not isinstance(names, set | frozenset | list | tuple) or not all(type(name) is str for name in names):
-        raise SerializeError("names, such as those of a proxy's methods, are a collection of str")
-    return tuple(names)
+    uri = str(uri) if type(uri) is URI else text_of(uri, "the uri of a proxy")
+    names = [texts_of(some, "the names of a proxy's methods and attributes") for some in (oneway, methods, attributes)]
+    if serializer is not None:
+        text_of(serializer, "the serializer of a proxy")
+    return class_registry.build("fastpyro.Proxy", (uri, *names, handshake, serializer))
 
 
 def _failed_call(data: dict[str, Any]) -> FailedCall:
     error = data.get("exception")
-    if not isinstance(error, BaseException):
-        raise SerializeError("a failed call of a batch has an exception")
+    if not is_kind(error, BaseException):
+        raise wrong(error, "what failed in a batch", "an exception")
     return FailedCall(error)
+
+
+MOST_OTHER_KEYS = 1000
+"""Keys of an OrderedDict that are no texts: with more of them, whose hashes are foreseeable, it could take long to make."""
 
 
 def _ordered_dict(data: dict[str, Any]) -> Any:
     from collections import OrderedDict
 
+    pairs = [tuple_of(pair, "an item of an OrderedDict", 2) for pair in list_of(data.get("items"), "its items")]
+    if sum(type(key) is not str for key, _ in pairs) > MOST_OTHER_KEYS:
+        raise SerializeError(f"an OrderedDict has at most {MOST_OTHER_KEYS:,} keys that are not str")
+    for key, _ in pairs:
+        check_key(key)
     try:
-        return OrderedDict(data["items"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise SerializeError(f"the items of an OrderedDict are pairs: {error}") from None
+        return OrderedDict(pairs)
+    except Exception as error:
+        raise SerializeError(f"a key of an OrderedDict cannot be used as one: {reason_of(error)}") from None
 
 
 def _float(data: dict[str, Any]) -> float:
-    if data.get("value") not in ("nan", "inf", "-inf"):
+    if text_of(data.get("value"), "a float in a dict") not in ("nan", "inf", "-inf"):
         raise SerializeError("a float in a dict is nan, inf or -inf")
     return float(data["value"])
 

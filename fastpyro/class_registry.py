@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 
+from fastpyro.checked import building, is_kind, mapping_of, text_of
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.object_state import full_name, is_plain, state_function, strategy_for
@@ -103,11 +104,12 @@ def from_state(class_name: str, state: Any) -> Any:
     """Build the object of a class name and its state. Raises SerializeError for a class that is not known here."""
     converter = _from_dict.get(class_name)
     if converter is not None:
-        return converter(class_name, _as_dict(class_name, state))
+        with building:
+            return converter(class_name, _as_dict(class_name, state))
     builder = _builders.get(class_name)
     if builder is None:
         raise SerializeError(
-            f"unsupported serialized class: {class_name[:LONGEST_NAME]} is not known in this process. Register it on both "
+            f"unsupported serialized class: {class_name[:LONGEST_NAME]!r} is not known in this process. Register it on both "
             "sides with fastpyro.register_class (give name= if it is defined in a script, whose module is called "
             "__main__), or here with fastpyro.register_dict_to_class"
         )
@@ -124,7 +126,7 @@ def find_converter(class_name: str) -> Callable[[str, dict[str, Any]], Any] | No
 
 def _as_dict(class_name: str, state: Any) -> dict[str, Any]:
     if type(state) is dict:
-        return {"__class__": class_name, **state}
+        return {**state, "__class__": class_name}
     return {"__class__": class_name, "__state__": state}
 
 
@@ -403,9 +405,10 @@ class SerializerBase:
     @staticmethod
     def dict_to_class(data: dict[str, Any]) -> Any:
         """Build an object from a dict whose "__class__" names its class. Raises SerializeError when it is not known."""
-        class_name = data.get("__class__")
-        if not isinstance(class_name, str):
-            raise SerializeError('a dict without "__class__" is no object')
+        if not is_kind(data, dict):
+            raise SerializeError("an object arrives as a dict")
+        data = mapping_of(dict(data), "the dict of an object")
+        class_name = text_of(data.get("__class__"), 'the "__class__" of a dict that is an object')
         if "__exception__" in data:
             from fastpyro.remote_exceptions import dict_to_exception
 

@@ -9,6 +9,7 @@ Rule 3: contents that NumPy itself could not have made (a bool of 2, text beyond
 from __future__ import annotations
 
 from fastpyro._encoder import Bulk
+from fastpyro.checked import reason_of
 from fastpyro.class_registry import register_decoder, register_later
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -113,7 +114,7 @@ def _array(name: str, state: Any) -> Any:
     except ValueError as error:
         if isinstance(error, SerializeError):
             raise
-        raise refused(name, error) from error
+        raise refused(name, reason_of(error)) from error
 
 
 def _scalar(name: str, state: Any) -> Any:

@@ -21,6 +21,7 @@ from fastpyro._proxy import ProxyCore, install
 from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
 from fastpyro.channel import Channel
+from fastpyro.checked import building, inert_of, text_of, texts_of, tuple_of
 from fastpyro.class_registry import register_builtin
 from fastpyro.config import LONGEST_TIME, config
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, PyroError, SerializeError
@@ -160,7 +161,7 @@ class Proxy(ProxyCore):
         self._pyroRelease()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Proxy) and other._pyroUri == self._pyroUri
+        return issubclass(type(other), Proxy) and other._pyroUri == self._pyroUri  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
         return hash(self._pyroUri)
@@ -380,6 +381,11 @@ class Proxy(ProxyCore):
 
     def _pyro_connect(self) -> None:
         # Precondition: the lock is held and there is no usable connection.
+        if building.depth and self._pyro_is_foreign:
+            raise SerializeError(
+                f"a proxy that came in a message was used while the message was being read; {self._pyroUri} is not dialled. "
+                "What builds objects (a __setstate__, a __hash__, a converter) keeps proxies for later"
+            )
         uri, key = self._pyroUri, trusted_peers.hmac_key_of(self._pyroHmacKey)
         if uri.protocol != "PYRO":
             from fastpyro.locate import resolve
@@ -468,20 +474,17 @@ def _of_pyro4(state: tuple[Any, ...]) -> tuple[Any, ...]:
     return str(uri), oneway, methods, attributes, handshake_data, rest[1] if len(rest) == 2 else None
 
 
-_NAMES = (tuple, list, set, frozenset)
-
-
 def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy:
     """Return a proxy of a class, from the state that it travelled as. Raises SerializeError for what is no such state."""
-    if type(state) not in (tuple, list) or len(state) != 6 or type(state[0]) is not str:
-        raise SerializeError("a serialized proxy is (uri, oneway, methods, attributes, handshake, serializer)")
-    for names in state[1:4]:
-        if type(names) not in _NAMES or not all(type(name) is str for name in names):
-            raise SerializeError("the names of a serialized proxy's methods and attributes are a collection of str")
-    if state[5] is not None and type(state[5]) is not str:
-        raise SerializeError("the serializer of a proxy is a str or None")
+    parts = tuple_of(state, "a serialized proxy (uri, oneway, methods, attributes, handshake, serializer)", 6)
+    text_of(parts[0], "the uri of a serialized proxy")
+    for names in parts[1:4]:
+        texts_of(names, "the names of a serialized proxy's methods and attributes")
+    inert_of(parts[4], "the handshake data of a serialized proxy")
+    if parts[5] is not None:
+        text_of(parts[5], "the serializer of a proxy")
     proxy = cls.__new__(cls)
-    proxy.__setstate__(tuple(state))
+    proxy.__setstate__(parts)
     return proxy
 
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 from fastpyro import errors
+from fastpyro.checked import building, is_inert, is_kind, mapping_of, texts_of, tuple_of
 from fastpyro.class_registry import StateOf, check_name, find_converter, register_builtin
 from fastpyro.errors import PyroError, RemoteError, SerializeError
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -156,10 +157,11 @@ def _build(_class_name: str, state: Any) -> BaseException:
     converter = find_converter(class_name) if cls is None else None
     error: BaseException | None = None
     if converter is not None:
-        error = converter(class_name, _as_dict(checked))
+        with building:
+            error = converter(class_name, _as_dict(checked))
     elif cls is not None and cls is not RemoteError:
         error = _restored(cls, checked)
-    if not isinstance(error, BaseException):
+    if error is None or not is_kind(error, BaseException):
         error = RemoteError(class_name, checked.args, checked.attributes)
     if checked.notes:
         error.__dict__["__notes__"] = checked.notes
@@ -194,6 +196,8 @@ def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
     base: Any = cls
     while base not in _builtin_classes:
         base = base.__base__
+    if not _are_args_of(base, state.args):
+        return None
     try:
         if base is cls:
             error = base(*state.args)  # the builtin constructors check what they get
@@ -210,6 +214,19 @@ def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
     except Exception:
         return None  # a RemoteError tells what it was
     return error
+
+
+def _are_args_of(base: type[BaseException], args: tuple[Any, ...]) -> bool:
+    """Return whether a builtin constructor may be given these: some iterate and convert what they get."""
+    if issubclass(base, BaseExceptionGroup):
+        if len(args) != 2 or type(args[0]) is not str or type(args[1]) not in (list, tuple):
+            return False
+        return all(is_kind(member, BaseException) for member in args[1])
+    return not issubclass(base, _CURIOUS) or is_inert(args)
+
+
+_CURIOUS = (OSError, SyntaxError, UnicodeError, ImportError)
+"""Builtin exceptions that take their arguments apart; the others keep them as they are."""
 
 
 def _initialized(base: type[BaseException], error: BaseException, args: tuple[Any, ...]) -> None:
@@ -267,12 +284,11 @@ def _as_dict(state: _State) -> dict[str, Any]:
 
 def dict_to_exception(class_name: str, data: dict[str, Any]) -> BaseException:
     """Build an exception from the dict that Pyro's serializers make of one. Raises SerializeError."""
-    args, attributes = data.get("args"), data.get("attributes", {})
-    if not isinstance(args, list | tuple) or type(attributes) is not dict:
-        raise SerializeError('the dict of an exception has "args" and "attributes"')
-    attributes = dict(attributes)
-    lines = attributes.pop("_pyroTraceback", None) or ()
-    return _build(CLASS_NAME, (class_name, tuple(args), attributes, list(lines), [], {}))
+    args = tuple_of(data.get("args"), "the args of an exception")
+    attributes = dict(mapping_of(data.get("attributes", {}), "the attributes of an exception"))
+    lines = attributes.pop("_pyroTraceback", None)
+    lines = [] if lines is None else list(texts_of(lines, "the traceback of an exception"))
+    return _build(CLASS_NAME, (class_name, args, attributes, lines, [], {}))
 
 
 register_builtin(BaseException, CLASS_NAME, lambda error: tuple(_state_of(error)), _build)

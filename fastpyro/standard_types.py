@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
 
+from fastpyro.checked import reason_of, text_of, texts_of, tuple_of
 from fastpyro.class_registry import register_builtin, register_decoder, register_later
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -44,19 +45,26 @@ def _fields(class_name: str, state: Any, *kinds: type) -> tuple[Any, ...]:
 
 
 def _uri(name: str, state: Any) -> URI:
-    if type(state) is not tuple or len(state) != 5 or type(state[0]) is not str:
+    if type(state) is not tuple or len(state) != 5:
         raise refused(name, "expected (protocol, object, socket name, host, port)")
-    tags = state[1] if type(state[1]) is set else {state[1]}
-    if not all(type(tag) is str for tag in tags):
-        raise refused(name, "the object is a str, or a set of str")
+    protocol, object_name, *rest = state
+    if text_of(protocol, "the protocol of a uri") == "PYROMETA":
+        texts_of(object_name, "the tags of a uri")
+    else:
+        text_of(object_name, "the object of a uri")
+    if not all(type(part) in kinds for part, kinds in zip(rest, _LOCATION, strict=True)):
+        raise refused(name, "socket name and host are str or None, the port is an int or None")
     uri = URI.__new__(URI)
     try:
-        uri.__setstate__(state)
+        uri.__setstate__((protocol, object_name, *rest))
         checked = URI(str(uri))  # checks every part
     except Exception as error:
-        raise refused(name, error) from error
+        raise refused(name, reason_of(error)) from None
     checked.is_foreign = True
     return checked
+
+
+_LOCATION = ((str, type(None)), (str, type(None)), (int, type(None)))
 
 
 def _decimal_text(value: Any) -> str:
@@ -111,9 +119,8 @@ def _path(name: str, state: Any) -> Any:
 
 
 def _slice(name: str, state: Any) -> slice:
-    if type(state) is not tuple or len(state) != 3:
-        raise refused(name, "expected (start, stop, step)")
-    return slice(*state)
+    start, stop, step = tuple_of(state, "the state of a slice", 3)
+    return slice(start, stop, step)
 
 
 def _array_state(value: Any) -> tuple[str, int, Any]:
@@ -137,7 +144,7 @@ def _array(name: str, state: Any) -> Any:
         try:
             return array(code if code in typecodes else "u", data.decode("utf-8", "surrogatepass"))
         except UnicodeDecodeError as error:
-            raise refused(name, error) from error
+            raise refused(name, reason_of(error)) from error
     result: Any = array(_code_here(name, code, size))
     if len(data) % size:
         raise refused(name, f"{len(data):,} bytes are no whole number of items of {size}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from fastpyro.checked import cut, mapping_of, reason_of, text_of, tuple_of, wrong
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -56,10 +57,10 @@ class JsonCodec:
 
     def decode_call(self, data: Any) -> Call:
         """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
-        call = self.decode(data)
+        call = mapping_of(self.decode(data), "a call in JSON")
         try:
             parts = call["object"], call["method"], call["params"], call["kwargs"]
-        except (TypeError, KeyError, IndexError):
+        except KeyError:
             raise SerializeError("a call in JSON has object, method, params and kwargs") from None
         return checked_call(parts)
 
@@ -70,14 +71,21 @@ class JsonCodec:
 
     def _hook(self, data: dict[str, Any]) -> Any:
         class_name = data.get("__class__")
-        return self._restore(class_name, data) if isinstance(class_name, str) else data
+        if type(class_name) is not str:
+            return data
+        try:
+            return self._restore(class_name, data)
+        except PyroError:
+            raise
+        except Exception as error:
+            raise SerializeError(f"cannot build an object of class {cut(class_name)}: {reason_of(error)}") from error
 
 
 def checked_call(call: Any) -> Call:
     """Return a call whose parts have the right types. Raises SerializeError."""
-    if isinstance(call, tuple | list) and len(call) == 4:
-        object_id, method, args, kwargs = call
-        named = kwargs is None or (isinstance(kwargs, dict) and all(type(name) is str for name in kwargs))
-        if type(object_id) is str and type(method) is str and isinstance(args, tuple | list) and named:
-            return object_id, method, args, kwargs
-    raise SerializeError("a call is an object id, a method name, a list of arguments and a dict of keyword arguments")
+    object_id, method, args, kwargs = tuple_of(call, "a call", 4)
+    if kwargs is not None:
+        mapping_of(kwargs, "the keyword arguments of a call")
+    if type(args) is not list and type(args) is not tuple:
+        raise wrong(args, "the arguments of a call", "a list or tuple")
+    return text_of(object_id, "the object id of a call"), text_of(method, "the method of a call"), args, kwargs

@@ -23,7 +23,8 @@ CSRC = ROOT / "csrc" / "fastpyro"
 # From the bottom up. A module imports from its own layer and from those below; packages stand under their first name.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks", "checked"})
-    | frozenset({"_blocks", "_mutex", "_pusher", "light_typing", "lazy_logging", "foreign_text"}),
+    | frozenset({"_blocks", "_mutex", "_pusher", "light_typing", "lazy_logging", "foreign_text"})
+    | frozenset({"declared_fields"}),
     frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder"}),
     frozenset({"_codec", "_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal"}),
     frozenset({"_spin", "_stream", "_output", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import dataclasses
 import enum
+import functools
 import random
 import re
 import socket
@@ -305,3 +307,98 @@ def test_attributes_go_round_properties() -> None:
 
 def test_state_function_of_a_getstate() -> None:
     assert state_function(WithState)(WithState(1)) == ("state", 1)
+
+
+@dataclasses.dataclass
+class Member:
+    """Whether it may do something is for its method to say."""
+
+    name: str
+    rank: int = 1
+
+    def is_admin(self) -> bool:
+        return False
+
+    @functools.cached_property
+    def title(self) -> str:
+        return "member"
+
+
+class Visitor:
+    """The same without declared fields."""
+
+    def is_admin(self) -> bool:
+        return False
+
+    @functools.cached_property
+    def title(self) -> str:
+        return "visitor"
+
+
+class Permission(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+def test_data_does_not_replace_methods() -> None:
+    for cls, state in ((Member, {"name": "x", "is_admin": 1}), (Member, {"name": "x", "other": 1})):
+        with pytest.raises(SerializeError, match="declares no field"):
+            strategy_for(cls).build(state)
+    with pytest.raises(SerializeError, match="cannot have the attribute 'is_admin'"):
+        strategy_for(Visitor).build({"is_admin": 1})
+    with pytest.raises(SerializeError, match="lacks the field 'name'"):
+        strategy_for(Member).build({"rank": 1})
+    assert strategy_for(Member).build({"name": "x"}) == Member("x", 1)
+
+
+def test_what_is_computed_stays_at_home() -> None:
+    for value in (Member("x"), Visitor()):
+        strategy = strategy_for(type(value))
+        assert value.title
+        assert "title" not in strategy.take(value)
+        state = {**strategy.take(value), "title": "king"}
+        assert strategy.build(state).title == value.title
+
+
+def test_own_setstate_cannot_replace_methods_either() -> None:
+    class Careless:
+        def is_admin(self) -> bool:
+            return False
+
+        def __setstate__(self, state: Any) -> None:
+            self.__dict__.update(state)
+
+    with pytest.raises(SerializeError, match="cannot have the attribute"):
+        strategy_for(Careless).build({"is_admin": 1})
+    with pytest.raises(SerializeError, match="must be a plain value"):
+        strategy_for(Careless).build(Visitor())
+
+
+@pytest.mark.parametrize("slots", [True, False])
+def test_generated_setstates_are_not_used(slots: bool) -> None:
+    frozen: Any = dataclasses.make_dataclass("Frozen", ["a", "b"], frozen=True, slots=slots)
+    strategy = strategy_for(frozen)
+    assert strategy.build(strategy.take(frozen(1, 2))) == frozen(1, 2)
+    assert strategy.build([1, 2]) == frozen(1, 2)
+    for state in ({"a": 1}, [1], Visitor(), {"a": 1, "b": 2, "c": 3}):
+        with pytest.raises(SerializeError):
+            strategy.build(state)
+    attrs: Any = pytest.importorskip("attrs")
+    made = attrs.make_class("Made", ["a"], slots=slots)
+    assert strategy_for(made).build(strategy_for(made).take(made(1))) == made(1)
+    for state in ({}, Visitor(), {"a": 1, "c": 3}):
+        with pytest.raises(SerializeError):
+            strategy_for(made).build(state)
+
+
+def test_foreign_flags_are_refused_and_none_is_kept() -> None:
+    build = strategy_for(Permission).build
+    assert build(3) is Permission.READ | Permission.WRITE
+    for value in (4, -1, 1 << 10_000, True, None):
+        with pytest.raises(SerializeError):
+            build(value)
+    assert len(Permission._value2member_map_) <= 4
+    many = enum.IntFlag("many", [f"flag{number}" for number in range(20)])  # type: ignore[misc]
+    for value in range(1 << 15):
+        assert strategy_for(many).build(value) == value
+    assert len(many._value2member_map_) <= 10_001

@@ -401,8 +401,10 @@ cdef class SerpentReader:
             raise wrong(text, "an element of a set cannot be hashed") from None
 
     cdef object read_class(self, dict items, str class_name):
-        if class_name == "float" and items.get("value") == "nan":
-            return float("nan")
+        if class_name == "float":
+            value = items.get("value")
+            if type(value) is str and <str> value == "nan":
+                return float("nan")
         if class_name == "complex":
             real, imaginary = items.get("real"), items.get("imag")
             if type(real) is float and type(imaginary) is float:
