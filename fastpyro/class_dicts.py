@@ -292,7 +292,7 @@ def _proxy(data: dict[str, Any]) -> Any:
 
 
 def _failed_call(data: dict[str, Any]) -> FailedCall:
-    error = data.get("exception")
+    error: Any = data.get("exception")
     if not is_kind(error, BaseException):
         raise wrong(error, "what failed in a batch", "an exception")
     return FailedCall(error)

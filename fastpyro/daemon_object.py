@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
+from fastpyro.checked import text_of
 from fastpyro.exposure import expose, oneway
 
 if TYPE_CHECKING:
@@ -45,18 +46,18 @@ class DaemonObject:
     def get_metadata(self, objectId: str, as_lists: bool = False, details: bool = False) -> dict[str, Any]:
         """Return the names of an object's methods, oneway methods and attributes: sets, or with ``as_lists`` lists; with
         ``details`` also their signatures and docstrings. Raises DaemonError for an unknown object."""
-        metadata = self.daemon.metadata(objectId, details)
-        if not as_lists:
+        metadata = self.daemon.metadata(text_of(objectId, "the id of an object"), details is True)
+        if as_lists is not True:
             return metadata
         return {key: list(names) if isinstance(names, set) else names for key, names in metadata.items()}
 
     @expose
     def get_next_stream_item(self, streamId: str) -> Any:
         """Return the next item of a stream, or raise StopIteration at its end."""
-        return self.daemon.streams.next_item(streamId, current_context.client)
+        return self.daemon.streams.next_item(text_of(streamId, "the id of a stream"), current_context.client)
 
     @expose
     @oneway
     def close_stream(self, streamId: str) -> None:
         """End a stream whose items nobody wants any more."""
-        self.daemon.streams.close(streamId)
+        self.daemon.streams.close(text_of(streamId, "the id of a stream"))

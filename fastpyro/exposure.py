@@ -285,7 +285,7 @@ def set_exposed_property(obj: Any, name: str, value: Any, require_expose: bool =
 
 
 def _exposed_property(obj: Any, name: str, require_expose: bool) -> Any:
-    if not isinstance(name, str) or is_private_attribute(name):
+    if type(name) is not str or is_private_attribute(name):
         raise AttributeError(f"attempt to access private attribute {shown(name)}")
     try:
         return members_of(type(obj), require_expose).attrs[name]

@@ -336,14 +336,16 @@ def read_request(message: Message, dialect: int, accepted: frozenset[int]) -> Re
         raise ProtocolError(f"expected a connect message (type {MSG_CONNECT}), got type {message.kind}")
     serializer = peer_serializer(message.serializer_id, dialect, accepted)
     request = serializer.loads(payload_of(message, HANDSHAKE_LIMIT), message.buffers)
-    if not isinstance(request, dict) or "handshake" not in request:
+    if type(request) is not dict or "handshake" not in request:
         raise PyroError("connect: the message lacks the key 'handshake'")
     wants_metadata = dialect == PROTOCOL_VERSION or bool(message.flags & FLAGS_META_ON_CONNECT)
     object_id = request.get("object")
-    if not isinstance(object_id, str) and (wants_metadata or object_id is not None):
+    if type(object_id) is not str and (wants_metadata or object_id is not None):
         raise PyroError("connect: the message lacks the key 'object'")
     fast = message.annotations.get(FAST, b"") if dialect == PROTOCOL_VERSION else b""
     speaks_native = fast.startswith(NATIVE_VERSION) and native.serializer_id in accepted
+    if not all(type(key) is str for key in request):
+        raise PyroError("connect: the keys of the message are texts")
     data = request["handshake"]
     if speaks_native and len(fast) > len(NATIVE_VERSION):
         data = native.loads(fast[len(NATIVE_VERSION) :])

@@ -10,6 +10,7 @@ from fastpyro._batch import decode_results
 from fastpyro.batch_values import read_results, write_batch
 from fastpyro.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
 from fastpyro.callcontext import current_context
+from fastpyro.checked import is_kind, type_name
 from fastpyro.compression import deflated, payload_of
 from fastpyro.config import config
 from fastpyro.errors import ProtocolError, SerializeError
@@ -176,6 +177,6 @@ def result_of(
 
 
 def _error_in(value: Any) -> BaseException:
-    if isinstance(value, BaseException):
-        return value
-    return ProtocolError(f"the daemon's error reply holds a {type(value).__name__}, not an exception")
+    if is_kind(value, BaseException):
+        return value  # type: ignore[no-any-return]
+    return ProtocolError(f"the daemon's error reply holds a {type_name(value)}, not an exception")
