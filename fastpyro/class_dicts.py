@@ -292,8 +292,8 @@ def _proxy(data: dict[str, Any]) -> Any:
 
 
 def _failed_call(data: dict[str, Any]) -> FailedCall:
-    error: Any = data.get("exception")
-    if not is_kind(error, BaseException):
+    error = data.get("exception")
+    if error is None or not is_kind(error, BaseException):
         raise wrong(error, "what failed in a batch", "an exception")
     return FailedCall(error)
 

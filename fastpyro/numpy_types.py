@@ -9,7 +9,7 @@ Rule 3: contents that NumPy itself could not have made (a bool of 2, text beyond
 from __future__ import annotations
 
 from fastpyro._encoder import Bulk
-from fastpyro.checked import reason_of
+from fastpyro.checked import cut, reason_of, text_of
 from fastpyro.class_registry import register_decoder, register_later
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ def _dtype(name: str, text: Any) -> Any:
             return numpy.dtype(text)
         except (TypeError, ValueError, OverflowError):
             pass  # refused below
-    raise refused(name, f"dtype {str(text)[:50]!r}")
+    raise refused(name, f"dtype {cut(text_of(text, 'a dtype'))}")
 
 
 def _contents(name: str, dtype: Any, data: bytes | memoryview) -> Any:
