@@ -254,8 +254,6 @@ def test_call_byte_by_byte(server: SubjectServer) -> None:
 
 
 def test_client_that_never_reads_its_answers_stops_nobody(server: SubjectServer) -> None:
-    if "multiplex" in server.command:
-        pytest.skip("one thread serves all: a client that does not read makes it wait, until COMMTIMEOUT")
     big = pack_message(MSG_INVOKE, 0, 1, ID, native.dumps_call("calculator", "echo_times", (b"x" * 1000, 5000), {}))
     with RawClient(server, admitted=True) as client:
         client.sock.sendall(big * 4)  # 20 MB of answers, more than the sockets' buffers hold
