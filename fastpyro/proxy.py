@@ -381,7 +381,7 @@ class Proxy(ProxyCore):
 
     def _pyro_connect(self) -> None:
         # Precondition: the lock is held and there is no usable connection.
-        if building.depth and self._pyro_is_foreign:
+        if building.depth and self._pyroUri.is_foreign:
             raise SerializeError(f"a proxy came in a message that is still being read; {self._pyroUri} is not dialled")
         uri, key = self._pyroUri, trusted_peers.hmac_key_of(self._pyroHmacKey)
         if uri.protocol != "PYRO":

@@ -24,9 +24,9 @@ from fastpyro import handshake, locate
 from fastpyro._message import pack_message
 from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._wire import Decoder
-from fastpyro.class_registry import unregister_dict_to_class
+from fastpyro.class_registry import StateOf, unregister_dict_to_class
 from fastpyro.config import config
-from fastpyro.errors import NamingError, PyroError, SecurityError
+from fastpyro.errors import NamingError, PyroError, SecurityError, SerializeError
 from fastpyro.handshake import FAST
 from fastpyro.message_kinds import (
     FLAGS_BATCH,
@@ -350,6 +350,30 @@ def test_a_callback_of_a_client_is_never_called_with_pickles(serializer: str, tm
     assert seen
     assert PICKLE_ID not in seen
     assert not path.exists()
+
+
+@pytest.mark.parametrize("of_this_program", [False, True])
+def test_what_builds_an_object_does_not_call_the_proxies_in_it(of_this_program: bool) -> None:
+    with served() as daemon:
+        own = fastpyro.Proxy(daemon.uriFor("subject"))
+        outcome: list[Any] = []
+
+        def convert(name: str, data: dict[str, Any]) -> Any:
+            proxy = own if of_this_program else data["proxy"]
+            try:
+                outcome.append(proxy.echo(1))
+            except SerializeError as error:
+                outcome.append(str(error))
+            return None
+
+        fastpyro.register_dict_to_class("trusted_peers.Calling", convert)
+        try:
+            native.loads(native.dumps(StateOf("trusted_peers.Calling", {"proxy": own})))
+        finally:
+            unregister_dict_to_class("trusted_peers.Calling")
+            own._pyroRelease()
+        (got,) = outcome
+        assert got == 1 if of_this_program else "is not dialled" in got
 
 
 # ---- Unix sockets that somebody else names --------------------------------------------------------------------------------
