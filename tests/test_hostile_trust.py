@@ -92,16 +92,18 @@ def conversation(address: Any, dialect: int, messages: list[bytes], key: bytes |
 @pytest.mark.parametrize("wrapper", ["OrderedDict", "exception", "bare"])
 @pytest.mark.parametrize("serializer", ["serpent", "json", "msgpack"])
 @pytest.mark.parametrize("dialect", [48, 502])
-def test_a_connect_with_a_proxy_inside_runs_nothing(
+def test_a_connect_with_a_proxy_inside_runs_nothing_and_dials_nobody(
     dialect: int, serializer: str, wrapper: str, tmp_path: Path
 ) -> None:
     path, bomb = trap_in(tmp_path)
     codec = get_serializer(serializer, dialect)
     flags = FLAGS_META_ON_CONNECT if dialect == 48 else 0
+    dialled: list[int] = []
 
     def answer(message_and_dialect: Any) -> bytes:
         """Return what the stranger answers who is dialled: a pickle, signed with the key that he sent."""
         message, theirs = message_and_dialect
+        dialled.append(theirs)
         if theirs == 48:
             return pack_pyro4_message(MSG_CONNECTOK, flags, message.seq, PICKLE_ID, bomb, hmac_key=b"k")
         return pack_message(MSG_CONNECTOK, flags, message.seq, PICKLE_ID, bomb)
@@ -114,6 +116,7 @@ def test_a_connect_with_a_proxy_inside_runs_nothing(
             assert answers in ([MSG_CONNECTOK], [MSG_CONNECTFAIL], [])
         with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
             assert proxy.echo(1) == 1
+    assert not dialled
     assert not path.exists()
 
 
