@@ -50,7 +50,7 @@ class ProxyCopies:
     def __init__(self, max_idle: int = MAX_IDLE_COPIES, idle_seconds: float = IDLE_SECONDS) -> None:
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
-        self._lock = Mutex(reentrant=True)
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._idle: list[tuple[float, Proxy]] = []
         self._settings: tuple[Any, ...] = ()
         self._generation = 0

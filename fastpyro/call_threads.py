@@ -141,7 +141,7 @@ class CallThreads:
     def _start_afresh(self) -> None:
         self._generation += 1
         # Re-entrant, because a finalizer that the collector runs in the middle of submit may submit as well.
-        self._lock = Mutex(reentrant=True)
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._idle: list[_Worker] = []
         self._backlog: deque[Callable[[], object]] = deque()
         self._thread_count = 0
@@ -263,7 +263,7 @@ class DelayedCalls:
                 self._lock.notify()
 
     def _start_afresh(self) -> None:
-        self._lock = Mutex(reentrant=True)
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._heap = []
         self._order = itertools.count()
         self._cancelled = 0

@@ -96,7 +96,7 @@ class FutureResult:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.valueLock = Mutex(True, "the result")
+        self.valueLock = Mutex(True, "the result", True)
         self.exceptionhandler: Callable[[Any], object] | None = None
         self._hurry: Callable[[], object] | None = None  # called by who begins to wait, before he does
         self._value: Any = None

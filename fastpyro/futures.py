@@ -88,7 +88,7 @@ class Future:
         self.call_delay = 0.0
         self.cancelled = False
         self.completed = False
-        self._lock = Mutex(reentrant=True)
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._background: _BackgroundCall | None = None
         self._delayed: DelayedCall | None = None
 

@@ -202,3 +202,18 @@ def test_a_destructor_anywhere() -> None:
 
     each_number(path)
     assert refused > 5
+
+
+def test_under_a_leaf_nobody_waits_for_a_call() -> None:
+    leaf, turn = Mutex(reentrant=True, leaf=True), Mutex()
+    with leaf.guard(), leaf.guard():
+        with pytest.raises(LocalProtocolError, match="in the middle of something"):
+            turn.guard()
+        assert in_time(lambda: turn.guard() and None) is None  # another thread may
+        assert leaf.wait(0.01) is False
+        with pytest.raises(LocalProtocolError):
+            turn.guard()
+    with turn.guard(), leaf.guard():
+        pass
+    with leaf, turn.guard():  # who takes it as a lock of threading knows what he does
+        pass

@@ -136,7 +136,7 @@ def test_an_interrupt_anywhere(served: Served, use: str) -> None:
     each_number(path, served.step)
 
 
-@pytest.mark.parametrize("use", ["first call", "call", "bind", "release", "reconnect"])
+@pytest.mark.parametrize("use", ["first call", "call", "bind", "release", "reconnect", "asynchronous"])
 @pytest.mark.parametrize("inner", ["call", "oneway", "release", "stream"])
 def test_a_destructor_anywhere(served: Served, use: str, inner: str) -> None:
     make, action = USES[use]

@@ -22,6 +22,7 @@ from cpython.pythread cimport (
 from libc.stdint cimport uint8_t
 
 from fastpyro._message cimport Header, Message, message_of
+from fastpyro._mutex cimport holds_leaf, refuse_to_wait
 from fastpyro._message_stream cimport SMALL_REPLY, MessageStream
 from fastpyro._pusher cimport push_now
 from fastpyro._spin cimport monotonic
@@ -134,6 +135,8 @@ cdef class Link(MessageStream):
         cdef Waiter waiter
         self.enter()
         try:
+            if holds_leaf():
+                refuse_to_wait()
             self.check_not_receiver()
             waiter = self.expect(seq, None)
             try:
@@ -272,6 +275,8 @@ cdef class Link(MessageStream):
         cdef Waiter waiter
         cdef Py_ssize_t count = 0
         cdef bint alone = not self.reading
+        if holds_leaf():
+            refuse_to_wait()
         if alone:
             self.reading = True  # before anybody else can: the reply must not come to somebody who does not expect it
             self.awaited = seq

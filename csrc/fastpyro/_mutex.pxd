@@ -3,14 +3,25 @@
 from cpython.pythread cimport PyThread_type_lock
 
 
+cdef bint holds_leaf() noexcept
+cdef int refuse_to_wait() except -1
+
+
+cdef class Guard:
+    cdef Mutex mutex
+
+    cdef void give_back(self) noexcept
+
+
 cdef class Mutex:
     cdef PyThread_type_lock lock
     cdef unsigned long owner  # the thread that has it, 0 for none; changes under the GIL
     cdef Py_ssize_t depth  # how many guards that thread holds
-    cdef bint reentrant
+    cdef bint reentrant, leaf
     cdef str what
     cdef list sleepers  # those in `wait`, the longest first
 
+    cdef void hand_to(self, Guard guard) noexcept
     cdef bint take(self, bint may_wait, double deadline, object check) except -1
     cdef int sleep_for_lock(self, double deadline, object check) except -1
     cdef void give_back(self) noexcept

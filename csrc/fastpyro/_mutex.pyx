@@ -10,7 +10,9 @@ interpreter's stack from the moment it exists, and whatever unwinds that stack d
 Rule 1: between taking a lock and handing out its guard nothing here runs Python code, and nothing is allocated.
 Rule 2: no thread waits for itself. A destructor or a signal handler may run anywhere, also in the middle of what the
         lock guards: it gets the lock again where that is allowed (`reentrant`), else a LocalProtocolError.
-Rule 3: keep a guard in no variable: a traceback would keep it alive.
+Rule 3: a leaf is a lock under which nothing waits for another thread. A destructor in the middle of it that would, for the
+        reply to a call, is refused: the other thread may need the leaf first.
+Rule 4: keep a guard in no variable: a traceback would keep it alive.
 """
 
 cimport cython
@@ -29,6 +31,12 @@ cdef extern from "pythread.h":
         PY_LOCK_INTR
         PY_LOCK_ACQUIRED
     PyLockStatus PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interruptible) nogil
+
+cdef extern from *:
+    """
+    static __thread int fastpyro_leaves;
+    """
+    int fastpyro_leaves  # guards of leaves that this thread holds
 
 cdef enum:
     SLICE = 100000  # microseconds between two looks at `check`
@@ -50,26 +58,42 @@ cdef long long microseconds_until(double deadline, long long most) except -1:
     return <long long> left + 1 if left < most else most
 
 
+cdef bint holds_leaf() noexcept:
+    """Whether this thread has a lock under which it must not wait for the reply to a call."""
+    return fastpyro_leaves != 0
+
+
+cdef int refuse_to_wait() except -1:
+    raise LocalProtocolError(
+        "this thread is in the middle of something that others wait for: a destructor cannot make a call here; make it "
+        "oneway or asynchronous"
+    )
+
+
 @cython.final
 @cython.no_gc
 @cython.freelist(8)
 cdef class Guard:
     """Who holds it has the lock. Leaving its `with` block gives the lock back, and so does forgetting it."""
 
-    cdef Mutex mutex
-
     def __dealloc__(self):
         if self.mutex is not None:
-            self.mutex.give_back()
+            self.give_back()
+
+    cdef void give_back(self) noexcept:
+        global fastpyro_leaves
+        cdef Mutex mutex = self.mutex
+        self.mutex = None
+        if mutex.leaf:
+            fastpyro_leaves -= 1
+        mutex.give_back()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        cdef Mutex mutex = self.mutex
-        if mutex is not None:
-            self.mutex = None
-            mutex.give_back()
+        if self.mutex is not None:
+            self.give_back()
 
 
 @cython.final
@@ -113,10 +137,12 @@ cdef class Sleeper:
 cdef class Mutex:
     """A lock for one thread at a time, taken by `guard`; also a condition, to `wait` for and to `notify`.
 
-    Arguments: ``reentrant``, whether a thread that has it may take it again; ``what`` is guarded, for error messages.
+    Arguments: ``reentrant``, whether a thread that has it may take it again; ``what`` is guarded, for error messages;
+    ``leaf``, whether who holds a guard must not wait for the reply to a call.
     """
 
-    def __cinit__(self, bint reentrant=False, str what not None="the lock"):
+    def __cinit__(self, bint reentrant=False, str what not None="the lock", bint leaf=False):
+        self.leaf = leaf
         self.owner = 0
         self.depth = 0
         self.reentrant = reentrant
@@ -138,8 +164,10 @@ cdef class Mutex:
         thread has the lock already (a destructor, or a signal handler) and it is not reentrant.
         """
         cdef Guard guard = Guard()
+        if fastpyro_leaves and not self.leaf and not self.reentrant:
+            refuse_to_wait()
         self.take(True, deadline, check)
-        guard.mutex = self
+        self.hand_to(guard)
         if check is not None:
             check()
         return guard
@@ -149,7 +177,7 @@ cdef class Mutex:
         cdef Guard guard = Guard()
         if not self.take(False, 0, None):
             return None
-        guard.mutex = self
+        self.hand_to(guard)
         if check is not None:
             check()
         return guard
@@ -184,6 +212,12 @@ cdef class Mutex:
         if self.owner != this_thread():
             raise RuntimeError("cannot release a lock that this thread has not got")
         self.give_back()
+
+    cdef void hand_to(self, Guard guard) noexcept:
+        global fastpyro_leaves
+        guard.mutex = self
+        if self.leaf:
+            fastpyro_leaves += 1
 
     cdef bint take(self, bint may_wait, double deadline, object check) except -1:
         cdef unsigned long thread = this_thread()
@@ -243,7 +277,9 @@ cdef class Mutex:
 
     cdef bint sleep(self, double deadline) except -1:
         cdef Sleeper sleeper = Sleeper()
+        global fastpyro_leaves
         cdef Py_ssize_t depth = self.depth
+        cdef int leaves = fastpyro_leaves
         if self.owner != this_thread():
             raise RuntimeError("cannot wait with a lock that this thread has not got")
         if self.sleepers is None:
@@ -251,6 +287,7 @@ cdef class Mutex:
         self.sleepers.append(sleeper)
         self.depth = 1
         self.give_back()
+        fastpyro_leaves = 0
         try:
             return sleeper.sleep(deadline)
         except BaseException:
@@ -262,6 +299,7 @@ cdef class Mutex:
                 PyThread_acquire_lock(self.lock, WAIT_LOCK)
             self.owner = this_thread()
             self.depth = depth
+            fastpyro_leaves = leaves
             if not sleeper.woken:
                 self.sleepers.remove(sleeper)
 
