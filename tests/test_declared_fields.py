@@ -40,7 +40,7 @@ def test_fields_of_an_attrs_class() -> None:
     attrs: Any = pytest.importorskip("attrs")
     field = attrs.field
     parts = {"a": field(), "b": field(default=1), "c": field(factory=list), "d": field(init=False)}
-    made = attrs.make_class("Made", parts)
+    made = attrs.make_class("Made", parts, slots=True)
     fields = declared_fields(made)
     assert fields is not None
     assert fields["a"] is REQUIRED
