@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from fastpyro._batch import decode_batch
+from fastpyro._batch import decode_batch, too_large
 from fastpyro._codec import Codec
 from fastpyro.checked import list_of, mapping_of, text_of, tuple_of
 from fastpyro.class_dicts import FailedCall
 from fastpyro.class_registry import StateOf, from_state, is_own_name, to_state
-from fastpyro.errors import SerializeError
+from fastpyro.config import config
+from fastpyro.errors import MessageTooLargeError, SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from fastpyro._batch import BatchWriter
     from fastpyro.serializers import PeerSerializer, Serializer
 
-__all__ = ["ResultList", "read_batch", "read_results", "write_batch"]
+__all__ = ["ResultList", "read_batch", "read_results", "results_limit", "write_batch"]
 
 BATCH_METHOD = "<batch>"
+
+OVERHEAD = 24
+"""Bytes that a number takes, or what stands round a text."""
 
 if TYPE_CHECKING:
     Calls = list[tuple[str, tuple[Any, ...], dict[str, Any] | None]]
@@ -65,23 +69,49 @@ def read_results(values: Any) -> tuple[list[Any], BaseException | None]:
     return results, None
 
 
-class ResultList:
-    """The results of a batch, in the making."""
+def results_limit() -> int:
+    """Return the bytes that the results of a batch may have."""
+    sizes = [size for size in (config.MAX_BATCH_RESULTS, config.MAX_MESSAGE_SIZE) if size]
+    return min(sizes, default=0)
 
-    def __init__(self) -> None:
+
+class ResultList:
+    """The results of a batch, in the making.
+
+    Arguments: ``serializer``, which will write them; ``limit``, the bytes that they may have (0: any number).
+    """
+
+    def __init__(self, serializer: PeerSerializer, limit: int = 0) -> None:
         self._results: list[Any] = []
+        self._serializer = serializer
+        self._limit = limit
+        self._size = 0
 
     def __len__(self) -> int:
         return len(self._results)
 
     def add(self, value: Any) -> None:
-        """Append a result."""
+        """Append a result. Raises MessageTooLargeError when the results would become too large."""
+        if self._limit:
+            size = self._size + self._size_of(value)
+            if size > self._limit:
+                raise MessageTooLargeError(too_large(len(self._results), self._limit))
+            self._size = size
         self._results.append(value)
+
+    def _size_of(self, value: Any) -> int:
+        # All of them are written at the end, in one value; this only finds out how large one is.
+        kind = type(value)
+        if kind is str or kind is bytes:
+            return len(value) + OVERHEAD
+        if value is None or kind is bool or kind is float:
+            return OVERHEAD
+        return len(self._serializer.dumps(value))
 
     def add_error(self, error: Any) -> None:
         """Append the exception that ended the batch."""
         self._results.append(FailedCall(error))
 
-    def payload(self, serializer: PeerSerializer) -> bytes:
+    def payload(self) -> bytes:
         """Return the payload of the reply. Raises SerializeError when a result cannot be encoded."""
-        return serializer.dumps(self._results)
+        return self._serializer.dumps(self._results)

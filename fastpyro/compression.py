@@ -4,6 +4,7 @@ while it happens: a few bytes must not fill the memory of whoever receives them.
 
 from __future__ import annotations
 
+from fastpyro._memory_budget import Inflated
 from fastpyro.config import config
 from fastpyro.errors import MessageTooLargeError, RemoteProtocolError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -22,27 +23,32 @@ SMALLEST = 200
 LEVEL = 4
 """Of 9, as Pyro5 has it: most of the gain for a fraction of the time."""
 
-MOST_AT_ANY_RATIO = 64 << 20
-"""Bytes that any payload may become."""
-
-MOST_RATIO = 200
-"""How many times its own size a payload may become beyond that; zlib's format could reach 1030."""
-
-STEP = 1 << 20
-
 
 def deflated(payload: Any) -> tuple[Any, int]:
-    """Return what to send for a payload, and the flag that says whether it is compressed: only if that is shorter."""
+    """Return what to send for a payload, and the flag that says whether it is compressed: only if that is shorter.
+
+    What is so much shorter that a peer with our configuration would refuse it is sent as it is.
+    """
     if type(payload) is list or len(payload) < SMALLEST:
         return payload, 0
     import zlib
 
     packed = zlib.compress(payload, LEVEL)
-    return (packed, FLAGS_COMPRESSED) if len(packed) < len(payload) else (payload, 0)
+    if len(packed) >= len(payload) or len(payload) > most_inflated(len(packed)):
+        return payload, 0
+    return packed, FLAGS_COMPRESSED
+
+
+def most_inflated(size: int) -> int:
+    """Return the bytes that a compressed payload of ``size`` bytes may become.
+
+    Zeros shrink to a thousandth, text and numbers to a tenth at the best: what is beyond both limits was made to be large.
+    """
+    return config.INFLATED_SIZE + config.INFLATED_RATIO * size
 
 
 def payload_of(message: Message, limit: int | None = None) -> bytes:
-    """Return a message's payload, inflated when it came compressed.
+    """Return a message's payload, inflated when it came compressed; it knows then how many bytes arrived.
 
     Arguments: ``limit``, the most bytes that it may become (None: MAX_MESSAGE_SIZE). Raises MessageTooLargeError beyond
     it, or beyond what its size makes plausible; RemoteProtocolError for bytes that are no zlib stream.
@@ -52,24 +58,19 @@ def payload_of(message: Message, limit: int | None = None) -> bytes:
     import zlib
 
     packed = message.payload
-    most = min(limit or config.MAX_MESSAGE_SIZE or 0xFFFFFFFF, max(MOST_AT_ANY_RATIO, MOST_RATIO * len(packed)))
+    most = min(limit or config.MAX_MESSAGE_SIZE or 0xFFFFFFFF, most_inflated(len(packed)))
     inflater = zlib.decompressobj()
-    parts = []
-    size = 0
     try:
-        while True:
-            part = inflater.decompress(packed, STEP)
-            size += len(part)
-            if size > most:
-                raise MessageTooLargeError(
-                    f"a compressed message of {len(message.payload):,} bytes becomes more than {most:,}; it is refused"
-                )
-            parts.append(part)
-            packed = inflater.unconsumed_tail
-            if inflater.eof or (not packed and len(part) < STEP):
-                break
+        data = inflater.decompress(packed, most + 1)  # in one pass: what it leaves over is copied once
     except zlib.error as error:
         raise RemoteProtocolError(f"a compressed message is no zlib stream: {error}") from None
+    if len(data) > most:
+        raise MessageTooLargeError(
+            f"a compressed message of {len(packed):,} bytes becomes more than {most:,}; it is refused. MAX_MESSAGE_SIZE, "
+            "and INFLATED_SIZE with INFLATED_RATIO, are the limits"
+        )
     if not inflater.eof or inflater.unused_data:
         raise RemoteProtocolError("a compressed message ends too early, or goes on after its end")
-    return b"".join(parts)
+    inflated = Inflated(data)
+    inflated.arrived = len(packed)
+    return inflated

@@ -201,6 +201,21 @@ ITEMS: tuple[Item, ...] = (
         268435456,
         "bytes of memory kept for arrays to come; idle memory is given back after seconds",
     ),
+    Item(
+        "DECODE_MEMORY",
+        _integer(0, 1 << 40),
+        67108864,
+        "bytes that the values of any message may take in memory, beside what DECODE_MEMORY_RATIO allows",
+    ),
+    Item("DECODE_MEMORY_RATIO", _integer(1, 10000), 16, "bytes that its values may take for each byte that arrived"),
+    Item(
+        "INFLATED_SIZE",
+        _integer(0, 0xFFFFFFFF),
+        4194304,
+        "bytes that any compressed payload may become, beside what INFLATED_RATIO allows",
+    ),
+    Item("INFLATED_RATIO", _integer(1, 10000), 50, "bytes that a compressed payload may become for each of its own"),
+    Item("MAX_BATCH_RESULTS", _integer(0, 0xFFFFFFFF), 134217728, "bytes of a batch's results; 0: MAX_MESSAGE_SIZE"),
     Item("PORTABLE", _truth, False, "use the portable channel and poller instead of the native ones"),
 )
 

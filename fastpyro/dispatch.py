@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from fastpyro import handshake
 from fastpyro._batch import ResultWriter, decode_batch
 from fastpyro._requests import perform_batch
-from fastpyro.batch_values import ResultList, read_batch
+from fastpyro.batch_values import ResultList, read_batch, results_limit
 from fastpyro.blobs import received_blob
 from fastpyro.callcontext import current_context
 from fastpyro.compression import deflated, payload_of
@@ -261,7 +261,8 @@ def _reply_serializer(connection: Connection, message: Message) -> Serializer:
 
 
 def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, serializer: Serializer) -> Reply | None:
-    results: Any = ResultWriter(native.codec) if serializer is native else ResultList()
+    limit = results_limit()
+    results: Any = ResultWriter(native.codec, limit) if serializer is native else ResultList(serializer, limit)
     try:
         if serializer is native:
             object_id, calls = decode_batch(native.codec, payload_of(message))
@@ -285,7 +286,7 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
     if message.flags & FLAGS_ONEWAY:
         return None
     try:
-        payload = results.payload() if serializer is native else results.payload(serializer)
+        payload = results.payload()
     except Exception as error:
         return error_reply(daemon, connection, message, error)
     return _result_reply(daemon, serializer, payload, FLAGS_BATCH)

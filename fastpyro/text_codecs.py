@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from fastpyro._json_scan import check_json
 from fastpyro.checked import cut, mapping_of, reason_of, text_of, tuple_of, wrong
 from fastpyro.class_registry import StateOf
 from fastpyro.errors import PyroError, SerializeError
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["JsonCodec", "checked_call"]
+
+MAX_DEPTH = 200
+"""Levels of containers and objects, as in serpent."""
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 if TYPE_CHECKING:
     Call = tuple[str, str, Any, Any]
@@ -29,17 +35,16 @@ class JsonCodec:
     def __init__(self, simplify: Callable[[Any], Any], restore: Callable[[str, dict[str, Any]], Any]) -> None:
         self._simplify = simplify
         self._restore = restore
-        self._encoder = json.JSONEncoder(default=self._default)
+        self._encoder = json.JSONEncoder(check_circular=False)  # `_ready` bounds the depth
         self._decoder = json.JSONDecoder(object_hook=self._hook)
 
     def encode(self, value: Any) -> bytes:
         """Return the value as bytes. Raises SerializeError for what JSON has no form for."""
         try:
-            # A StateOf is a tuple, which the encoder would write as one.
-            return self._encoder.encode(self._simplify(value) if type(value) is StateOf else value).encode("utf-8")
+            return self._encoder.encode(self._ready(value, 0)).encode("utf-8")
         except PyroError:
             raise
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # also of a dict that changes meanwhile
             raise SerializeError(f"cannot be written as JSON: {error}") from error
 
     def encode_call(self, object_id: str, method: str, args: Any, kwargs: dict[str, Any] | None) -> bytes:
@@ -48,6 +53,7 @@ class JsonCodec:
 
     def decode(self, data: Any, buffers: list[Any] | None = None) -> Any:
         """Return the value that the bytes hold; ``buffers`` is the native codec's. Raises SerializeError."""
+        check_json(data)
         try:
             return self._decoder.decode(bytes(data).decode("utf-8"))
         except PyroError:
@@ -64,10 +70,22 @@ class JsonCodec:
             raise SerializeError("a call in JSON has object, method, params and kwargs") from None
         return checked_call(parts)
 
-    def _default(self, value: Any) -> Any:
-        if isinstance(value, set | frozenset):
-            return list(value)
-        return self._simplify(value)
+    def _ready(self, value: Any, depth: int) -> Any:
+        """Return what JSON has a form for. The encoder would recurse as deep as the value is."""
+        kind = type(value)
+        if kind in _SCALARS:
+            return value
+        if depth > MAX_DEPTH:
+            raise SerializeError(f"a value is nested deeper than {MAX_DEPTH} levels, or contains itself")
+        if kind is StateOf:  # a tuple, which would be written as one
+            return self._ready(self._simplify(value), depth + 1)
+        if isinstance(value, dict):
+            return {key: self._ready(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._ready(item, depth + 1) for item in value]
+        if isinstance(value, str | int | float):
+            return value
+        return self._ready(self._simplify(value), depth + 1)
 
     def _hook(self, data: dict[str, Any]) -> Any:
         class_name = data.get("__class__")

@@ -12,7 +12,7 @@ from strategies import Point, from_state, make_codec, to_state
 
 from fastpyro._batch import BatchWriter, ResultWriter, decode_batch, decode_results
 from fastpyro._codec import Codec
-from fastpyro.errors import LocalProtocolError, SerializeError
+from fastpyro.errors import LocalProtocolError, MessageTooLargeError, SerializeError
 
 CODEC = make_codec()
 
@@ -271,3 +271,16 @@ def test_every_prefix_and_every_changed_bit_of_results() -> None:
             assert type(values) is list
             assert error is None or isinstance(error, BaseException)
         data[position // 8] ^= 1 << position % 8
+
+
+def test_results_stop_at_the_limit() -> None:
+    writer = ResultWriter(ERRORS, 10_000)
+    for _ in range(2):
+        writer.add("x" * 4000)
+    with pytest.raises(MessageTooLargeError, match=r"call 3 the results of this batch exceed 10,000 bytes"):
+        writer.add("x" * 4000)
+    assert len(writer) == 2
+    writer.add_error(ValueError("why"))
+    values, error = decode_results(ERRORS, writer.payload())
+    assert values == ["x" * 4000] * 2
+    assert isinstance(error, ValueError)

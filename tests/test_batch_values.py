@@ -8,9 +8,10 @@ import pytest
 
 import fastpyro
 from fastpyro._batch import BatchWriter
-from fastpyro.batch_values import ResultList, read_batch, read_results, write_batch
+from fastpyro.batch_values import ResultList, read_batch, read_results, results_limit, write_batch
 from fastpyro.class_dicts import FailedCall
-from fastpyro.errors import SerializeError
+from fastpyro.config import config
+from fastpyro.errors import MessageTooLargeError, SerializeError
 from fastpyro.serializers import get_serializer, native
 
 
@@ -58,15 +59,40 @@ def test_what_is_no_batch(call: Any) -> None:
         read_batch(call)
 
 
+@pytest.mark.parametrize("name", ["serpent", "json", "msgpack", "marshal"])
+def test_results_stop_at_the_limit(name: str) -> None:
+    results = ResultList(get_serializer(name), 10_000)  # type: ignore[arg-type]
+    for _ in range(2):
+        results.add(["x" * 4000])
+    with pytest.raises(MessageTooLargeError, match=r"call 3 the results of this batch exceed 10,000 bytes"):
+        results.add(["x" * 4000])
+    assert len(results) == 2
+    with pytest.raises(MessageTooLargeError, match=r"call 3 .* MAX_BATCH_RESULTS"):
+        results.add("x" * 8000)
+    for value in (1, None, True, 2.5, "short"):
+        results.add(value)
+    assert len(results.payload()) < 12_000
+
+
+def test_the_limit_is_the_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert results_limit() == config.MAX_BATCH_RESULTS
+    monkeypatch.setattr(config, "MAX_MESSAGE_SIZE", 5000)
+    assert results_limit() == 5000
+    monkeypatch.setattr(config, "MAX_BATCH_RESULTS", 0)
+    assert results_limit() == 5000
+    monkeypatch.setattr(config, "MAX_MESSAGE_SIZE", 0)
+    assert results_limit() == 0
+
+
 def test_results() -> None:
     serializer: Any = get_serializer("serpent")
-    results = ResultList()
+    results = ResultList(serializer)
     results.add(1)
     results.add([2])
     assert len(results) == 2
-    assert read_results(serializer.loads(results.payload(serializer))) == ([1, [2]], None)
+    assert read_results(serializer.loads(results.payload())) == ([1, [2]], None)
     results.add_error(ValueError("why"))
-    values, error = read_results(serializer.loads(results.payload(serializer)))
+    values, error = read_results(serializer.loads(results.payload()))
     assert values == [1, [2]]
     assert isinstance(error, ValueError)
     assert read_results([]) == ([], None)

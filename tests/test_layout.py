@@ -24,9 +24,9 @@ CSRC = ROOT / "csrc" / "fastpyro"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks", "checked"})
     | frozenset({"_blocks", "_mutex", "_pusher", "light_typing", "lazy_logging", "foreign_text"})
-    | frozenset({"declared_fields"}),
+    | frozenset({"declared_fields", "_memory_budget", "_tables"}),
     frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder"}),
-    frozenset({"_codec", "_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal"}),
+    frozenset({"_codec", "_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal", "_json_scan"}),
     frozenset({"_spin", "_stream", "_output", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}),
     frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
     | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
@@ -78,7 +78,16 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 
 # Native modules that turn bytes into values and back, and must not know where the bytes come from.
 SANS_IO = frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder", "_codec", "_batch"}) | frozenset(
-    {"_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal"}
+    {
+        "_msgpack",
+        "_serpent",
+        "_serpent_reader",
+        "_serpent_writer",
+        "_marshal",
+        "_json_scan",
+        "_memory_budget",
+        "_tables",
+    }
 )
 INPUT_OUTPUT = re.compile(r"^\s*(?:from|cimport|import)\s+(?:posix\b|socket\b|select\b|os\b|\S*_posix\b)", re.MULTILINE)
 

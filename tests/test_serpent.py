@@ -215,7 +215,7 @@ def test_keys_that_collide_are_refused() -> None:
     modulus = (1 << 61) - 1
     text = "{" + ",".join(f"{modulus * index}:0" for index in range(20_000)) + "}"
     started = time.perf_counter()
-    with pytest.raises(SerializeError, match="same hash"):
+    with pytest.raises(SerializeError, match="collide"):
         codec.decode(text.encode())
     assert time.perf_counter() - started < 5
 

@@ -41,7 +41,7 @@ def test_what_cannot_be_written(value: Any) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[", b"\xff", b"[1] 2", b"9" * 5000, b"[" * 100_000, b'{"a": nope}'])
 def test_what_is_no_json(data: bytes) -> None:
-    with pytest.raises(SerializeError, match="no JSON"):
+    with pytest.raises(SerializeError, match=r"no JSON|nested deeper"):
         codec.decode(data)
 
 

@@ -8,5 +8,6 @@ cdef class ResultWriter:
     cdef Codec codec
     cdef Writer results
     cdef Py_ssize_t count
+    cdef Py_ssize_t limit  # bytes
 
     cpdef add(self, value)

@@ -21,12 +21,13 @@ from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro._encoder cimport ValueEncoder, Writer
 from fastpyro._extensions cimport EXT_FAILED
+from fastpyro._memory_budget cimport COST_CONTAINER, COST_SLOT, take_memory
 from fastpyro._slots cimport (
     PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, set_attribute_getter,
 )
 
 from fastpyro.checked import is_kind, type_name
-from fastpyro.errors import LocalProtocolError, SerializeError
+from fastpyro.errors import LocalProtocolError, MessageTooLargeError, SerializeError
 
 cdef enum:
     HEAD = 5  # an array's code and its 32-bit count
@@ -218,10 +219,14 @@ def install(type batch_class not None):
 
 @cython.final
 cdef class ResultWriter:
-    """The results of a batch, in the making. Arguments: ``codec``, a ``Codec``."""
+    """The results of a batch, in the making.
 
-    def __cinit__(self, Codec codec not None):
+    Arguments: ``codec``, a ``Codec``; ``limit``, the bytes that they may have (0: as many as the format allows).
+    """
+
+    def __cinit__(self, Codec codec not None, Py_ssize_t limit=0):
         self.codec = codec
+        self.limit = limit if limit > 0 else <Py_ssize_t> 0xFFFFFFFF
         self.results = Writer.__new__(Writer)
         self.results.size = HEAD
         self.count = 0
@@ -230,10 +235,16 @@ cdef class ResultWriter:
         return self.count
 
     cpdef add(self, value):
-        """Append a result. Raises SerializeError when it cannot be encoded; the results are unchanged then."""
+        """Append a result.
+
+        Raises SerializeError when it cannot be encoded, MessageTooLargeError when the results would become too large;
+        they are unchanged then.
+        """
         cdef Py_ssize_t before = self.results.size
         try:
             self.codec.encoder.write(self.results, value, 1)
+            if self.results.size > self.limit:
+                raise MessageTooLargeError(too_large(self.count, self.limit))
         except BaseException:
             self.results.size = before
             raise
@@ -257,6 +268,14 @@ cdef class ResultWriter:
         return self.results.to_bytes()
 
 
+def too_large(Py_ssize_t count, Py_ssize_t limit):
+    """Return the text of the error that ends a batch at the call of that index."""
+    return (
+        f"with the result of call {count + 1:,} the results of this batch exceed {limit:,} bytes, the smaller one of "
+        "MAX_BATCH_RESULTS and MAX_MESSAGE_SIZE; the calls before it were performed"
+    )
+
+
 def decode_batch(Codec codec not None, data):
     """Return ``(object id, [(method, args tuple, kwargs dict or None), …])`` of a batch. Raises SerializeError."""
     cdef Py_buffer view
@@ -265,7 +284,7 @@ def decode_batch(Codec codec not None, data):
     cdef Py_ssize_t count
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+        decoder.begin_view(&reader, data, &view)
         if decoder.read_count(&reader, 0x90, 0xdc) != 4:
             raise invalid("a batch is an array of 4 elements")
         object_id = decoder.read_key(&reader, 1)
@@ -284,6 +303,7 @@ def decode_batch(Codec codec not None, data):
 
 
 cdef tuple read_call(ValueDecoder decoder, Reader *reader):
+    take_memory(&reader.budget, COST_CONTAINER + 3 * COST_SLOT)
     if decoder.read_count(reader, 0x90, 0xdc) != 3:
         raise invalid("a call in a batch is an array of 3 elements")
     method = decoder.read_key(reader, 2)
@@ -303,7 +323,7 @@ def decode_results(Codec codec not None, data):
     error = None
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+        decoder.begin_view(&reader, data, &view)
         count = decoder.read_count(&reader, 0x90, 0xdc)
         decoder.take_elements(&reader, count)
         for index in range(count):

@@ -126,7 +126,7 @@ cdef class Codec:
         cdef int collecting = 0
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+            self.decoder.begin_view(&reader, data, &view)
             reader.buffers = NULL if buffers is None else <PyObject *> buffers
             # The collector would walk again and again what is being made here.
             collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
@@ -148,7 +148,7 @@ cdef class Codec:
         cdef int collecting = 0
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+            self.decoder.begin_view(&reader, data, &view)
             reader.buffers = NULL if buffers is None else <PyObject *> buffers
             collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
             if self.decoder.read_count(&reader, 0x90, 0xdc) != 4:

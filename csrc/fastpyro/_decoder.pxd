@@ -1,7 +1,10 @@
 # The native codec's inner face for reading: values out of a range of bytes.
 
+from cpython.buffer cimport Py_buffer
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
+
+from fastpyro._memory_budget cimport Budget
 
 
 cdef struct Reader:
@@ -9,14 +12,11 @@ cdef struct Reader:
     const uint8_t *end
     PyObject *buffers  # a list that somebody else holds, of what stood behind the values; or NULL
     Py_ssize_t elements  # how many more container elements the message can hold
+    Budget budget
 
 
 cdef int need(const Reader *reader, Py_ssize_t size) except -1
 cdef object invalid(str what)
-
-# Refuse a large table whose keys collide: building it would take quadratic time.
-cdef int check_hashes(list keys) except -1
-cdef int check_key(object key) except -1
 
 
 # Knows how to read; what is being read is in the Reader, so that it may be used again while it is being used.
@@ -25,7 +25,9 @@ cdef class ValueDecoder:
     cdef list keys  # short strings that were read before, by a hash of their bytes
 
     # The frame of a message: begin, read, finish.
+    # `begin_view`: of an object whose buffer that is, which may have come compressed.
     cdef int begin(self, Reader *reader, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int begin_view(self, Reader *reader, object data, const Py_buffer *view) except -1
     cdef int finish(self, const Reader *reader) except -1
 
     # One value, whatever it is; then those of one kind.
@@ -38,16 +40,17 @@ cdef class ValueDecoder:
     cdef list read_list(self, Reader *reader, Py_ssize_t count, int depth)
     cdef tuple read_tuple(self, Reader *reader, Py_ssize_t count, int depth)
     cdef dict read_dict(self, Reader *reader, Py_ssize_t count, int depth)
-    cdef dict read_large_dict(self, Reader *reader, Py_ssize_t count, int depth)
+    cdef dict read_large_dict(self, Reader *reader, dict begun, object key, Py_ssize_t count, int depth)
     cdef dict read_keywords(self, Reader *reader, int depth)
     cdef object read_set(self, Reader *reader, int code, int depth)
     cdef object read_extension(self, Reader *reader, Py_ssize_t size, int depth)
     cdef object read_extension_body(self, Reader *reader, int code, int depth)
-    cdef object read_time(self, Reader *reader, int code, int depth)
-    cdef object read_zone(self, Reader *reader, int depth)
+    cdef object read_time(self, Reader *reader, int code)
+    cdef object read_zone(self, Reader *reader)
+    cdef object read_part_of_zone(self, Reader *reader)
     cdef object read_object(self, Reader *reader, int depth)
 
-    # The pieces: a size of so many bytes; an array's or map's head; room for elements.
+    # The pieces: a size of so many bytes; an array's or map's head; room for a container of so many elements.
     cdef Py_ssize_t read_size(self, Reader *reader, int width) except -1
     cdef Py_ssize_t read_count(self, Reader *reader, int fix, int code16) except -1
     cdef int take_elements(self, Reader *reader, Py_ssize_t count) except -1

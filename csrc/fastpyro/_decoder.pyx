@@ -2,12 +2,15 @@
 
 Rule 1: every read is checked by `need`, in one place; a count is compared with what the message can still hold before
         memory is taken for it.
-Rule 2: depth is bounded, so the C stack is; the digits of an integer are bounded; keys that collide are refused.
+Rule 2: depth is bounded, so the C stack is: whatever calls `read` has called `check_depth`. The digits of an integer are
+        bounded; tables are made by `_tables`, which refuses keys that collide.
 Rule 3: bytes give a value or SerializeError. Errors of `from_state` that are PyroErrors pass unchanged.
-Rule 4: nothing is imported, and no constructor is called, because the bytes say so; `from_state` decides.
+Rule 4: each object is charged for what it takes in Python, not for the bytes that it came from, before it is made.
+Rule 5: nothing is imported, and no constructor is called, because the bytes say so; `from_state` decides.
 """
 
 cimport cython
+from cpython.buffer cimport Py_buffer
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.datetime cimport date_new, datetime_new, import_datetime, time_new, timedelta_new
@@ -23,9 +26,14 @@ from fastpyro._extensions cimport (
     EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
     EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
 )
+from fastpyro._memory_budget cimport (
+    COST_BUFFER, COST_CONTAINER, COST_MOMENT, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, COST_ZONE, begin_budget,
+    take_memory,
+)
 from fastpyro._short_bytes cimport same_bytes, slot_of
+from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, make_set, put_item, set_cost
 
-from fastpyro.checked import check_key as check_object, reason_of
+from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
 
 import_datetime()
@@ -36,14 +44,15 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     void *PyUnicode_1BYTE_DATA(object text) noexcept
     object PyFloat_FromDouble(double value)
+    int PyUnicode_KIND(object text) noexcept
     Py_ssize_t PyDict_GET_SIZE(object items) noexcept
-    # -1 with an exception set; a try statement round each call would cost as much as the call.
-    int try_set_item "PyDict_SetItem" (object items, object key, object value) noexcept
 
 cdef enum:
     KEY_SLOTS = 1024
-    LARGE_TABLE = 1000  # elements; from here on colliding hashes are looked for
-    MAX_SAME_HASH = 100  # keys of a large table
+    MOST_ZONES = 2000  # that are kept; there are about 600
+    LONGEST_ZONE = 100  # bytes of a key
+
+cdef dict ZONES = {}  # those that were read before: reading a zone's file takes longer than its name
 
 
 cdef int need(const Reader *reader, Py_ssize_t size) except -1:
@@ -54,24 +63,6 @@ cdef int need(const Reader *reader, Py_ssize_t size) except -1:
 
 cdef object invalid(str what):
     return SerializeError(f"invalid data: {what}")
-
-
-cdef object unusable(object error):
-    # Hashing or comparing keys runs code of their classes, which may raise anything.
-    return invalid(f"a dict key or set element cannot be used as one: {reason_of(error)}")
-
-
-cdef int fail() except -1:
-    # Precondition: an exception is set.
-    return -1
-
-
-cdef int raise_unusable() except -1:
-    # Precondition: an exception is set, that of the key.
-    try:
-        fail()
-    except Exception as error:
-        raise unusable(error) from None
 
 
 cdef inline int check_depth(int depth) except -1:
@@ -91,7 +82,11 @@ cdef class ValueDecoder:
         reader.end = data + size
         reader.buffers = NULL
         reader.elements = size  # an element has a byte at least
-        return 0
+        return begin_budget(&reader.budget, None, size)
+
+    cdef int begin_view(self, Reader *reader, object data, const Py_buffer *view) except -1:
+        self.begin(reader, <const uint8_t *> view.buf, view.len)
+        return begin_budget(&reader.budget, data, view.len)
 
     cdef int finish(self, const Reader *reader) except -1:
         if reader.at != reader.end:
@@ -105,15 +100,19 @@ cdef class ValueDecoder:
                 f"a container claims {count:,} elements, but only {reader.end - reader.at:,} bytes are left"
             )
         reader.elements -= count
-        return 0
+        return take_memory(&reader.budget, COST_CONTAINER + COST_SLOT * count)
 
     cdef object read(self, Reader *reader, int depth):
         cdef uint8_t code
         need(reader, 1)
         code = reader.at[0]
-        if code < 0x80 or code >= 0xe0:
+        if code < 0x80:
             reader.at += 1
-            return PyLong_FromLongLong(<int> code if code < 0x80 else <int> code - 256)
+            return PyLong_FromLongLong(code)
+        if code >= 0xe0:
+            reader.at += 1
+            take_memory(&reader.budget, COST_NUMBER)
+            return PyLong_FromLongLong(<int> code - 256)
         if code >= 0xa0 and code < 0xc0:
             reader.at += 1
             return self.read_text(reader, code & 0x1f)
@@ -138,6 +137,7 @@ cdef class ValueDecoder:
         if code == 0xcb:
             need(reader, 8)
             reader.at += 8
+            take_memory(&reader.budget, COST_NUMBER)
             return PyFloat_FromDouble(load_double(at))
         if 0xcc <= code <= 0xd3:
             return self.read_number(reader, code)
@@ -169,6 +169,8 @@ cdef class ValueDecoder:
         cdef const char *data = <const char *> reader.at
         need(reader, size)
         reader.at += size
+        if size > 1:  # Python keeps the shorter ones
+            take_memory(&reader.budget, COST_TEXT + size)
         return PyBytes_FromStringAndSize(data, size)
 
     cdef object read_number(self, Reader *reader, uint8_t code):
@@ -177,6 +179,7 @@ cdef class ValueDecoder:
         cdef bint signed = code >= 0xd0
         need(reader, width)
         reader.at += width
+        take_memory(&reader.budget, COST_NUMBER)
         if width == 1:
             return PyLong_FromLongLong(<signed char> at[0] if signed else <int64_t> at[0])
         if width == 2:
@@ -203,10 +206,15 @@ cdef class ValueDecoder:
         cdef const char *data = <const char *> reader.at
         need(reader, size)
         reader.at += size
+        if size > 1:  # Python keeps the shorter ones
+            take_memory(&reader.budget, COST_TEXT + size)
         try:
-            return PyUnicode_DecodeUTF8(data, size, NULL)
+            text = PyUnicode_DecodeUTF8(data, size, NULL)
         except UnicodeDecodeError as error:
             raise invalid(f"a str is not UTF-8: {error}") from None
+        if not PyUnicode_IS_COMPACT_ASCII(text):
+            take_memory(&reader.budget, PyUnicode_GET_LENGTH(text) * PyUnicode_KIND(text))
+        return text
 
     cdef object read_key(self, Reader *reader, int depth):
         """Read a value that is probably a short str which has been seen before."""
@@ -260,37 +268,35 @@ cdef class ValueDecoder:
         return items
 
     cdef dict read_dict(self, Reader *reader, Py_ssize_t count, int depth):
+        cdef Py_ssize_t index, foretold = 0
         cdef dict items
         check_depth(depth)
         self.take_elements(reader, count)
-        if count > LARGE_TABLE:
-            return self.read_large_dict(reader, count, depth)
+        take_memory(&reader.budget, dict_cost(count))
         items = {}
-        for _ in range(count):
+        for index in range(count):
             key = self.read_key(reader, depth)
-            if type(key) is not str:
-                check_key(key)
-            value = self.read(reader, depth)
-            if try_set_item(items, key, value) < 0:
-                raise_unusable()
+            if not is_salted(key):
+                foretold += 1
+                if foretold > SMALL_TABLE:
+                    return self.read_large_dict(reader, items, key, count, depth)
+            put_item(items, key, self.read(reader, depth))
         if PyDict_GET_SIZE(items) != count:
             raise invalid("a dict has the same key twice")
         return items
 
-    cdef dict read_large_dict(self, Reader *reader, Py_ssize_t count, int depth):
-        cdef list keys = []
-        cdef list values = []
-        for _ in range(count):
+    cdef dict read_large_dict(self, Reader *reader, dict begun, object key, Py_ssize_t count, int depth):
+        # Precondition: the first items have been read, and the key of the next one.
+        cdef list keys = list(begun), values = list(begun.values())
+        keys.append(key)
+        values.append(self.read(reader, depth))
+        while PyList_GET_SIZE(keys) < count:
             keys.append(self.read_key(reader, depth))
             values.append(self.read(reader, depth))
-        check_hashes(keys)
-        try:
-            items = dict(zip(keys, values))
-        except Exception as error:
-            raise unusable(error) from None
-        if PyDict_GET_SIZE(items) != count:
+        begun = make_dict(keys, values)
+        if PyDict_GET_SIZE(begun) != count:
             raise invalid("a dict has the same key twice")
-        return items
+        return begun
 
     cdef dict read_keywords(self, Reader *reader, int depth):
         """Read the keyword arguments of a call: a dict, or None for none."""
@@ -307,29 +313,23 @@ cdef class ValueDecoder:
     cdef object read_set(self, Reader *reader, int code, int depth):
         cdef list items = self.read_list(reader, self.read_count(reader, 0x90, 0xdc), depth)
         cdef Py_ssize_t count = PyList_GET_SIZE(items)
-        check_hashes(items)
-        try:
-            result = set(items) if code == EXT_SET else frozenset(items)
-        except Exception as error:
-            raise unusable(error) from None
+        take_memory(&reader.budget, set_cost(count))
+        result = make_set(items, code == EXT_FROZENSET)
         if len(result) != count:
             raise invalid("a set has the same element twice")
         return result
 
     cdef object read_extension(self, Reader *reader, Py_ssize_t size, int depth):
+        cdef const uint8_t *end = reader.end
         cdef int code
-        cdef Reader body
         need(reader, size + 1)
         code = reader.at[0]
-        body.at = reader.at + 1
-        body.end = body.at + size
-        body.elements = reader.elements
-        body.buffers = reader.buffers
-        value = self.read_extension_body(&body, code, depth + 1)
-        if body.at != body.end:
-            raise invalid(f"{body.end - body.at:,} bytes too many in an extension of code {code}")
-        reader.at = body.end
-        reader.elements = body.elements
+        reader.at += 1
+        reader.end = reader.at + size
+        value = self.read_extension_body(reader, code, depth + 1)
+        if reader.at != reader.end:
+            raise invalid(f"{reader.end - reader.at:,} bytes too many in an extension of code {code}")
+        reader.end = end
         return value
 
     cdef object read_extension_body(self, Reader *reader, int code, int depth):
@@ -343,10 +343,12 @@ cdef class ValueDecoder:
         if code == EXT_SET or code == EXT_FROZENSET:
             return self.read_set(reader, code, depth)
         if code == EXT_DATETIME or code == EXT_TIME:
-            return self.read_time(reader, code, depth)
+            return self.read_time(reader, code)
         reader.at = reader.end
         if code == EXT_BUFFER and size == 4:
+            take_memory(&reader.budget, COST_BUFFER)
             return buffer_at(reader, load32(at))
+        take_memory(&reader.budget, COST_MOMENT + size)
         if code == EXT_BYTEARRAY:
             return PyByteArray_FromStringAndSize(<const char *> at, size)
         if code == EXT_INTEGER:
@@ -354,6 +356,7 @@ cdef class ValueDecoder:
                 raise invalid(f"an int of {size:,} bytes; the limit is {MAX_INTEGER_BYTES:,}")
             return int.from_bytes(at[:size], "big", signed=True)
         if code == EXT_TEXT:
+            take_memory(&reader.budget, 3 * size)
             try:
                 return (<bytes> at[:size]).decode("utf-8", "surrogatepass")
             except UnicodeDecodeError as error:
@@ -364,14 +367,15 @@ cdef class ValueDecoder:
             return read_day(code, at)
         raise invalid(f"extension of code {code} with {size:,} bytes is not known")
 
-    cdef object read_time(self, Reader *reader, int code, int depth):
+    cdef object read_time(self, Reader *reader, int code):
         cdef const uint8_t *at = reader.at
         cdef const uint8_t *clock
         cdef int dated = 4 if code == EXT_DATETIME else 0
         need(reader, 8 + dated)
         clock = at + dated
         reader.at += 8 + dated
-        zone = self.read_zone(reader, depth) if reader.at < reader.end else None
+        take_memory(&reader.budget, COST_MOMENT)
+        zone = self.read_zone(reader) if reader.at < reader.end else None
         try:
             if dated:
                 return datetime_new(
@@ -381,24 +385,40 @@ cdef class ValueDecoder:
         except (ValueError, OverflowError, TypeError) as error:
             raise invalid(f"no point in time: {error}") from None
 
-    cdef object read_zone(self, Reader *reader, int depth):
-        zone = self.read(reader, depth)
+    cdef object read_zone(self, Reader *reader):
+        cdef uint8_t code
         name = None
-        if type(zone) is list and len(zone) == 2 and type(zone[1]) is str:
-            zone, name = zone
-        try:
-            if type(zone) is int:
-                from datetime import timedelta, timezone
+        need(reader, 1)
+        code = reader.at[0]
+        if 0x90 <= code < 0xa0 or code == 0xdc or code == 0xdd:
+            if self.read_count(reader, 0x90, 0xdc) != 2:
+                raise invalid("a time zone is an offset, an offset with a name, or a key")
+            zone, name = self.read_part_of_zone(reader), self.read_part_of_zone(reader)
+            if type(zone) is not int or type(name) is not str:
+                raise invalid("a time zone with a name is an offset and a str")
+        else:
+            zone = self.read_part_of_zone(reader)
+        if type(zone) is str:
+            return zone_of(zone)
+        if type(zone) is not int:
+            raise invalid("a time zone is an offset, an offset with a name, or a key")
+        take_memory(&reader.budget, COST_ZONE)
+        return fixed_zone(zone, name)
 
-                offset = timedelta(microseconds=zone)
-                return timezone(offset) if name is None else timezone(offset, name)
-            if type(zone) is str and len(zone) <= 100 and name is None:
-                from zoneinfo import ZoneInfo
-
-                return ZoneInfo(zone)
-        except (ValueError, OverflowError, LookupError, OSError, ImportError) as error:
-            raise invalid(f"no such time zone: {error}") from None
-        raise invalid("a time zone is an offset, an offset with a name, or a key")
+    cdef object read_part_of_zone(self, Reader *reader):
+        # No containers and no extensions but text, so nothing can be nested in a zone.
+        cdef uint8_t code
+        cdef Py_ssize_t ahead
+        need(reader, 1)
+        code = reader.at[0]
+        if 0x80 <= code < 0xa0 or 0xdc <= code < 0xe0:
+            raise invalid("a time zone holds no containers")
+        if 0xc7 <= code <= 0xc9 or 0xd4 <= code <= 0xd8:
+            ahead = 1 if code >= 0xd4 else 1 + (1 << (code - 0xc7))
+            need(reader, ahead + 1)
+            if reader.at[ahead] != EXT_TEXT:
+                raise invalid("a time zone holds no such extension")
+        return self.read(reader, 0)
 
     cdef object read_object(self, Reader *reader, int depth):
         check_depth(depth)
@@ -408,6 +428,7 @@ cdef class ValueDecoder:
         if type(class_name) is not str:
             raise invalid("the class name of an object is a str")
         state = self.read(reader, depth)
+        take_memory(&reader.budget, COST_OBJECT)
         try:
             return self.from_state(class_name, state)
         except PyroError:
@@ -433,41 +454,32 @@ cdef object read_day(int code, const uint8_t *at):
         raise invalid(f"no date or duration: {error}") from None
 
 
+cdef object fixed_zone(object offset, str name):
+    from datetime import timedelta, timezone
+
+    try:
+        delta = timedelta(microseconds=offset)
+        return timezone(delta) if name is None else timezone(delta, name)
+    except (ValueError, OverflowError) as error:
+        raise invalid(f"no such time zone: {error}") from None
+
+
+cdef object zone_of(str key):
+    zone = ZONES.get(key)
+    if zone is not None:
+        return zone
+    if PyUnicode_GET_LENGTH(key) > LONGEST_ZONE:
+        raise invalid("no such time zone: its key is too long")
+    from zoneinfo import ZoneInfo
+
+    try:
+        zone = ZoneInfo(key)
+    except (ValueError, LookupError, OSError, ImportError) as error:
+        raise invalid(f"no such time zone: {error}") from None
+    if len(ZONES) < MOST_ZONES:
+        ZONES[key] = zone
+    return zone
+
+
 cdef inline int bounded(uint32_t microseconds) noexcept:
     return <int> microseconds if microseconds < 1000000 else 1000000  # refused by datetime itself
-
-
-cdef int check_key(object key) except -1:
-    """Refuse a key, or an element of a set, whose hashing could run anything: see `checked.check_key`."""
-    kind = type(key)
-    if kind is str or kind is int or kind is float or kind is bytes or kind is bool or key is None:
-        return 0
-    if kind is tuple:
-        for item in <tuple> key:  # which is nested as deep as a value may be, at the most
-            check_key(item)
-        return 0
-    check_object(key)
-    return 0
-
-
-cdef int check_hashes(list keys) except -1:
-    """Refuse keys that must not be hashed, and a large table whose keys collide: building it would take quadratic time."""
-    cdef Py_ssize_t count = PyList_GET_SIZE(keys)
-    cdef dict same
-    for key in keys:
-        check_key(key)
-    if count <= LARGE_TABLE:
-        return 0
-    try:
-        if len({hash(key) for key in keys}) > count - MAX_SAME_HASH:
-            return 0
-        same = {}
-        for key in keys:
-            value = hash(key)
-            same[value] = same.get(value, 0) + 1
-    except Exception as error:
-        raise unusable(error) from None
-    most = max(same.values())
-    if most > MAX_SAME_HASH:
-        raise invalid(f"{most:,} of {count:,} keys have the same hash: this is an attack, or a poor __hash__")
-    return 0

@@ -1,7 +1,12 @@
 # What both directions of the native codec agree on; `_codec.pyx` has the table. Numbers only: no module of its own.
 
+# Levels of containers, objects and extensions in a message. All that reads or writes values counts them, so that the C
+# stack is bounded: a level takes 300 to 700 bytes of it, and what is made of values, such as their hashes, up to 600.
 cdef enum:
     MAX_DEPTH = 100
+    MAX_TEXT_DEPTH = 200  # of JSON and serpent; about where the serpent package stops
+
+cdef enum:
     MAX_INTEGER_BYTES = 1793  # 4,300 decimal digits and their sign, Python's own limit for int <-> str
 
 cdef enum:

@@ -16,7 +16,8 @@ Written is version 2, which every Python reads; versions 0 to 4 are read. Intege
 
 Bit 7 of a code says that the value may be referred to. Code objects are refused, and StopIteration as well.
 Rule 1: every read is preceded by `need`.
-Rule 2: references make a value larger than its bytes; `expanded` counts how large, and is bounded.
+Rule 2: references make a value larger than its bytes; `expanded` counts how large, and is bounded. They make it deeper as
+        well: the height of what is referred to counts where the reference stands.
 """
 
 cimport cython
@@ -25,16 +26,21 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
-from fastpyro._decoder cimport Reader, ValueDecoder, check_hashes, invalid, need
+from fastpyro._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro._encoder cimport Writer
 from fastpyro._extensions cimport MAX_DEPTH
+from fastpyro._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, take_memory
 from fastpyro._serpent_writer cimport append
+from fastpyro._tables cimport dict_cost, make_dict, make_set, set_cost
 
 from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    int PyUnicode_KIND(object text) noexcept
 
 cdef enum:
     REFERABLE = 0x80
@@ -62,7 +68,9 @@ cdef class MarshalReading:
 
     cdef list values  # that may be referred to; END stands for one that is not finished
     cdef list sizes  # their expanded element counts
+    cdef list heights  # how many levels of containers are in each of them
     cdef int64_t expanded
+    cdef int deepest  # level that was reached in the value that is being read
 
 
 @cython.final
@@ -102,11 +110,11 @@ cdef class MarshalCodec:
         cdef Py_buffer view
         cdef Reader reader
         cdef MarshalReading reading = MarshalReading()
-        reading.values, reading.sizes = [], []
+        reading.values, reading.sizes, reading.heights = [], [], []
         reading.expanded = 0
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+            self.decoder.begin_view(&reader, data, &view)
             value = self.read(&reader, reading, 0)
             if value is END:
                 raise invalid("the end of a dict where a value was expected")
@@ -189,6 +197,7 @@ cdef class MarshalCodec:
         cdef uint8_t code
         cdef Py_ssize_t place = -1
         cdef int64_t before = reading.expanded
+        cdef int deepest = reading.deepest
         need(reader, 1)
         code = reader.at[0]
         reader.at += 1
@@ -199,10 +208,15 @@ cdef class MarshalCodec:
             place = len(reading.values)
             reading.values.append(END)
             reading.sizes.append(0)
+            reading.heights.append(0)
+            take_memory(&reader.budget, 3 * COST_SLOT + COST_NUMBER)
+            reading.deepest = depth
         value = self.read_coded(reader, reading, code & 0x7f, depth)
         if place >= 0:
             reading.values[place] = value
             reading.sizes[place] = reading.expanded - before
+            reading.heights[place] = reading.deepest - depth
+            reading.deepest = max(deepest, reading.deepest)
         return value
 
     cdef object read_coded(self, Reader *reader, MarshalReading reading, uint8_t code, int depth):
@@ -216,15 +230,16 @@ cdef class MarshalCodec:
         if code == c".":
             return Ellipsis
         if code == c"i":
+            take_memory(&reader.budget, COST_NUMBER)
             return <int32_t> self.size_of(reader, 4)
         if code == c"s":
             return self.take(reader, self.size_of(reader, 4))
         if code == c"u" or code == c"t" or code == c"a" or code == c"A":
-            return self.text(self.take(reader, self.size_of(reader, 4)))
+            return self.text(reader, self.take(reader, self.size_of(reader, 4)))
         if code == c"z" or code == c"Z":
-            return self.text(self.take(reader, self.size_of(reader, 1)))
+            return self.text(reader, self.take(reader, self.size_of(reader, 1)))
         if code == c"r":
-            return self.referred(reading, self.size_of(reader, 4))
+            return self.referred(reading, self.size_of(reader, 4), depth)
         if code == c"(" or code == c"[" or code == c"<" or code == c">":
             return self.read_items(reader, reading, code, self.size_of(reader, 4), depth + 1)
         if code == c")":
@@ -236,6 +251,7 @@ cdef class MarshalCodec:
     cdef object read_numeric(self, Reader *reader, uint8_t code):
         cdef double parts[2]
         cdef int64_t wide
+        take_memory(&reader.budget, COST_NUMBER)
         if code == c"g" or code == c"y":
             need(reader, 8 if code == c"g" else 16)
             memcpy(parts, reader.at, 8 if code == c"g" else 16)
@@ -268,6 +284,7 @@ cdef class MarshalCodec:
         if digits > MOST_DIGITS:
             raise invalid(f"an int of {digits * 15:,} bits; the limit is {MOST_DIGITS * 15:,}")
         need(reader, digits * 2)
+        take_memory(&reader.budget, 2 * digits)
         value = 0
         for index in range(digits - 1, -1, -1):
             if reader.at[2 * index + 1] & 0x80:
@@ -286,26 +303,36 @@ cdef class MarshalCodec:
     cdef bytes take(self, Reader *reader, int64_t size):
         need(reader, size)
         reader.at += size
+        take_memory(&reader.budget, COST_TEXT + size)
         return PyBytes_FromStringAndSize(<const char *> reader.at - size, size)
 
-    cdef str text(self, bytes data):
+    cdef str text(self, Reader *reader, bytes data):
         try:
-            return data.decode("utf-8", "surrogatepass")
+            text = data.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise invalid(f"a str is not UTF-8: {error}") from None
+        if not PyUnicode_IS_COMPACT_ASCII(text):
+            take_memory(&reader.budget, PyUnicode_GET_LENGTH(text) * PyUnicode_KIND(text))
+        return text
 
-    cdef object referred(self, MarshalReading reading, int64_t index):
+    cdef object referred(self, MarshalReading reading, int64_t index, int depth):
         if index >= len(reading.values) or reading.values[index] is END:
             raise invalid(f"a reference to value {index:,}, which is not there")
+        self.reach(reading, depth + <int> reading.heights[index])
         reading.expanded += <int64_t> reading.sizes[index]
         if reading.expanded > MOST_EXPANDED and reading.sizes[index] > 1:
             raise invalid(f"its references make it larger than {MOST_EXPANDED:,} elements")
         return reading.values[index]
 
-    cdef object read_items(self, Reader *reader, MarshalReading reading, uint8_t code, int64_t count, int depth):
-        cdef list items = []
+    cdef int reach(self, MarshalReading reading, int depth) except -1:
         if depth > MAX_DEPTH:
             raise invalid(f"a value is nested deeper than {MAX_DEPTH} levels")
+        reading.deepest = max(reading.deepest, depth)
+        return 0
+
+    cdef object read_items(self, Reader *reader, MarshalReading reading, uint8_t code, int64_t count, int depth):
+        cdef list items = []
+        self.reach(reading, depth)
         self.decoder.take_elements(reader, count)
         for _ in range(count):
             item = self.read(reader, reading, depth)
@@ -316,16 +343,13 @@ cdef class MarshalCodec:
             return items
         if code == c"(":
             return tuple(items)
-        check_hashes(items)
-        try:
-            return set(items) if code == c"<" else frozenset(items)
-        except Exception as error:
-            raise invalid(f"an element of a set: {reason_of(error)}") from None
+        take_memory(&reader.budget, set_cost(count))
+        return make_set(items, code == c">")
 
     cdef object read_dict(self, Reader *reader, MarshalReading reading, int depth):
         cdef list keys = [], values = []
-        if depth > MAX_DEPTH:
-            raise invalid(f"a value is nested deeper than {MAX_DEPTH} levels")
+        take_memory(&reader.budget, COST_CONTAINER)
+        self.reach(reading, depth)
         while True:
             key = self.read(reader, reading, depth)
             if key is END:
@@ -333,16 +357,15 @@ cdef class MarshalCodec:
             value = self.read(reader, reading, depth)
             if value is END:
                 raise invalid("a key of a dict has no value")
+            take_memory(&reader.budget, 2 * COST_SLOT)
             keys.append(key)
             values.append(value)
-        check_hashes(keys)
-        try:
-            items = dict(zip(keys, values))
-        except Exception as error:
-            raise invalid(f"a key of a dict: {reason_of(error)}") from None
+        take_memory(&reader.budget, dict_cost(len(keys)))
+        items = make_dict(keys, values)
         class_name = items.get("__class__")
         if type(class_name) is not str:
             return items
+        take_memory(&reader.budget, COST_OBJECT)
         try:
             return self.restore(class_name, items)
         except PyroError:

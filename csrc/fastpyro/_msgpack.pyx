@@ -19,13 +19,15 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from fastpyro._byteorder cimport load32, store16, store_double
-from fastpyro._decoder cimport Reader, ValueDecoder, check_hashes, check_key, invalid, need
+from fastpyro._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro._encoder cimport ValueEncoder, Writer
 from fastpyro._extensions cimport MAX_DEPTH
+from fastpyro._memory_budget cimport COST_MOMENT, COST_NUMBER, COST_OBJECT, take_memory
+from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, put_item
 
 from datetime import date, datetime
 
-from fastpyro.checked import reason_of, type_name
+from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
 
 cdef extern from "Python.h":
@@ -42,7 +44,6 @@ cdef enum:
     EXT_DATETIME = 0x32
     EXT_DATE = 0x33
     MOST_DIGITS = 4300  # of an int, Python's own limit for text
-    LARGE_TABLE = 1000  # elements
     GC_THRESHOLD = 16384  # bytes; a smaller message is decoded before the collector would be due
 
 
@@ -93,7 +94,7 @@ cdef class MsgpackCodec:
         cdef int collecting = 0
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.decoder.begin(&reader, <const uint8_t *> view.buf, view.len)
+            self.decoder.begin_view(&reader, data, &view)
             # The collector would walk again and again what is being made here.
             collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
             value = self.read(&reader, 0)
@@ -221,6 +222,7 @@ cdef class MsgpackCodec:
             bits = load32(reader.at + 1)
             memcpy(&small, &bits, 4)
             reader.at += 5
+            take_memory(&reader.budget, COST_NUMBER)
             return <double> small
         if 0xd4 <= code <= 0xd8:
             reader.at += 1
@@ -236,38 +238,39 @@ cdef class MsgpackCodec:
         return [self.read(reader, depth) for _ in range(count)]
 
     cdef object read_dict(self, Reader *reader, Py_ssize_t count, int depth):
+        cdef Py_ssize_t index, foretold = 0
         cdef dict items = {}
-        cdef list keys = [], values = []
         check_depth(depth)
         self.decoder.take_elements(reader, count)
-        if count <= LARGE_TABLE:
-            for _ in range(count):
-                key = self.read_dict_key(reader, depth)
-                if type(key) is not str:
-                    check_key(key)
-                value = self.read(reader, depth)
-                try:
-                    items[key] = value
-                except Exception:
-                    raise invalid(f"a {type_name(key)} cannot be a key") from None
-        else:
-            for _ in range(count):
-                keys.append(self.read_dict_key(reader, depth))
-                values.append(self.read(reader, depth))
-            check_hashes(keys)
-            try:
-                items = dict(zip(keys, values))
-            except Exception:
-                raise invalid("a key cannot be hashed") from None
+        take_memory(&reader.budget, dict_cost(count))
+        for index in range(count):
+            key = self.read_dict_key(reader, depth)
+            if not is_salted(key):
+                foretold += 1
+                if foretold > SMALL_TABLE:
+                    items = self.read_large_dict(reader, items, key, count - index - 1, depth)
+                    break
+            put_item(items, key, self.read(reader, depth))
         class_name = items.get("__class__")
         if type(class_name) is not str:
             return items
+        take_memory(&reader.budget, COST_OBJECT)
         try:
             return self.restore(class_name, items)
         except PyroError:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
+
+    cdef dict read_large_dict(self, Reader *reader, dict begun, object key, Py_ssize_t more, int depth):
+        # Precondition: the first items have been read, and the key of the next one, before `more`.
+        cdef list keys = list(begun), values = list(begun.values())
+        keys.append(key)
+        values.append(self.read(reader, depth))
+        for _ in range(more):
+            keys.append(self.read_dict_key(reader, depth))
+            values.append(self.read(reader, depth))
+        return make_dict(keys, values)
 
     cdef object read_dict_key(self, Reader *reader, int depth):
         need(reader, 1)
@@ -285,6 +288,7 @@ cdef class MsgpackCodec:
         code = reader.at[0]
         body = reader.at + 1
         reader.at += size + 1
+        take_memory(&reader.budget, COST_MOMENT + size)
         try:
             if code == EXT_INTEGER and 0 < size <= MOST_DIGITS + 1:
                 return int(PyBytes_FromStringAndSize(<const char *> body, size))

@@ -75,7 +75,7 @@ cdef class SerpentCodec:
         try:
             # The collector would walk again and again what is being made here.
             collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
-            return self.reader.read_whole(<const uint8_t *> view.buf, view.len)
+            return self.reader.read_whole(data, <const uint8_t *> view.buf, view.len)
         finally:
             if collecting:
                 PyGC_Enable()

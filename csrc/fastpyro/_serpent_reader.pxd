@@ -2,19 +2,22 @@
 
 from libc.stdint cimport uint8_t
 
+from fastpyro._memory_budget cimport Budget
+
 
 # A range of bytes. One byte behind `end` is not read: every look asks `peek`, which gives 0 there.
 cdef struct Text:
     const uint8_t *start
     const uint8_t *at
     const uint8_t *end
+    Budget budget
 
 
 cdef class SerpentReader:
     cdef object restore
     cdef list keys  # short strings that were read before, by a hash of their bytes
 
-    cdef object read_whole(self, const uint8_t *data, Py_ssize_t size)
+    cdef object read_whole(self, object source, const uint8_t *data, Py_ssize_t size)
     cdef object read(self, Text *text, int depth)
     cdef object read_word(self, Text *text, int depth)
     cdef object read_number(self, Text *text)
@@ -28,4 +31,4 @@ cdef class SerpentReader:
     cdef object read_brace(self, Text *text, int depth)
     cdef object read_key(self, Text *text, int depth)
     cdef object read_set(self, Text *text, object first, int depth)
-    cdef object read_class(self, dict items, str class_name)
+    cdef object read_class(self, Text *text, dict items, str class_name)

@@ -6,32 +6,33 @@ Rule 3: depth is bounded, so the C stack is; a number's digits are counted befor
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
-from fastpyro._decoder cimport check_hashes, check_key
+from fastpyro._extensions cimport MAX_TEXT_DEPTH
+from fastpyro._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, begin_budget, take_memory
+from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, make_set, put_item, set_cost
 
-from fastpyro.checked import reason_of, type_name
+from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
 
 cdef extern from "Python.h":
     str PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
     object PyLong_FromLongLong(long long value)
-    object PyLong_FromString(const char *text, char **end, int base)
     object PyFloat_FromDouble(double value)
     double PyOS_string_to_double(const char *text, char **end, PyObject *overflow) except? -1.0
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     void *PyUnicode_1BYTE_DATA(object text) noexcept
+    int PyUnicode_KIND(object text) noexcept
 
 cdef enum:
-    MOST_DEPTH = 200  # about where the serpent package stops
     MOST_DIGITS = 4300  # of an int, Python's own limit for text
     MOST_REAL = 5000  # characters of a float
-    LARGE_TABLE = 1000  # elements
+    COST_ITEM = 60  # bytes of a dict's table for each of its items, at the most
     KEY_SLOTS = 512
     LONGEST_KEY = 31  # bytes of a string that is remembered
     FAST_DIGITS = 18  # fit into 64 bits
@@ -71,10 +72,11 @@ cdef class SerpentReader:
         self.restore = restore
         self.keys = [None] * KEY_SLOTS
 
-    cdef object read_whole(self, const uint8_t *data, Py_ssize_t size):
+    cdef object read_whole(self, object source, const uint8_t *data, Py_ssize_t size):
         cdef Text text
         text.start = text.at = data
         text.end = data + size
+        begin_budget(&text.budget, source, size)
         if memchr(data, 0, size) != NULL:
             raise SerializeError("serpent text contains a 0-byte")
         value = self.read(&text, 0)
@@ -89,8 +91,8 @@ cdef class SerpentReader:
             return self.read_text(text)
         if is_digit(code) or code == c"-" or code == c"+" or code == c".":
             return self.read_number(text)
-        if depth > MOST_DEPTH:
-            raise wrong(text, f"values are nested deeper than {MOST_DEPTH} levels")
+        if depth > MAX_TEXT_DEPTH:
+            raise wrong(text, f"values are nested deeper than {MAX_TEXT_DEPTH} levels")
         if code == c"{":
             return self.read_brace(text, depth + 1)
         if code == c"[":
@@ -119,6 +121,7 @@ cdef class SerpentReader:
             return self.read_text(text)
         elif left >= 5 and memcmp(text.at, b"set()", 5) == 0:
             text.at += 5
+            take_memory(&text.budget, set_cost(0))
             return set()
         elif left == 0:
             raise wrong(text, "a value was expected, and the text ends")
@@ -131,6 +134,7 @@ cdef class SerpentReader:
     cdef object read_number(self, Text *text):
         cdef int sign = 1
         cdef uint8_t code
+        take_memory(&text.budget, COST_NUMBER)
         if text.at[0] == c"-" or text.at[0] == c"+":
             sign = -1 if text.at[0] == c"-" else 1
             text.at += 1
@@ -192,6 +196,7 @@ cdef class SerpentReader:
                 return PyLong_FromLongLong(<long long> number * sign)
             if size > MOST_DIGITS:
                 raise wrong(text, f"an int of {size:,} digits; the limit is {MOST_DIGITS:,}")
+            take_memory(&text.budget, size)
             return int(PyBytes_FromStringAndSize(<const char *> begin, size)) * sign
         size = text.at - begin
         if size > MOST_REAL:
@@ -235,7 +240,7 @@ cdef class SerpentReader:
                 text.at += 1
                 if text.at - begin == 1 and peek(text) == quote:
                     raise wrong(text, "strings in three quotes are not read here")
-                return decoded(text, begin, text.at - begin - 1)
+                return charged(text, decoded(text, begin, text.at - begin - 1))
             if code == c"\\":
                 return self.read_escaped(text, begin, quote)
             if code == c"\n" or code == c"\r":
@@ -257,7 +262,7 @@ cdef class SerpentReader:
                 parts.append(decoded(text, begin, text.at - begin))
             if code == quote:
                 text.at += 1
-                return "".join(parts)
+                return charged(text, "".join(parts))
             parts.append(read_escape(text, True))
             begin = text.at
         raise wrong(text, "a string has no end")
@@ -279,7 +284,9 @@ cdef class SerpentReader:
                 parts.append(PyBytes_FromStringAndSize(<const char *> begin, text.at - begin))
             if code == quote:
                 text.at += 1
-                return b"".join(parts)
+                data = b"".join(parts)
+                take_memory(&text.budget, COST_TEXT + PyBytes_GET_SIZE(data))
+                return data
             parts.append(read_escape(text, False).encode("latin-1"))
             begin = text.at
         raise wrong(text, "bytes have no end")
@@ -287,12 +294,14 @@ cdef class SerpentReader:
     cdef list read_items(self, Text *text, uint8_t closing, int depth, bint *comma):
         cdef list items = []
         cdef uint8_t code
+        take_memory(&text.budget, COST_CONTAINER)
         comma[0] = False
         while True:
             code = next_mark(text)
             if code == closing:
                 text.at += 1
                 return items
+            take_memory(&text.budget, COST_SLOT)
             items.append(self.read(text, depth))
             code = next_mark(text)
             if code == c",":
@@ -313,31 +322,34 @@ cdef class SerpentReader:
     cdef object read_brace(self, Text *text, int depth):
         cdef dict items = {}
         cdef list keys = None, values = None  # of a large dict, looked at before it is made
+        cdef Py_ssize_t foretold = 0
         cdef uint8_t code
+        take_memory(&text.budget, dict_cost(0))
         text.at += 1
         if next_mark(text) == c"}":
             text.at += 1
             return items
+        take_memory(&text.budget, dict_cost(1))
         while True:
             key = self.read_key(text, depth)
             if next_mark(text) != c":":
-                if len(items) == 0:
+                if len(items) == 0 and keys is None:
                     return self.read_set(text, key, depth)
                 raise wrong(text, "a colon was expected")
             text.at += 1
-            if type(key) is not str:
-                check_key(key)
             value = self.read(text, depth)
-            if keys is not None:
+            take_memory(&text.budget, COST_ITEM)
+            foretold += not is_salted(key)
+            if foretold > SMALL_TABLE and keys is None:
+                keys, values = list(items), list(items.values())
+            if keys is None:
+                try:
+                    put_item(items, key, value)
+                except SerializeError as error:
+                    raise wrong(text, str(error)) from None
+            else:
                 keys.append(key)
                 values.append(value)
-            else:
-                try:
-                    items[key] = value
-                except Exception:
-                    raise wrong(text, f"a {type_name(key)} cannot be a key") from None
-                if len(items) == LARGE_TABLE:
-                    keys, values = list(items), list(items.values())
             code = next_mark(text)
             if code == c",":
                 text.at += 1
@@ -348,11 +360,10 @@ cdef class SerpentReader:
                 text.at += 1
                 break
         if keys is not None:
-            check_hashes(keys)
-            items = dict(zip(keys, values))
+            items = make_dict(keys, values)
         class_name = items.get("__class__")
         if type(class_name) is str:
-            return self.read_class(items, <str> class_name)
+            return self.read_class(text, items, <str> class_name)
         return items
 
     cdef object read_key(self, Text *text, int depth):
@@ -394,13 +405,14 @@ cdef class SerpentReader:
             raise wrong(text, "a colon, a comma or the end of a set was expected")
         items = self.read_items(text, c"}", depth, &comma)
         items.append(first)
-        check_hashes(items)
+        take_memory(&text.budget, set_cost(PyList_GET_SIZE(items)))
         try:
-            return set(items)
-        except Exception:
-            raise wrong(text, "an element of a set cannot be hashed") from None
+            return make_set(items, False)
+        except SerializeError as error:
+            raise wrong(text, str(error)) from None
 
-    cdef object read_class(self, dict items, str class_name):
+    cdef object read_class(self, Text *text, dict items, str class_name):
+        take_memory(&text.budget, COST_OBJECT)
         if class_name == "float":
             value = items.get("value")
             if type(value) is str and <str> value == "nan":
@@ -419,6 +431,11 @@ cdef class SerpentReader:
 
 cdef inline bint is_word(uint8_t code) noexcept:
     return c"a" <= code <= c"z" or c"A" <= code <= c"Z" or is_digit(code) or code == c"_" or code > 127
+
+
+cdef str charged(Text *text, str read):
+    take_memory(&text.budget, COST_TEXT + PyUnicode_GET_LENGTH(read) * PyUnicode_KIND(read))
+    return read
 
 
 cdef str decoded(const Text *text, const uint8_t *begin, Py_ssize_t size):

@@ -17,6 +17,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, strlen
 
 from fastpyro._encoder cimport Writer
+from fastpyro._extensions cimport MAX_TEXT_DEPTH
 
 from binascii import b2a_base64
 
@@ -33,7 +34,6 @@ cdef extern from "Python.h":
     int Py_DTSF_ADD_DOT_0
 
 cdef enum:
-    MOST_DEPTH = 200  # about where the serpent package stops
     MOST_DIGITS = 4300  # of an int, Python's own limit for text
 
 cdef const char *NAN_TEXT = b"{'__class__':'float','value':'nan'}"
@@ -66,8 +66,8 @@ cdef class SerpentWriter:
             return append(out, b"True", 4)
         if value is False:
             return append(out, b"False", 5)
-        if depth > MOST_DEPTH:
-            raise SerializeError(f"a value is nested deeper than {MOST_DEPTH} levels, or contains itself")
+        if depth > MAX_TEXT_DEPTH:
+            raise SerializeError(f"a value is nested deeper than {MAX_TEXT_DEPTH} levels, or contains itself")
         if kind is dict:
             return self.write_dict(out, <dict> value, depth + 1)
         if kind is list:

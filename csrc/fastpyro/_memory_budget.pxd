@@ -1,0 +1,27 @@
+# What the objects of one message may take.
+
+# Bytes that Python takes for a value beside those of its contents; what is smaller than a step of its allocator is a step.
+cdef enum:
+    COST_NUMBER = 32  # a float, an int of 30 bits
+    COST_TEXT = 56  # a str or bytes
+    COST_CONTAINER = 64  # a list or tuple
+    COST_SLOT = 8  # of a list or tuple
+    COST_MOMENT = 64  # a date, datetime, duration
+    COST_ZONE = 160  # an offset and its name
+    COST_OBJECT = 256  # an object of some class, its contents apart
+    COST_BUFFER = 384  # a memoryview of one
+
+
+cdef struct Budget:
+    Py_ssize_t left  # bytes
+    Py_ssize_t arrived  # bytes that the message came in
+
+
+# Begin to read `data`, whose buffer has so many bytes; it may have come compressed.
+cdef int begin_budget(Budget *budget, object data, Py_ssize_t size) except -1
+cdef int refuse_memory(const Budget *budget) except -1
+
+
+cdef inline int take_memory(Budget *budget, Py_ssize_t size) except -1:
+    budget.left -= size
+    return refuse_memory(budget) if budget.left < 0 else 0

@@ -1,0 +1,41 @@
+"""What the objects of one message may take: DECODE_MEMORY bytes, and DECODE_MEMORY_RATIO for each byte that arrived. Sans-I/O.
+
+An empty list is one byte of a message and 64 of memory, so each reader charges every object for what it takes in Python,
+before or as it is made. What was compressed arrived as what it was compressed to.
+"""
+
+from fastpyro.config import config
+from fastpyro.errors import SerializeError
+
+cdef enum:
+    SMALL_MESSAGE = 16384  # bytes; the objects of such a message take less than SMALL_MEMORY, whatever they are
+    SMALL_MEMORY = 1 << 23
+
+
+class Inflated(bytes):
+    """A payload that came compressed: its bytes, and in ``arrived`` how many of them came."""
+
+    arrived = 0
+
+
+cdef int begin_budget(Budget *budget, object data, Py_ssize_t size) except -1:
+    budget.arrived = size
+    budget.left = SMALL_MEMORY
+    if type(data) is Inflated:
+        budget.arrived = data.arrived
+    elif size <= SMALL_MESSAGE:
+        return 0
+    budget.left = most_memory(budget.arrived)
+    return 0
+
+
+cdef int refuse_memory(const Budget *budget) except -1:
+    raise SerializeError(
+        f"the values of a message of {budget.arrived:,} bytes take more memory than they may: DECODE_MEMORY is "
+        f"{config.DECODE_MEMORY:,} bytes, DECODE_MEMORY_RATIO {config.DECODE_MEMORY_RATIO} more for each byte"
+    )
+
+
+cpdef Py_ssize_t most_memory(Py_ssize_t arrived) except -1:
+    """Return how many bytes the values of a message may take that came in so many bytes."""
+    return <Py_ssize_t> config.DECODE_MEMORY + <Py_ssize_t> config.DECODE_MEMORY_RATIO * arrived

@@ -1,0 +1,4 @@
+class Inflated(bytes):
+    arrived: int
+
+def most_memory(arrived: int) -> int: ...
