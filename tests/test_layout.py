@@ -116,6 +116,7 @@ TOP_LEVEL = frozenset(
         "MANIFEST.in",
         "Makefile",
         "README.md",
+        "SECURITY.md",
         "bench",
         "conftest.py",
         "csrc",
