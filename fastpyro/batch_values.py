@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fastpyro._batch import BatchWriter
-    from fastpyro.serializers import PeerSerializer, Serializer
+    from fastpyro.serializers import Serializer
 
 __all__ = ["ResultList", "read_batch", "read_results", "results_limit", "write_batch"]
 
@@ -81,7 +81,7 @@ class ResultList:
     Arguments: ``serializer``, which will write them; ``limit``, the bytes that they may have (0: any number).
     """
 
-    def __init__(self, serializer: PeerSerializer, limit: int = 0) -> None:
+    def __init__(self, serializer: Serializer, limit: int = 0) -> None:
         self._results: list[Any] = []
         self._serializer = serializer
         self._limit = limit

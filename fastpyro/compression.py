@@ -44,7 +44,8 @@ def most_inflated(size: int) -> int:
 
     Zeros shrink to a thousandth, text and numbers to a tenth at the best: what is beyond both limits was made to be large.
     """
-    return config.INFLATED_SIZE + config.INFLATED_RATIO * size
+    most: int = config.INFLATED_SIZE + config.INFLATED_RATIO * size
+    return most
 
 
 def payload_of(message: Message, limit: int | None = None) -> bytes:

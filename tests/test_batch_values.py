@@ -61,7 +61,7 @@ def test_what_is_no_batch(call: Any) -> None:
 
 @pytest.mark.parametrize("name", ["serpent", "json", "msgpack", "marshal"])
 def test_results_stop_at_the_limit(name: str) -> None:
-    results = ResultList(get_serializer(name), 10_000)  # type: ignore[arg-type]
+    results = ResultList(get_serializer(name), 10_000)
     for _ in range(2):
         results.add(["x" * 4000])
     with pytest.raises(MessageTooLargeError, match=r"call 3 the results of this batch exceed 10,000 bytes"):
