@@ -28,7 +28,6 @@ A zone is nothing (naive), an integer (a fixed offset in microseconds), an array
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t
 
 from fastpyro._decoder cimport Reader, ValueDecoder, invalid
 from fastpyro._encoder cimport ValueEncoder, Writer, parts_of

@@ -2,8 +2,8 @@
 
 Rule 1: every read is checked by `need`, in one place; a count is compared with what the message can still hold before
         memory is taken for it.
-Rule 2: depth is bounded, so the C stack is: whatever calls `read` has called `check_depth`. The digits of an integer are
-        bounded; tables are made by `_tables`, which refuses keys that collide.
+Rule 2: depth is bounded, so the C stack is: whatever calls `read` has called `check_depth`. The digits of an integer
+        are bounded; tables are made by `_tables`, which refuses keys that collide.
 Rule 3: bytes give a value or SerializeError. Errors of `from_state` that are PyroErrors pass unchanged.
 Rule 4: each object is charged for what it takes in Python, not for the bytes that it came from, before it is made.
 Rule 5: nothing is imported, and no constructor is called, because the bytes say so; `from_state` decides.
@@ -268,13 +268,13 @@ cdef class ValueDecoder:
         return items
 
     cdef dict read_dict(self, Reader *reader, Py_ssize_t count, int depth):
-        cdef Py_ssize_t index, foretold = 0
+        cdef Py_ssize_t foretold = 0
         cdef dict items
         check_depth(depth)
         self.take_elements(reader, count)
         take_memory(&reader.budget, dict_cost(count))
         items = {}
-        for index in range(count):
+        for _ in range(count):
             key = self.read_key(reader, depth)
             if not is_salted(key):
                 foretold += 1

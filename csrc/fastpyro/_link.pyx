@@ -8,9 +8,9 @@ Rule 2: nobody is the reader while it waits to send: a peer that waits for us to
 Rule 3: an operation that fails in the middle of a message leaves the link broken, for everybody. One that times out
         between messages breaks it too when it is alone; otherwise its reply is dropped when it comes.
 Rule 4: `reading`, `pending` and `forgotten` change under the GIL only, never across a system call.
-Rule 5: a thread never waits for itself. A destructor or a signal handler may run wherever memory is allocated or a wait is
-        interrupted; while its thread receives (`receiver`) it cannot exchange messages, and nobody appoints a waiter
-        whose thread is in a signal handler. What a callback raises keeps nobody from his reply.
+Rule 5: a thread never waits for itself. A destructor or a signal handler may run wherever memory is allocated or a
+        wait is interrupted; while its thread receives (`receiver`) it cannot exchange messages, and nobody appoints a
+        waiter whose thread is in a signal handler. What a callback raises keeps nobody from his reply.
 """
 
 cimport cython
@@ -27,8 +27,6 @@ from fastpyro._message_stream cimport SMALL_REPLY, MessageStream
 from fastpyro._pusher cimport push_now
 from fastpyro._spin cimport monotonic
 from fastpyro._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of
-
-from functools import partial
 
 from fastpyro.errors import (
     CommunicationError, ConnectionClosedError, LocalProtocolError, RemoteProtocolError, TimeoutError,
@@ -66,7 +64,7 @@ cdef class Waiter:
 
 @cython.final
 cdef class Delivery:
-    """Hands a message to a callback, once; also when nobody can tell whether the thread that shall do it was started."""
+    """Hands a message to a callback, once; also when nobody can tell whether the thread for it was started."""
 
     def __call__(self):
         callback, self.callback = self.callback, None
@@ -243,8 +241,8 @@ cdef class Link(MessageStream):
     cdef int check_not_receiver(self) except -1:
         if self.reading and self.receiver == this_thread():
             raise LocalProtocolError(
-                "this thread is in the middle of a call on the connection: a destructor or a signal handler cannot make "
-                "another one there; give it a proxy of its own, or make the call oneway or asynchronous"
+                "this thread is in the middle of a call on the connection: a destructor or a signal handler cannot "
+                "make another one there; give it a proxy of its own, or make the call oneway or asynchronous"
             )
         return 0
 

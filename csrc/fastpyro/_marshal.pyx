@@ -16,8 +16,8 @@ Written is version 2, which every Python reads; versions 0 to 4 are read. Intege
 
 Bit 7 of a code says that the value may be referred to. Code objects are refused, and StopIteration as well.
 Rule 1: every read is preceded by `need`.
-Rule 2: references make a value larger than its bytes; `expanded` counts how large, and is bounded. They make it deeper as
-        well: the height of what is referred to counts where the reference stands.
+Rule 2: references make a value larger than its bytes; `expanded` counts how large, and is bounded. They make it deeper
+        as well: the height of what is referred to counts where the reference stands.
 """
 
 cimport cython

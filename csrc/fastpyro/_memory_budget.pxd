@@ -1,6 +1,6 @@
 # What the objects of one message may take.
 
-# Bytes that Python takes for a value beside those of its contents; what is smaller than a step of its allocator is a step.
+# Bytes that Python takes for a value beside those of its contents, in whole steps of its allocator.
 cdef enum:
     COST_NUMBER = 32  # a float, an int of 30 bits
     COST_TEXT = 56  # a str or bytes

@@ -1,7 +1,9 @@
-"""What the objects of one message may take: DECODE_MEMORY bytes, and DECODE_MEMORY_RATIO for each byte that arrived. Sans-I/O.
+"""What the objects of one message may take: DECODE_MEMORY bytes, and DECODE_MEMORY_RATIO for each byte that arrived.
 
-An empty list is one byte of a message and 64 of memory, so each reader charges every object for what it takes in Python,
-before or as it is made. What was compressed arrived as what it was compressed to.
+Sans-I/O.
+
+An empty list is one byte of a message and 64 of memory, so each reader charges every object for what it takes in
+Python, before or as it is made. What was compressed arrived as what it was compressed to.
 """
 
 from fastpyro.config import config

@@ -65,7 +65,9 @@ cdef class MessageStream(OutputStream):
     def set_hmac_key(self, bytes key):
         """Sign each message with that key and demand the same of the peer (protocol 48 only); None: do not."""
         if key is not None and not key:
-            raise ValueError("an empty HMAC key proves nothing, because everybody has it; None means that there is no key")
+            raise ValueError(
+                "an empty HMAC key proves nothing, because everybody has it; None means that there is no key"
+            )
         self.assembler.hmac_key = key
 
     def send(
@@ -139,8 +141,8 @@ cdef class MessageStream(OutputStream):
     cdef int take_turn(self, double deadline) except -1:
         if self.sending and self.sender == <unsigned long> PyThread_get_thread_ident():
             raise LocalProtocolError(
-                "this thread is in the middle of sending on the connection: a destructor or a signal handler cannot send "
-                "there as well; give it a proxy of its own"
+                "this thread is in the middle of sending on the connection: a destructor or a signal handler cannot "
+                "send there as well; give it a proxy of its own"
             )
         return OutputStream.take_turn(self, deadline)
 

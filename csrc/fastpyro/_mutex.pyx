@@ -3,15 +3,15 @@
     with mutex.guard():
         ...
 
-An interrupt (Ctrl-C, PyThreadState_SetAsyncExc) may come between any two steps of Python code. Between `acquire()` and `try`, or
-between the end of a `with` and its `__exit__`, it leaves a lock of `threading` locked for ever. A guard is on the
-interpreter's stack from the moment it exists, and whatever unwinds that stack drops it.
+An interrupt (Ctrl-C, PyThreadState_SetAsyncExc) may come between any two steps of Python code. Between `acquire()`
+and `try`, or between the end of a `with` and its `__exit__`, it leaves a lock of `threading` locked for ever. A guard
+is on the interpreter's stack from the moment it exists, and whatever unwinds that stack drops it.
 
 Rule 1: between taking a lock and handing out its guard nothing here runs Python code, and nothing is allocated.
 Rule 2: no thread waits for itself. A destructor or a signal handler may run anywhere, also in the middle of what the
         lock guards: it gets the lock again where that is allowed (`reentrant`), else a LocalProtocolError.
-Rule 3: a leaf is a lock under which nothing waits for another thread. A destructor in the middle of it that would, for the
-        reply to a call, is refused: the other thread may need the leaf first.
+Rule 3: a leaf is a lock under which nothing waits for another thread. A destructor in the middle of it that would,
+        for the reply to a call, is refused: the other thread may need the leaf first.
 Rule 4: keep a guard in no variable: a traceback would keep it alive.
 """
 
@@ -160,8 +160,8 @@ cdef class Mutex:
         """Wait for the lock and return the guard that holds it.
 
         Arguments: ``deadline``, of time.monotonic, 0 for none; ``check``, a function that is called now and then while
-        waiting, and with the lock: what it raises ends the waiting. Raises TimeoutError, and LocalProtocolError when this
-        thread has the lock already (a destructor, or a signal handler) and it is not reentrant.
+        waiting, and with the lock: what it raises ends the waiting. Raises TimeoutError, and LocalProtocolError when
+        this thread has the lock already (a destructor, or a signal handler) and it is not reentrant.
         """
         cdef Guard guard = Guard()
         if fastpyro_leaves and not self.leaf and not self.reentrant:
@@ -224,8 +224,8 @@ cdef class Mutex:
         if self.owner == thread:
             if not self.reentrant:
                 raise LocalProtocolError(
-                    f"{self.what} is in use by this very thread: a destructor or a signal handler that runs in the middle "
-                    "of a call cannot make another one on it; give it a proxy of its own"
+                    f"{self.what} is in use by this very thread: a destructor or a signal handler that runs in the "
+                    "middle of a call cannot make another one on it; give it a proxy of its own"
                 )
             self.depth += 1
             return True
@@ -260,10 +260,10 @@ cdef class Mutex:
             PyThread_release_lock(self.lock)
 
     def wait(self, timeout=None):
-        """Give the lock up until another thread notifies this one, and take it again. False when the time is over before.
+        """Give the lock up until another thread notifies this one, and take it again. False when that took too long.
 
-        Arguments: ``timeout`` in seconds, None for no limit. Precondition: this thread has the lock. It has it afterwards in
-        any case, also when a signal handler raises.
+        Arguments: ``timeout`` in seconds, None for no limit. Precondition: this thread has the lock. It has it
+        afterwards in any case, also when a signal handler raises.
         """
         return self.sleep(0 if timeout is None else <double> monotonic() + max(<double> timeout, 1e-9))
 

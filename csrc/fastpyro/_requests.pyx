@@ -236,8 +236,8 @@ cdef class OrdinaryRequests:
         Arguments: ``ready``, descriptors, and the index ``start`` of the first one to serve; ``connections`` by their
         descriptors; the others as for `serve`. Returns the index of the first descriptor that needs more, the length of
         ``ready`` when none does; its connection if that has been served, else None; and the message and the error that
-        came of serving it (any Exception). A descriptor that no connection has needs more, and so does a connection whose leader was
-        deposed.
+        came of serving it (any Exception). A descriptor that no connection has needs more, and so does a
+        connection whose leader was deposed.
         """
         cdef ConnectionCore connection
         cdef Message message

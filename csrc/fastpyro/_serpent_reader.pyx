@@ -13,7 +13,9 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from fastpyro._extensions cimport MAX_TEXT_DEPTH
-from fastpyro._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, begin_budget, take_memory
+from fastpyro._memory_budget cimport (
+    COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, begin_budget, take_memory,
+)
 from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, make_set, put_item, set_cost
 
 from fastpyro.checked import reason_of

@@ -1,17 +1,17 @@
 """Dicts and sets out of keys that a peer chose, in linear time. Sans-I/O.
 
 The hashes of integers, floats and all that is made of them (tuples, frozensets, Decimals, users' classes) can be
-foretold, so a peer can choose keys that meet in one place, or on one another's way through the table. Before a table of
-such keys is made, its making is counted: the same steps as CPython's, over bare hashes, with all growth on the way. Keys
-that take more steps than ordinary ones can need are refused. Nobody can get round it by clever keys, because nothing is
-concluded from what the keys look like: the steps are counted that would be taken. Str and bytes have salted hashes.
+foretold, so a peer can choose keys that meet in one place, or on one another's way through the table. Before a table
+of such keys is made, its making is counted: the same steps as CPython's, over bare hashes, with all growth on the
+way. Keys that take more steps than ordinary ones can need are refused. Nobody can get round it by clever keys,
+because nothing is concluded from what the keys look like: the steps are counted that would be taken. Str and bytes
+have salted hashes.
 
 Rule 1: every dict or set of received keys is made here, or has at most SMALL_TABLE keys that are not salted.
 Rule 2: no key is hashed before its type is known to have a hash that runs nothing, but for users' classes.
 Rule 3: counting ends as soon as it is too many, so it is linear itself.
 """
 
-cimport cython
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
@@ -26,8 +26,8 @@ cdef extern from "Python.h":
     int try_set_item "PyDict_SetItem" (object items, object key, object value) noexcept
 
 cdef enum:
-    # Steps for a key, on the average. Multiples of a power of two, which halves and thousandths are as well, need a step
-    # for each 5 bits that are zero, 12 at the most; then one or two, as all others.
+    # Steps for a key, on the average. Multiples of a power of two, which halves and thousandths are as well, need a
+    # step for each 5 bits that are zero, 12 at the most; then one or two, as all others.
     MOST_STEPS = 32
     MORE_STEPS = 1024  # for all keys together, beyond that
     SAME_HASH = 16  # steps that comparing two keys counts for

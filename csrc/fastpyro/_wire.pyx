@@ -333,7 +333,9 @@ cdef class Decoder:
     def set_hmac_key(self, bytes key):
         """Demand of each message an HMAC made with that key; None: of no message."""
         if key is not None and not key:
-            raise ValueError("an empty HMAC key proves nothing, because everybody has it; None means that there is no key")
+            raise ValueError(
+                "an empty HMAC key proves nothing, because everybody has it; None means that there is no key"
+            )
         self.assembler.hmac_key = key
 
     def next_message(self):
