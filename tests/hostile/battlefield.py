@@ -283,6 +283,7 @@ class Field:
         after: Callable[[], Any] | None = None,
     ) -> Verdict:
         """Attack while the good client calls and new ones come. What the attack raises is raised when all is measured."""
+        seconds = seconds if EXACT else min(seconds, SECONDS)
         alone = self.alone()
         self.events()
         self.sent = 0

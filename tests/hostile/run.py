@@ -28,8 +28,8 @@ def row(figures: dict[str, Any]) -> str:
         figures["name"].replace("|", "/"),
         f"{figures['sent']:,}",
         f"{figures['peak'] / MIB:.0f}",
-        f"{figures['p50'] / figures['alone_p50']:.1f} ×",
-        f"{figures['p99'] / figures['alone_p99']:.1f} × ({figures['p99']:.2f} ms)",
+        f"{figures['p50'] / figures['alone_p50']:.1f} times",
+        f"{figures['p99'] / figures['alone_p99']:.1f} times ({figures['p99']:.2f} ms)",
         f"{figures['admitted']:.0f} ms",
         "; ".join(figures["failures"]).replace("|", "/") or "held",
     ]
