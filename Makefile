@@ -1,4 +1,4 @@
-# One word for each task: build test fuzz bench bench-units lint types stubs coverage sanitize wheel docs demo clean
+# One word for each task: build test fuzz attack bench bench-units lint types stubs coverage sanitize wheel docs demo clean
 #
 # All of them work in a private environment, $(VENV), made on first use from $(PYTHON). Files in it named
 # .has-* remember what has been done, so a second `make` is fast.
@@ -22,7 +22,7 @@ NATIVE_TESTS = $(wildcard $(NATIVE:csrc/fastpyro/_%.pyx=tests/test_%.py)) $(shel
 HAS_BUILD := $(VENV)/.has-build
 HAS_TESTS := $(VENV)/.has-group-test $(VENV)/.has-group-bench
 
-.PHONY: build test fuzz bench bench-units lint types stubs coverage sanitize wheel docs demo clean copy
+.PHONY: build test fuzz attack bench bench-units lint types stubs coverage sanitize wheel docs demo clean copy
 
 build: $(HAS_BUILD)
 
@@ -31,6 +31,10 @@ test: $(HAS_BUILD) $(HAS_TESTS)
 
 fuzz: $(HAS_BUILD) $(HAS_TESTS)
 	HYPOTHESIS_PROFILE=fuzz $(RUN) -m pytest tests -m hypothesis --timeout=3600 $(PYTEST_ARGS)
+
+# A daemon under attack beside a good client, with exact bounds, into docs/pages/security.md; six minutes on a still machine.
+attack: $(HAS_BUILD) $(HAS_TESTS)
+	$(RUN) tests/hostile/run.py $(PYTEST_ARGS)
 
 # Everything beside the C yardsticks and other libraries, into docs/pages/performance.md; ten minutes on a still machine.
 bench: $(HAS_BUILD) $(VENV)/.has-extra-bench

@@ -22,11 +22,15 @@ class ServerProcess:
     """A Python program that serves. Arguments: the command line behind the interpreter; ``environment`` to add.
 
     A context manager: the process is gone when the block ends. ``wait_for(pattern)`` returns the match in its output,
-    which a thread reads all the time, so that the program never waits for us to take it.
+    which a thread reads all the time, so that the program never waits for us to take it. ``descriptors`` stay open in it.
     """
 
     def __init__(
-        self, *command: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+        self,
+        *command: str | Path,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.command: Sequence[str] = [sys.executable, *map(str, command)]
         self.output = ""
@@ -37,6 +41,7 @@ class ServerProcess:
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             cwd=folder,
+            pass_fds=descriptors,
         )
         self._said_more = threading.Condition()
         self._ended = False
