@@ -81,8 +81,9 @@ class ProxyCopies:
                 self._generation += 1
                 self._settings = settings
                 dropped, self._idle = self._idle, []
-            elif self._idle:
-                return self._idle.pop()[1], self._generation
+            else:
+                with contextlib.suppress(IndexError):  # not asked before: a destructor in between may take the last one
+                    return self._idle.pop()[1], self._generation
             generation = self._generation
         if outdated:
             _release(dropped)

@@ -102,9 +102,10 @@ class CallThreads:
                 self._backlog.append(job)
 
     def _hand_to_idle(self, job: Callable[[], object]) -> bool:
-        if not self._idle:
+        try:
+            worker = self._idle.pop()
+        except IndexError:  # not asked before: a destructor in between may take the last one
             return False
-        worker = self._idle.pop()
         worker.job = job
         worker.wake.release()
         return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from fastpyro.call_threads import call_threads
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.message_kinds import DAEMON_NAME, FLAGS_ONEWAY
@@ -68,6 +67,8 @@ class StreamResult:
             try:
                 _close(proxy, self.streamId)
             except LocalProtocolError:  # in a destructor, in the middle of another call of this thread
+                from fastpyro.call_threads import call_threads  # which imports logging; a client seldom needs it
+
                 call_threads.submit(partial(_close, proxy, self.streamId))
 
 

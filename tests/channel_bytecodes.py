@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from conversations import REQUEST, REQUEST_BYTES, ChannelTests, Conversation
-from every_bytecode import Destructor, each_number, happening, in_time, interrupt
+from every_bytecode import Destructor, each_number, happening, in_time, interrupted
 from reference_wire import ReferenceMessage, encode, facts
 from socket_pairs import DEADLINE, Peer, receive_exactly
 
@@ -49,8 +49,7 @@ class BytecodeContract(ChannelTests):
     def test_an_interrupt_anywhere_in_an_exchange(self) -> None:
         def path(number: int) -> happening:
             with self.connect() as talk, Peer(lambda: echo_all(talk.peer)):
-                with contextlib.suppress(KeyboardInterrupt), happening(number, interrupt) as interruption:
-                    talk.channel.exchange(*REQUEST, timeout=DEADLINE)
+                interruption = interrupted(number, lambda: talk.channel.exchange(*REQUEST, timeout=DEADLINE))
                 check_free(talk)
             return interruption
 
@@ -59,10 +58,13 @@ class BytecodeContract(ChannelTests):
     def test_an_interrupt_anywhere_in_sending_and_receiving(self) -> None:
         def path(number: int) -> happening:
             with self.connect() as talk, Peer(lambda: echo_all(talk.peer)):
-                with contextlib.suppress(KeyboardInterrupt), happening(number, interrupt) as interruption:
+
+                def use() -> None:
                     talk.channel.send(*REQUEST)
                     talk.channel.receive(DEADLINE)
                     talk.channel.receive_available()
+
+                interruption = interrupted(number, use)
                 if interruption.happened:
                     talk.channel.close()  # what comes next may be the answer to what was sent
                 check_free(talk)
@@ -73,8 +75,7 @@ class BytecodeContract(ChannelTests):
     def test_an_interrupt_anywhere_in_closing(self) -> None:
         def path(number: int) -> happening:
             with self.connect() as talk, Peer(lambda: echo_all(talk.peer)):
-                with contextlib.suppress(KeyboardInterrupt), happening(number, interrupt) as interruption:
-                    talk.channel.close()
+                interruption = interrupted(number, talk.channel.close)
                 check_free(talk)
             return interruption
 

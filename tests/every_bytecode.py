@@ -6,6 +6,7 @@ the event happen before the one with that number; `each_number` takes a path wit
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import threading
@@ -98,6 +99,23 @@ def in_time(action: Callable[[], Any], seconds: float = 20.0) -> Any:
     thread.join(seconds)
     assert outcome, f"still running after {seconds} seconds: {stack_of(thread)}"
     return outcome[0]
+
+
+def interrupted(number: int, use: Callable[[], object]) -> happening:
+    """Do something with an interrupt before the bytecode of that number; returns whether there was one.
+
+    A thread of its own does it: an interrupt right before a bytecode that leaves an `except` block, where real ones cannot
+    come, leaves Python's own record of the exception behind in its thread.
+    """
+
+    def work() -> happening:
+        with contextlib.suppress(KeyboardInterrupt), happening(number, interrupt) as interruption:
+            use()
+        return interruption
+
+    outcome = in_time(work)
+    assert isinstance(outcome, happening), outcome
+    return outcome
 
 
 def stack_of(thread: threading.Thread) -> str:

@@ -5,13 +5,12 @@ Whatever is interrupted, the proxy can be used afterwards, by any thread; and no
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from every_bytecode import Destructor, each_number, happening, in_time, interrupt
+from every_bytecode import Destructor, each_number, happening, in_time, interrupted
 from socket_pairs import DEADLINE, make_certificate
 
 import fastpyro
@@ -125,8 +124,7 @@ def test_an_interrupt_anywhere(served: Served, use: str) -> None:
 
     def path(number: int) -> happening:
         proxy = make(served)
-        with contextlib.suppress(KeyboardInterrupt), happening(number, interrupt) as interruption:
-            action(proxy)
+        interruption = interrupted(number, lambda: action(proxy))
         assert in_time(lambda: proxy.double(21)) == 42
         assert in_time(lambda: proxy._pyroAsync().double(21).value) == 42
         assert in_time(proxy._pyroRelease) is None

@@ -171,7 +171,7 @@ def test_sizes_that_overflow_32_bits_together_are_refused() -> None:
         (b"ABCD\0\0\0\4abc", "claims 4 bytes, but 3 are left"),
         (b"ABCD\xff\xff\xff\xffabc", "claims 4,294,967,295 bytes"),
         (b"ABCD\x7f\xff\xff\xff", "claims 2,147,483,647 bytes"),
-        (b"ABCD\0\0\0\1xABCD\0\0\0\1y", "annotation ABCD is there twice"),
+        (b"ABCD\0\0\0\1xABCD\0\0\0\1y", "annotation 'ABCD' is there twice"),
         (b"AB\x80D\0\0\0\0", "4 ASCII characters"),
         (b"ABCD\0\0\0\0EFG", "3 bytes left"),
     ],

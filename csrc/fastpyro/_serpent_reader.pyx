@@ -13,9 +13,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from fastpyro._extensions cimport MAX_TEXT_DEPTH
-from fastpyro._memory_budget cimport (
-    COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, begin_budget, take_memory,
-)
+from fastpyro._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT
+from fastpyro._memory_budget cimport begin_budget, take_memory
 from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, make_set, put_item, set_cost
 
 from fastpyro.checked import reason_of
@@ -125,10 +124,8 @@ cdef class SerpentReader:
             text.at += 5
             take_memory(&text.budget, set_cost(0))
             return set()
-        elif left == 0:
-            raise wrong(text, "a value was expected, and the text ends")
         else:
-            raise wrong(text, "a value was expected")
+            raise wrong(text, "a value was expected" if left else "a value was expected, and the text ends")
         if is_word(peek(text)):
             raise wrong(text, "there is no such word")
         return value
