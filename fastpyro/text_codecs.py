@@ -75,7 +75,7 @@ class JsonCodec:
         kind = type(value)
         if kind in _SCALARS:
             return value
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH:
             raise SerializeError(f"a value is nested deeper than {MAX_DEPTH} levels, or contains itself")
         if kind is StateOf:  # a tuple, which would be written as one
             return self._ready(self._simplify(value), depth + 1)

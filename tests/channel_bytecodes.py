@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from conversations import REQUEST, REQUEST_BYTES, ChannelTests, Conversation
-from every_bytecode import Destructor, each_number, happening, in_time, interrupted
+from every_bytecode import Destructor, each_number, happening, in_time, interrupt, interrupted
 from reference_wire import ReferenceMessage, encode, facts
 from socket_pairs import DEADLINE, Peer, receive_exactly
 

@@ -355,7 +355,7 @@ class Controls:
 
     @fastpyro.expose
     def coroutines_under_way(self) -> int:
-        return len(self.daemon.transportServer.late_replies._under_way)
+        return self.daemon.transportServer.late_replies.under_way.total  # type: ignore[no-any-return]
 
     @fastpyro.expose
     def descriptors(self) -> int:

@@ -148,7 +148,7 @@ cdef class MarshalCodec:
             return self.write_sized(out, c"u", (<str> value).encode("utf-8", "surrogatepass"))
         if kind is bytes or kind is bytearray or kind is memoryview:
             return self.write_sized(out, c"s", bytes(value))
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH:
             raise SerializeError(f"a value is nested deeper than {MAX_DEPTH} levels, or contains itself")
         if kind is tuple or kind is list or kind is set or kind is frozenset:
             out.put(c"(" if kind is tuple else c"[" if kind is list else c"<" if kind is set else c">")

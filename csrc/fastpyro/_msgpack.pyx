@@ -181,7 +181,9 @@ cdef class MsgpackCodec:
         return write_extension(out, EXT_INTEGER, <const uint8_t *> PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
 
     cdef int write_items(self, Writer out, object items, int depth) except -1:
-        cdef tuple held = tuple(items)  # simplify may change a list meanwhile
+        cdef tuple held
+        check_depth(depth)
+        held = tuple(items)  # simplify may change a list meanwhile
         self.encoder.write_header(out, len(held), 0x90, 0xdc)
         for item in held:
             self.write(out, item, depth)
@@ -191,6 +193,7 @@ cdef class MsgpackCodec:
         cdef PyObject *key = NULL
         cdef PyObject *item = NULL
         cdef Py_ssize_t position = 0, count = PyDict_GET_SIZE(items), written = 0
+        check_depth(depth)
         self.encoder.write_header(out, count, 0x80, 0xde)
         while PyDict_Next(items, &position, &key, &item):
             held_key, held_item = <object> key, <object> item  # simplify may change the dict meanwhile

@@ -66,7 +66,7 @@ cdef class SerpentWriter:
             return append(out, b"True", 4)
         if value is False:
             return append(out, b"False", 5)
-        if depth > MAX_TEXT_DEPTH:
+        if depth >= MAX_TEXT_DEPTH:  # bytes and complex numbers are written as containers as well
             raise SerializeError(f"a value is nested deeper than {MAX_TEXT_DEPTH} levels, or contains itself")
         if kind is dict:
             return self.write_dict(out, <dict> value, depth + 1)

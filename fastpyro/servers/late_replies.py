@@ -4,6 +4,7 @@ Rule 1: a coroutine keeps its connection to itself where a slow method would: on
         on a channel that takes one message at a time.
 Rule 2: replies are made in the event loop's thread, so that nothing changes meanwhile. Those that may have to wait are
         sent by others: a client that does not read must not hold up the loop.
+Rule 3: no client takes all places: beyond its share its caller gets an error, and the others go on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fastpyro.config import config
 from fastpyro.errors import PyroError, ServerOverloadedError
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY
+from fastpyro.servers.shares import Shares
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -40,27 +42,24 @@ class LateReplies:
 
     def __init__(self, server: ConnectionServer) -> None:
         self.server = server
-        self.most = config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE
         self.oneway_threaded = config.ONEWAY_THREADED
-        self._under_way: set[object] = set()
+        self.under_way = Shares(config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE)
         self._lock = threading.Lock()
         self._unsent: dict[Connection, deque[Callable[[], object]]] = {}
 
     def begin(self, connection: Connection, message: Message, pending: PendingReply) -> None:
         """Run the coroutine of a call, and answer the call when it is done; refuse it when too many are under way."""
-        if len(self._under_way) >= self.most:
+        if not self.under_way.take(connection):
             pending.coroutine.close()
             self._refuse(connection, message)
             return
-        token = object()
-        self._under_way.add(token)
         holds = self._holds(connection, message)
         connection.begin_call()
         if holds:
             self.server.hold(connection)
 
         def end() -> None:
-            self._under_way.discard(token)
+            self.under_way.give(connection)
             connection.end_call()
             if self.server.stopping:
                 self.server.say_farewell(connection)
@@ -131,8 +130,9 @@ class LateReplies:
 
     def _refuse(self, connection: Connection, message: Message) -> None:
         refusal = ServerOverloadedError(
-            f"the server is busy: {self.most} calls of coroutines are under way (THREADPOOL_SIZE + REQUEST_QUEUE_SIZE); "
-            "try again later"
+            f"the server is busy: {self.under_way.total} calls of coroutines are under way, "
+            f"{self.under_way.of(connection)} of them of this connection (there is room for {self.under_way.most}, "
+            "THREADPOOL_SIZE + REQUEST_QUEUE_SIZE, and no client may have all of it); try again later"
         )
         log.warning("%r: %s", connection, refusal)
         if not message.flags & FLAGS_ONEWAY:

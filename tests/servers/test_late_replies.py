@@ -192,6 +192,34 @@ def test_beyond_the_bound_callers_get_a_named_error() -> None:
 
 
 @pytest.mark.parametrize("server_type", ["thread", "multiplex"])
+def test_one_connection_cannot_take_all_places(server_type: str) -> None:
+    settings = "--set", "THREADPOOL_SIZE=4", "--set", "REQUEST_QUEUE_SIZE=16"
+    with SubjectServer("--servertype", server_type, *settings) as small, fastpyro.Proxy(small.uri("waiting")) as greedy:
+        greedy._pyroBind()
+        request = native.dumps_call("waiting", "stay", (), {})
+        for seq in range(30):
+            greedy._pyroConnection.send(MSG_INVOKE, 0, seq, native.serializer_id, request)  # type: ignore[union-attr]
+        if not fastpyro.config.PORTABLE:
+            refused = [greedy._pyroConnection.receive().seq for _ in range(20)]  # type: ignore[union-attr]
+            assert refused == list(range(10, 30))
+        with fastpyro.Proxy(small.uri("waiting")) as good, fastpyro.Proxy(small.uri("controls")) as controls:
+            good._pyroTimeout = DEADLINE
+            assert good.add(1, 1) == 2
+            staying = [fastpyro.asyncproxy(good).stay() for _ in range(3)]
+            assert good.add(1, 2) == 3
+            if not fastpyro.config.PORTABLE:
+                assert controls.coroutines_under_way() == 13
+            batch = fastpyro.BatchProxy(good)
+            batch.open_gate()
+            list(batch())
+            assert [result.value for result in staying] == [True] * 3
+            greedy._pyroRelease()
+            deadline = time.monotonic() + DEADLINE
+            while controls.coroutines_under_way():
+                assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("server_type", ["thread", "multiplex"])
 def test_clients_that_do_not_read_cost_no_thread_and_others_nothing(server_type: str) -> None:
     with SubjectServer("--servertype", server_type) as fresh:
         silent = [fastpyro.Proxy(fresh.uri("waiting")) for _ in range(5)]
@@ -290,7 +318,7 @@ def test_a_hook_that_fails_costs_its_client_the_connection(caplog: pytest.LogCap
             with fastpyro.Proxy(uri) as proxy:
                 assert proxy.add(1, 1) == 2
             deadline = time.monotonic() + DEADLINE
-            while daemon.transportServer.late_replies._under_way:
+            while daemon.transportServer.late_replies.under_way.total:
                 assert time.monotonic() < deadline
         finally:
             daemon.shutdown()
