@@ -259,14 +259,14 @@ def test_any_bytes_are_answered_the_same(both: Both, payload: bytes, flags: int)
 def test_what_is_not_ordinary_is_handed_over(both: Both) -> None:
     payload = native.codec.encode_call("subject", "echo", (1,), {})
     assert both.short_way(b"ping", 0, MSG_PING)[0] == MSG_PING
-    both.requests.full = True
+    both.requests.jammed = True
     try:
         both.client.send(MSG_INVOKE, 0, 5, native.serializer_id, payload)
         rest = both.requests.serve(both.connection, both.term, 0)
         assert rest is not None
         assert rest.payload == payload
     finally:
-        both.requests.full = False
+        both.requests.jammed = False
     both.client.send(MSG_INVOKE, 0, 5, native.serializer_id, payload, {"NOTE": b"x"})
     rest = both.requests.serve(both.connection, both.term, 0)
     assert rest is not None

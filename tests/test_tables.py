@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -156,3 +157,16 @@ def test_costs_are_what_python_takes(count: int) -> None:
     table, elements = dict.fromkeys(range(count)), set(range(count))
     assert sys.getsizeof(table) <= cost_of(count) <= 1.6 * sys.getsizeof(table) + 100
     assert sys.getsizeof(elements) <= cost_of(count, True) <= 1.1 * sys.getsizeof(elements)
+
+
+@pytest.mark.parametrize("of_set", [False, True])
+def test_plain_keys_are_looked_at_without_a_python_call_each(of_set: bool) -> None:
+    """With one, 40,000 dates took 15 times as long as short strings of as many bytes."""
+    keys: list[Any] = [kind for day in range(1, 1000) for kind in (date.fromordinal(day), timedelta(day), complex(day))]
+    calls = []
+    sys.setprofile(lambda frame, event, argument: calls.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        check_keys(keys, of_set)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 100, calls[:5]

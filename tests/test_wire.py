@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reference_wire import HEADER, MOST_ANNOTATIONS, ReferenceMessage, encode, facts
+from reference_wire import FLAG_BUFFERS, HEADER, MOST_ANNOTATIONS, ReferenceMessage, encode, facts
 
 from fastpyro._message import Message, pack_message
 from fastpyro._wire import Decoder
@@ -240,6 +240,47 @@ def test_memory_grows_with_what_arrived() -> None:
     finally:
         tracemalloc.stop()
     assert current < 17 << 20, "5 MiB arrived: one room of 16 MiB"
+
+
+PROMISED_BUFFER = """
+import os, struct, sys
+from fastpyro._message import pack_message
+from fastpyro._wire import Decoder
+MIB = 1 << 20
+size = 900 * MIB
+def used():
+    with open("/proc/self/statm") as pages:
+        return [int(count) * os.sysconf("SC_PAGESIZE") for count in pages.read().split()[:2]]
+ping = pack_message(4, 0x8000, 0, 70, b"")
+before = used()
+decoder = Decoder(1 << 30)
+table = struct.pack("!IBI", 1, int(sys.argv[1]), size)
+decoder.feed(ping[:12] + struct.pack("!II", len(table) + 1 + size, 0) + ping[20:40] + table)
+decoder.feed(b"x" + bytes(1000))
+assert decoder.receiving and decoder.next_message() is None
+space, resident = (after - then for after, then in zip(used(), before))
+assert resident < 8 * MIB, resident
+assert space < 16 * MIB or sys.argv[1] == "2", space
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@pytest.mark.parametrize("kind", ["0", "1", "2"])
+def test_a_promised_buffer_takes_no_memory(kind: str) -> None:
+    """Of bytes and bytearrays no address space either; a block has its own, for which nothing is reserved."""
+    subprocess.run([sys.executable, "-c", PROMISED_BUFFER, kind], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, (1 << 20) + 1, (5 << 20) + 3])
+def test_buffers_of_sizes_about_the_first_room(kind: int, size: int) -> None:
+    contents = bytes(range(251)) * (size // 251 + 1)
+    sent = ReferenceMessage(4, FLAG_BUFFERS, 1, 70, b"x", buffers=((kind, contents[:size]), (kind, contents[:20000])))
+    data = encode(sent)
+    decoder = Decoder()
+    for begin in range(0, len(data), 300_007):
+        decoder.feed(data[begin : begin + 300_007])
+    assert facts(decoder.next_message()) == sent
 
 
 OUT_OF_MEMORY = """

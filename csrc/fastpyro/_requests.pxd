@@ -1,5 +1,6 @@
 # The native half of a server: connections, who leads, and the way of an ordinary request.
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 
 from fastpyro._codec cimport Codec
@@ -27,6 +28,10 @@ cdef class Term:
     cdef readonly bint oneway
     cdef readonly bint deposed
     cdef readonly bint alone  # deposed, and nobody else reads from the connection until this request is done
+    # The class and the method that runs, borrowed from its call; no name while none does.
+    cdef PyObject *kind
+    cdef PyObject *name
+    cdef long long deposed_at
 
 
 cdef class OrdinaryRequests:
@@ -34,7 +39,8 @@ cdef class OrdinaryRequests:
     cdef dict objects, methods, slow
     cdef Codec codec
     cdef bint require_expose, plain
-    cdef public bint full  # no request may be run now
+    cdef public bint full  # no method may be run now that is known to be slow
+    cdef public bint jammed  # no request may be run now
     # What the monitor reads without the GIL.
     cdef unsigned long serial
     cdef int running, stopped, parked
@@ -47,5 +53,6 @@ cdef class OrdinaryRequests:
     cdef int answer(
         self, ConnectionCore connection, Term term, const Header *header, const uint8_t *payload, double timeout
     ) except -1
+    cdef bint must_wait(self, str object_id, str name) except -1
     cdef object find_target(self, str object_id, ConnectionCore connection)
     cdef object call(self, Term term, object target, str name, tuple arguments, dict kwargs)

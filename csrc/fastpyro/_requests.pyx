@@ -6,7 +6,9 @@ when it is a plain result. Everything else goes the way that `dispatch` describe
 Rule 1: the object, the method and its arguments are looked up for each call, under `exposure`'s rules; only which names
         a class exposes is remembered, until `forget_classes`.
 Rule 2: `depose` and the end of a request are atomic under the GIL: a request either ends in office or is deposed.
-Rule 3: the monitor reads three numbers without the GIL and takes it only to depose.
+Rule 3: a method that the monitor finds slow is known as slow from then on; while `full`, such methods wait,
+        and the others run at once.
+Rule 4: the monitor reads three numbers without the GIL and takes it only to depose.
 """
 
 cimport cython
@@ -39,6 +41,7 @@ cdef enum:
     TICK = 1000  # microseconds between two looks of the monitor: a request that is seen twice is slow
     IDLE_TICKS = 50  # looks without a request after which the monitor sleeps until one wakes it
     QUICK = 500000  # nanoseconds; a method known as slow that needs less is not slow any more
+    ACCIDENT = 10000000  # nanoseconds; while the server is full, a method that goes on for no longer is not called slow
     MOST_SLOW = 10000  # names of methods that are remembered as slow
     MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
 
@@ -93,6 +96,7 @@ cdef class ConnectionCore:
 cdef class Term:
     def __cinit__(self):
         self.oneway = self.deposed = self.alone = False
+        self.kind = self.name = NULL
 
 
 @cython.final
@@ -110,7 +114,7 @@ cdef class OrdinaryRequests:
         self.plain = plain
         self.require_expose = daemon.require_expose
         self.objects = None
-        self.full = False
+        self.full = self.jammed = False
         self.serial = self.running = self.stopped = self.parked = 0
         self.forget_classes()
 
@@ -133,8 +137,13 @@ cdef class OrdinaryRequests:
         Arguments: ``serial``, which request, 0 for any; ``free_oneway``: a oneway request does not keep its connection.
         """
         cdef ConnectionCore connection = term.connection
+        cdef bint found_slow = False
         if connection is None or term.deposed or not (serial == 0 or serial == self.serial):
             return False
+        if serial != 0 and term.name != NULL and len(self.slow) < MOST_SLOW:
+            kind, name = <object> term.kind, <object> term.name
+            found_slow = True
+        term.deposed_at = monotonic()
         term.deposed = True
         self.running = 0
         # Objects of a session are never called concurrently; a channel that takes one message at a time is not shared.
@@ -144,6 +153,8 @@ cdef class OrdinaryRequests:
             term.alone = connection.ordered or connection.link is None
         if term.alone:
             connection.held += 1
+        if found_slow:  # last, because it may let other threads run
+            self.slow[kind, name] = True
         return True
 
     cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1:
@@ -285,7 +296,7 @@ cdef class OrdinaryRequests:
     cdef bint is_ordinary(self, const Header *header) noexcept:
         return (
             header.kind == INVOKE and header.serializer_id == NATIVE and (header.flags & ~ONEWAY) == 0
-            and self.plain and not self.full
+            and self.plain and not self.jammed
         )
 
     cdef int answer(
@@ -309,7 +320,7 @@ cdef class OrdinaryRequests:
             try:
                 self.codec.decoder.begin(&reader, payload, header.payload_size)
                 object_id, name = read_names(self.codec, &reader)
-                if name.startswith("__"):
+                if name.startswith("__") or (self.full and self.must_wait(object_id, name)):
                     return 1
                 arguments = read_arguments(self.codec, &reader)
                 kwargs = self.codec.decoder.read_keywords(&reader, 1)
@@ -346,6 +357,13 @@ cdef class OrdinaryRequests:
             state.end()
             self.end(term)
 
+    cdef bint must_wait(self, str object_id, str name) except -1:
+        """Return whether a call is known to be slow, as far as that can be told without making an instance."""
+        target = self.objects.get(object_id)
+        if isinstance(target, weakref.ref):
+            target = target()
+        return (target if isinstance(target, type) else type(target), name) in self.slow
+
     cdef object find_target(self, str object_id, ConnectionCore connection):
         target = self.objects.get(object_id)
         if target is None or isinstance(target, (type, weakref.ref)):
@@ -367,17 +385,19 @@ cdef class OrdinaryRequests:
         if known_slow:
             self.server.step_down(term)
             began = monotonic()
+        term.kind, term.name = <PyObject *> kind, <PyObject *> name
         put_target(arguments, target)
         try:
             if kwargs is None:
                 return PyObject_VectorcallMethod(name, tuple_items(arguments, 0), PyTuple_GET_SIZE(arguments), NULL)
             return PyObject_Call(getattr(target, name), arguments[1:], kwargs)
         finally:
+            term.name = NULL
             if known_slow:
                 if monotonic() - began < QUICK:
                     self.slow.pop((kind, name), None)
-            elif term.deposed and len(self.slow) < MOST_SLOW:
-                self.slow[(kind, name)] = True
+            elif term.deposed and self.full and monotonic() - term.deposed_at < ACCIDENT:
+                self.slow.pop((kind, name), None)
 
 
 def perform_batch(target, list calls not None, bint require_expose, results, await_result):

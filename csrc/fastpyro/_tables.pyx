@@ -17,7 +17,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from fastpyro.checked import check_key as check_object, reason_of
+from fastpyro.checked import ATOMS, check_key as check_object, reason_of
 from fastpyro.errors import SerializeError
 
 cdef extern from "Python.h":
@@ -34,6 +34,7 @@ cdef enum:
     LINEAR_PROBES = 9  # of a set: that many neighbours are looked at, too
     PERTURB_SHIFT = 5
 
+cdef frozenset plain = ATOMS
 cdef Py_hash_t NOTHING = -1  # an empty place; no hash is -1
 
 
@@ -67,6 +68,8 @@ cdef int check_key(object key) except -1:
     """Refuse a key, or an element of a set, whose hashing could run anything: see `checked.check_key`."""
     kind = type(key)
     if kind is str or kind is int or kind is float or kind is bytes or kind is bool or key is None:
+        return 0
+    if kind in plain:  # dates, for example: a Python call for each would take longer than to read it
         return 0
     if kind is tuple:
         for item in <tuple> key:  # which is nested as deep as a value may be, at the most

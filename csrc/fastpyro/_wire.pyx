@@ -3,8 +3,8 @@ message is described in `_message`.
 
 The first six bytes decide in which dialect a conversation is; after that it does not change.
 
-Rule 1: memory grows with the bytes that arrived, never with the bytes that were promised: blocks are mapped, not
-        filled.
+Rule 1: memory grows with the bytes that arrived, never with the bytes that were promised. A block is mapped whole, one
+        at a time, but takes address space only: the system adds memory as bytes arrive.
 Rule 2: each body, and each big buffer, is received straight into the memory that the user gets.
 Rule 3: received bytes give a Message, a RemoteProtocolError or a MessageTooLargeError, and nothing else.
 """
@@ -13,7 +13,7 @@ from collections import deque
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
@@ -105,16 +105,20 @@ cdef class Assembler:
             return 0
         if self.stage == STAGE_COMPLETE:
             raise RuntimeError("take() the complete message first")
-        if self.target_data != NULL:
-            target[0] = self.target_data + self.body_filled
-            size[0] = self.body_size - self.body_filled
-            return 0
         if self.body_filled == self.body_capacity:
             capacity = self.body_capacity * 4
             if capacity > self.body_size:
                 capacity = self.body_size
-            _PyBytes_Resize(&self.body, capacity)
+            if self.target_data != NULL:  # a bytearray: a block has its whole capacity
+                PyByteArray_Resize(self.target, capacity)
+                self.target_data = <uint8_t *> PyByteArray_AS_STRING(self.target)
+            else:
+                _PyBytes_Resize(&self.body, capacity)
             self.body_capacity = capacity
+        if self.target_data != NULL:
+            target[0] = self.target_data + self.body_filled
+            size[0] = self.body_capacity - self.body_filled
+            return 0
         target[0] = <uint8_t *> PyBytes_AS_STRING(<object> self.body) + self.body_filled
         size[0] = self.body_capacity - self.body_filled
         return 0
@@ -208,15 +212,16 @@ cdef class Assembler:
             self.buffers.append(b"" if entry[0] == 0 else bytearray())
         if entry[0] == 0:
             return self.start_body(STAGE_BUFFER, size)
+        self.body_size = self.body_capacity = size
+        self.body_filled = 0
         if entry[0] == 1:
-            self.target = PyByteArray_FromStringAndSize(NULL, size)
+            self.body_capacity = size if size < FIRST_ROOM else FIRST_ROOM
+            self.target = PyByteArray_FromStringAndSize(NULL, self.body_capacity)
             self.target_data = <uint8_t *> PyByteArray_AS_STRING(self.target)
         else:
             self.target = block = take_block(size)
             self.target_data = block.data
         self.stage = STAGE_BUFFER
-        self.body_size = self.body_capacity = size
-        self.body_filled = 0
         return 0
 
     cdef object take_body(self):

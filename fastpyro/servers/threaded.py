@@ -8,8 +8,9 @@ waited for: its leader steps down before it runs it.
 Rule 1: only the leader of the current term waits in the poller, accepts, reads and drops idle connections.
 Rule 2: requests of one connection may run at once, but for those of session objects: such a connection is held by the
         deposed thread, out of the poller, until it is done (`ONEWAY_THREADED = False` does the same to oneway requests).
-Rule 3: THREADPOOL_SIZE requests are slow at once, at the most. Beyond it the leader queues requests, and refuses them
-        when the queue is full.
+Rule 3: THREADPOOL_SIZE requests are slow at once. Beyond it the leader queues requests whose methods are known to be slow,
+        and what is not ordinary, and refuses them when the queue is full. Others run at once; a small reserve is for those
+        that turn out slow. When that is used up too, all requests are queued.
 Rule 4: `_lock` guards terms, threads and the queue. Under it nothing runs that can wait, and no user code.
 """
 
@@ -63,6 +64,7 @@ class ThreadedServer(ConnectionServer):
         self._stopped = threading.Event()
         self._current = threading.local()
         self.most_slow = max(config.THREADPOOL_SIZE, 1)
+        self.reserve = self.most_slow // 4 + 2
         self.most_queued = config.REQUEST_QUEUE_SIZE
         self.most_queued_bytes = config.MAX_QUEUED
         self.oneway_threaded = config.ONEWAY_THREADED
@@ -187,7 +189,7 @@ class ThreadedServer(ConnectionServer):
         """Wait to be needed. False when this thread is one too many and shall end."""
         event = threading.Event()
         with self._lock:
-            if self._vacant or self._queue or self.stopping:
+            if self._vacant or (self._queue and self._slow < self.most_slow) or self.stopping:
                 return True
             self._standby.append(event)
         if event.wait(STANDBY_SECONDS):
@@ -225,8 +227,7 @@ class ThreadedServer(ConnectionServer):
         with self._lock:
             if self.stopping or term is not self._term or not self.requests.depose(term, serial, self.oneway_threaded):
                 return
-            self._slow += 1
-            self.requests.full = self._slow >= self.most_slow
+            self._count_slow(1)
             connection = term.connection
             if connection.held:
                 self.poller.remove(connection.fd)  # before the deposed thread can give it back
@@ -236,8 +237,12 @@ class ThreadedServer(ConnectionServer):
 
     def _leave_slow(self) -> None:
         with self._lock:
-            self._slow -= 1
-            self.requests.full = self._slow >= self.most_slow
+            self._count_slow(-1)
+
+    def _count_slow(self, change: int) -> None:
+        self._slow += change
+        self.requests.full = self._slow >= self.most_slow
+        self.requests.jammed = self._slow >= self.most_slow + self.reserve
 
     # ---- what a leader does
 
@@ -350,8 +355,7 @@ class ThreadedServer(ConnectionServer):
                 return False
             connection, message = self._queue.popleft()
             self._queued_bytes -= _size_of(message)
-            self._slow += 1
-            self.requests.full = self._slow >= self.most_slow
+            self._count_slow(1)
         try:
             self.answer(connection, message)
         finally:

@@ -64,6 +64,9 @@ class Worker:
     def threads(self):
         return threading.active_count()
 
+    def processor_time(self):
+        return time.process_time()
+
 
 @fastpyro.expose
 @fastpyro.behavior(instance_mode="session")
@@ -233,7 +236,7 @@ def test_too_many_slow_calls_wait_and_then_are_refused() -> None:
             with server.proxy() as late:
                 late._pyroTimeout = 1.0
                 try:
-                    late.null()
+                    late.wait()
                 except ServerOverloadedError as error:
                     refused.append(error)
                 except fastpyro.errors.TimeoutError:
@@ -288,6 +291,74 @@ def test_queued_calls_run_when_there_is_room() -> None:
         with server.proxy() as proxy:
             # Two slow ones, the leader, the main thread, the monitor; and some on their way from one role to another.
             assert proxy.threads() <= 2 + 3 + 5
+
+
+def crowd(server: Server, method: str, count: int) -> Background:
+    """Clients that each begin a slow call, and take their time to be refused or answered."""
+
+    def work(_: int) -> Any:
+        with server.proxy() as own:
+            return getattr(own, method)()
+
+    return Background(count, work)
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_slow_calls_that_take_all_places_delay_no_quick_ones(places: int) -> None:
+    with Server(f"THREADPOOL_SIZE={places}") as server, server.proxy() as old:
+        old.null()
+        slow_ones = crowd(server, "wait", 20)
+        until(lambda: old.waiting() >= places)
+        with server.proxy() as witness:
+            times = latencies(witness, 0.5)
+        for _ in range(20):
+            old._pyroTimeout = 2.0
+            old.null()
+            with server.proxy() as new:
+                new._pyroTimeout = 2.0
+                new.null()
+        assert times[int(len(times) * 0.9)] < 0.05
+        assert old.waiting() == places
+        old.let_go()
+        assert slow_ones.join() == [True] * 20
+
+
+def test_methods_that_nobody_knew_to_be_slow_have_a_small_reserve() -> None:
+    with Server("THREADPOOL_SIZE=4") as server, server.proxy() as good:
+        slow_ones = crowd(server, "wait", 10)
+        until(lambda: good.waiting() == 4)
+        stranger = Background(5, lambda _: server.proxy().sleep(0.3))  # it becomes known with the first one
+        good._pyroTimeout = 2.0
+        for _ in range(200):
+            good.null()
+        assert good.threads() <= 4 + 4 // 4 + 2 + 3 + 5
+        good.let_go()
+        assert slow_ones.join() == [True] * 10
+        assert stranger.join() == [0.3] * 5
+
+
+def test_one_client_that_pipelines_slow_calls_delays_nobody() -> None:
+    with Server("THREADPOOL_SIZE=4") as server, server.proxy() as good, server.proxy() as greedy:
+        greedy._pyroBind()
+        results = [fastpyro.asyncproxy(greedy).wait() for _ in range(20)]
+        until(lambda: good.waiting() == 4)
+        good._pyroTimeout = 2.0
+        for _ in range(100):
+            good.null()
+        good.let_go()
+        assert [result.value for result in results] == [True] * 20
+
+
+def test_idle_threads_sleep_while_calls_wait_in_the_queue() -> None:
+    with Server("THREADPOOL_SIZE=2") as server, server.proxy() as good:
+        assert Background(8, lambda _: server.proxy().sleep(0.02)).join() == [0.02] * 8  # which leaves idle threads
+        slow_ones = crowd(server, "wait", 6)
+        until(lambda: good.waiting() == 2)
+        before = good.processor_time()
+        threading.Event().wait(0.5)
+        assert good.processor_time() - before < 0.25
+        good.let_go()
+        assert slow_ones.join() == [True] * 6
 
 
 def test_a_client_that_goes_during_its_slow_call_harms_nobody(server: Server) -> None:
