@@ -200,8 +200,8 @@ class PortableChannel:
 
     @property
     def unsent(self) -> int:
-        """How many bytes wait in the queue."""
-        return sum(map(len, self._queue))
+        """How many bytes the queue keeps: a message counts until all of it is sent."""
+        return sum(memoryview(view.obj).nbytes for view in self._queue)
 
     def send_unsent(self, most: int) -> int:
         """Send of what waits as much as the system takes now. Returns how many bytes it took; 0 while others send.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -206,3 +207,33 @@ def test_ends_from_other_threads_while_it_is_sent() -> None:
             (link.close, link.break_off, link.abandon)[number % 3]()
         link.close()
         assert link.unsent == 0
+
+
+def test_what_cannot_change_waits_without_a_copy(talk: Talk) -> None:
+    link, far, _ = talk
+    first, changing, second = pattern(9_000_000), bytearray(pattern(9_000_001)), pattern(9_000_002)
+    expected = first + changing + second[:2_000_000] + second
+    before = sys.getrefcount(second)
+    few = memoryview(second)[:2_000_000]  # copied: keeping them would keep all of it
+    link.send(4, 0, 1, 70, [memoryview(first), changing, few, second])
+    few.release()
+    assert sys.getrefcount(second) == before + 1
+    changing[:] = b""  # nothing refers to its memory any more
+    with Peer(lambda: send_all_unsent(link)):
+        assert receive_exactly(far, 40 + len(expected))[40:] == expected
+    assert sys.getrefcount(second) == before
+
+
+def test_a_chunk_counts_until_all_of_it_is_sent(talk: Talk) -> None:
+    link, far, _ = talk
+    link.send(4, 0, 1, 70, [BIG])
+    unsent = link.unsent
+    received = bytearray(far.recv(4_000_000))
+    while not (sent := link.send_unsent(1000)):
+        received += far.recv(4_000_000)
+    assert 0 < sent < len(BIG)
+    assert link.unsent == unsent, "it is kept as a whole"
+    with Peer(lambda: send_all_unsent(link)):
+        received += receive_exactly(far, 40 + len(BIG) - len(received))
+    assert received[40:] == BIG
+    assert link.unsent == 0

@@ -224,7 +224,7 @@ cdef class MessageStream(OutputStream):
             parts[0].iov_len = HEADER_SIZE
             parts[1].iov_base = PyBytes_AS_STRING(extra)
             parts[1].iov_len = len(extra)
-            return self.send_vector(parts, count + 2, False, deadline)
+            return self.send_owned(parts, count + 2, [None, None] + payload, False, deadline)
         finally:
             for index in range(taken):
                 PyBuffer_Release(&views[index])

@@ -3,14 +3,16 @@
 Knows bytes; which thread sends what waits, and for how long, is the business of who sets an outlet.
 
 Rule 1: without an outlet, as on the client's side, whoever sends waits, until its deadline.
-Rule 2: with an outlet a sender stays only as long as the peer takes its bytes quickly. The rest is copied into the
-        queue, so that nothing refers to the sender's memory any more, and the outlet is told, once, by its sender.
+Rule 2: with an outlet a sender stays only as long as the peer takes its bytes quickly. The rest goes into the queue,
+        and the outlet is told, once, by its sender. What is big and cannot change is kept there as it is, so that a
+        reply exists once; anything else is copied, so that nothing refers to the sender's memory any more.
 Rule 3: `sending` is set while anything waits: all that is sent later goes behind it. It is set by one sender, or on
         behalf of the queue, which the outlet's thread empties alone (`send_unsent`).
 Rule 4: the queue changes under the GIL only. A stream that ends, for whatever reason, forgets it at once.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t
@@ -34,8 +36,8 @@ cdef enum:
 cdef class OutputStream(Stream):
     """A connected stream socket whose sender need not wait for a slow peer.
 
-    Attributes: ``unsent``, bytes that wait in the queue; ``unsent_messages``, how many messages have been put there
-    since it was empty.
+    Attributes: ``unsent``, bytes that the queue keeps: a chunk counts until all of it is sent; ``unsent_messages``, how
+    many messages have been put there since it was empty.
     """
 
     def __cinit__(self, sock, *arguments):
@@ -82,9 +84,9 @@ cdef class OutputStream(Stream):
                     self.give_up()
                     raise ConnectionClosedError(f"sending: connection lost: {strerror(-count).decode()}")
                 sent += count
-                self.unsent -= count
                 self.queue_start += count
                 if count == size:
+                    self.unsent -= self.queue_start
                     self.queue_start = 0
                     self.queue.popleft()
                     if not self.queue:
@@ -124,14 +126,18 @@ cdef class OutputStream(Stream):
         return count
 
     cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1:
+        return self.send_owned(parts, count, None, begun, deadline)
+
+    cdef int send_owned(self, iovec *parts, Py_ssize_t count, list owners, bint begun, double deadline) except -1:
+        """Send parts as `send_vector` does. `owners` has the object that each is of, or is None."""
         if self.outlet is None:
             return Stream.send_vector(self, parts, count, begun, deadline)
         if not begun and not self.take_turn_soon():
-            return self.put_in_queue(parts, count, False)
+            return self.put_in_queue(parts, count, owners, False)
         self.begin_sending()
         try:
             if not self.send_while_taken(parts, count):
-                self.put_in_queue(parts, count, True)
+                self.put_in_queue(parts, count, owners, True)
         except BaseException:
             self.broken = True
             self.give_up()
@@ -209,12 +215,12 @@ cdef class OutputStream(Stream):
         slept(&self.send_spin, monotonic() - began)
         return result > 0
 
-    cdef int put_in_queue(self, iovec *parts, Py_ssize_t count, bint in_front) except -1:
-        """Copy what is left of some parts into the queue: in front of what others put there meanwhile, or behind it."""
+    cdef int put_in_queue(self, iovec *parts, Py_ssize_t count, list owners, bint in_front) except -1:
+        """Move what is left of some parts into the queue: in front of what others put there meanwhile, or behind it."""
         cdef list chunks
         cdef bint tells
         try:
-            chunks = copies_of(parts, count)
+            chunks = chunks_of(parts, count, owners)
         except MemoryError:
             raise ConnectionClosedError("sending: there is no memory for what the peer does not take") from None
         if self.closing or self.broken:
@@ -247,6 +253,34 @@ cdef int take_off(iovec *parts, Py_ssize_t count) noexcept:
         parts[0].iov_len = 0
         parts += 1
     return 0
+
+
+cdef list chunks_of(iovec *parts, Py_ssize_t count, list owners):
+    """Return what is left of some parts as chunks, none of them empty: themselves or, as a rule, copies."""
+    cdef Py_ssize_t index, copied = 0
+    cdef list chunks = []
+    if owners is not None:
+        for index in range(count):
+            chunk = rest_of(owners[index], &parts[index])
+            if chunk is not None:
+                chunks += copies_of(parts + copied, index - copied)
+                chunks.append(chunk)
+                copied = index + 1
+    chunks += copies_of(parts + copied, count - copied)
+    return chunks
+
+
+cdef object rest_of(object owner, const iovec *part):
+    """Return a view of the rest of bytes if keeping all of them costs at most twice what a copy would, else None."""
+    cdef Py_ssize_t start, size = part.iov_len
+    if type(owner) is memoryview:
+        owner = owner.obj
+    if type(owner) is not bytes or size < CHUNK or size < PyBytes_GET_SIZE(owner) // 2:
+        return None
+    start = <const char *> part.iov_base - PyBytes_AS_STRING(owner)
+    if start < 0 or start + size > PyBytes_GET_SIZE(owner):
+        return None
+    return memoryview(owner)[start:start + size]
 
 
 cdef list copies_of(iovec *parts, Py_ssize_t count):
