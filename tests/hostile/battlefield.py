@@ -29,11 +29,11 @@ EXACT = os.environ.get("FASTPYRO_ATTACK") == "exact"
 FIGURES = os.environ.get("FASTPYRO_ATTACK_FIGURES")
 """Where figures are collected, a JSON object a line; set by ``make attack``."""
 
-LATENCY = 5.0 if EXACT else 250.0
+LATENCY = 5.0 if EXACT else 5000.0
 """Milliseconds that the good client's p99 may reach whatever it was alone."""
 
 LATENCY_FACTOR = 3.0 if EXACT else 30.0
-ADMISSION = 1.0 if EXACT else 5.0
+ADMISSION = 1.0 if EXACT else 10.0
 """Seconds within which a new client is admitted."""
 
 MEMORY = 256 * MIB
