@@ -116,6 +116,12 @@ class Server(ServerProcess):
         return proxy
 
 
+in_native_code_only = pytest.mark.skipif(
+    fastpyro.config.PORTABLE,
+    reason="while all places are taken only plain calls over the native channel pass the queue",
+)
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
@@ -303,6 +309,7 @@ def crowd(server: Server, method: str, count: int) -> Background:
     return Background(count, work)
 
 
+@in_native_code_only
 @pytest.mark.parametrize("places", [1, 4])
 def test_slow_calls_that_take_all_places_delay_no_quick_ones(places: int) -> None:
     with Server(f"THREADPOOL_SIZE={places}") as server, server.proxy() as old:
@@ -323,6 +330,7 @@ def test_slow_calls_that_take_all_places_delay_no_quick_ones(places: int) -> Non
         assert slow_ones.join() == [True] * 20
 
 
+@in_native_code_only
 def test_methods_that_nobody_knew_to_be_slow_have_a_small_reserve() -> None:
     with Server("THREADPOOL_SIZE=4") as server, server.proxy() as good:
         slow_ones = crowd(server, "wait", 10)
@@ -337,6 +345,7 @@ def test_methods_that_nobody_knew_to_be_slow_have_a_small_reserve() -> None:
         assert stranger.join() == [0.3] * 5
 
 
+@in_native_code_only
 def test_one_client_that_pipelines_slow_calls_delays_nobody() -> None:
     with Server("THREADPOOL_SIZE=4") as server, server.proxy() as good, server.proxy() as greedy:
         greedy._pyroBind()
@@ -349,6 +358,7 @@ def test_one_client_that_pipelines_slow_calls_delays_nobody() -> None:
         assert [result.value for result in results] == [True] * 20
 
 
+@in_native_code_only
 def test_idle_threads_sleep_while_calls_wait_in_the_queue() -> None:
     with Server("THREADPOOL_SIZE=2") as server, server.proxy() as good:
         assert Background(8, lambda _: server.proxy().sleep(0.02)).join() == [0.02] * 8  # which leaves idle threads

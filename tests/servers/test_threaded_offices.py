@@ -280,6 +280,10 @@ def test_nothing_that_a_result_does_ends_the_leader(gate: Gate) -> None:
         fastpyro.unregister_class_to_dict(Odd)
 
 
+@pytest.mark.skipif(
+    fastpyro.config.PORTABLE,
+    reason="while all places are taken only plain calls over the native channel pass the queue",
+)
 def test_what_a_full_server_does(gate: Gate) -> None:
     """Two run, three wait and get their results; the sixth is refused at once; quick calls are served."""
     with settings(THREADPOOL_SIZE=2, REQUEST_QUEUE_SIZE=3):
