@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import fastpyro
 
 OURS = (str(Path(fastpyro.__file__).parent), "elsewhere")
@@ -77,6 +79,9 @@ class Destructor:
 
 def each_number(path: Callable[[int], happening], step: int = 1) -> int:
     """Take a path again and again, with the event one bytecode later each time; returns how many bytecodes it has."""
+    if sys.version_info >= (3, 12):
+        # From 3.12 on tracing is made of sys.monitoring, and raises in other places than real interrupts do.
+        pytest.skip("steps through bytecodes as CPython 3.11 traces them; what newer ones need is not done yet")
     for number in itertools.count(0, step):
         assert number < MOST, "the path does not end"
         if not path(number).happened:
