@@ -113,8 +113,13 @@ def invoke_batch(proxy: Proxy, calls: BatchWriter, oneway: bool) -> tuple[list[A
     if message.flags & FLAGS_EXCEPTION:
         raise _error_in(serializer.loads(payload_of(message)))
     if serializer is native:
-        return decode_results(native.codec, payload_of(message))
-    return read_results(serializer.loads(payload_of(message)))
+        results, error = decode_results(native.codec, payload_of(message))
+    else:
+        results, error = read_results(serializer.loads(payload_of(message)))
+    if len(results) + (error is not None) > len(calls) or (error is None and len(results) < len(calls)):
+        proxy._pyro_drop(connection)
+        raise ProtocolError(f"invoke: {len(results):,} results came for a batch of {len(calls):,} calls")
+    return results, error
 
 
 def _exchange(proxy: Proxy, connection: Channel, outgoing: Outgoing, seq: int) -> Message | None:

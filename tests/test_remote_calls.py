@@ -154,3 +154,32 @@ def test_no_habit_keeps_a_thread_from_the_short_way(daemon: fastpyro.Daemon, mon
         monkeypatch.setattr(remote_calls, "invoke", long_way)
         assert proxy.size("4444") == 4
         assert fastpyro.Future(lambda: proxy.size("55555"))().value == 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4])
+def test_a_batch_has_as_many_results_as_calls(proxy: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Those of another number come from no daemon that is right: who takes the second is not to get the first."""
+    results = proxy._pyro_wire.dumps([1] * count)
+
+    class Odd:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def __len__(self) -> int:
+            return 0
+
+        def add(self, value: Any) -> None:
+            pass
+
+        def payload(self) -> bytes:
+            return results
+
+    monkeypatch.setattr(dispatch, "ResultList", Odd)
+    monkeypatch.setattr(dispatch, "ResultWriter", Odd)
+    monkeypatch.setattr(dispatch, "perform_batch", lambda *_: None)
+    batch = proxy._pyroBatch()
+    batch.echo(1)
+    batch.echo(2)
+    with pytest.raises(fastpyro.errors.ProtocolError, match=r"results came for a batch of 2 calls"):
+        batch()
+    assert proxy._pyroConnection is None

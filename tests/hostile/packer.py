@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 CONNECT, CONNECTOK, CONNECTFAIL, INVOKE, RESULT, PING = range(1, 7)
 EXCEPTION, COMPRESSED, ONEWAY, BATCH = 1, 2, 4, 8
-STREAM, BUFFERS = 16, 32768
+STREAM, OLD_STREAM, BUFFERS = 16, 32, 32768
 NEW, OLD = 502, 48
 IDS = {
     NEW: {"serpent": 1, "marshal": 2, "json": 3, "msgpack": 4, "native": 70},

@@ -34,6 +34,11 @@ def arm(*allowed: str) -> None:
     globals()["_descriptor"] = -_descriptor - 2
 
 
+def allow(*texts: str) -> None:
+    """Replace the texts that stand in events which are the program's own wish."""
+    globals()["_allowed"] = texts
+
+
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if _descriptor < 0 or (event not in EVENTS and event != "open"):
         return
