@@ -28,8 +28,9 @@ __all__ = ["Strategy", "attributes_of", "full_name", "is_plain", "set_attributes
 _HEAP_TYPE, _IMMUTABLE_TYPE, _NOT_CALLABLE_TYPE = 1 << 9, 1 << 8, 1 << 7
 """Bits of ``type.__flags__`` (Py_TPFLAGS_HEAPTYPE, _IMMUTABLETYPE, _DISALLOW_INSTANTIATION)."""
 
-_NOT_STATE = frozenset({"_pyroId", "_pyroDaemon", "__orig_class__"})
-"""Attributes that say where an object lives, or how its generic class was spelled."""
+_MARKS = frozenset({"_pyroExposed", "_pyroOneway", "_pyroCallback", "_pyroInstancing"})
+_NOT_STATE = frozenset({"_pyroId", "_pyroDaemon", "__orig_class__"}) | _MARKS
+"""Attributes that say where an object lives, how its generic class was spelled, or (`exposure`) what clients may call."""
 
 
 class Strategy(NamedTuple):

@@ -303,6 +303,14 @@ def test_bad_time_zone(zone: Any) -> None:
     refuses(extension(10, bytes(8) + CODEC.encode(zone)), "time zone")
 
 
+@pytest.mark.parametrize("key", ["America", "tzdata.zi", "no/such/zone", "", "..", "a" * 100, "a\0b", "\ud800"])
+def test_an_unknown_time_zone_tells_nothing_of_this_machine(key: str) -> None:
+    """The name of a folder is one: the error of opening it is not passed on."""
+    with pytest.raises(SerializeError) as caught:
+        CODEC.decode(extension(10, bytes(8) + CODEC.encode(key)))
+    assert not any(part in str(caught.value) for part in ("Errno", "/usr", "site-packages", "tzdata/"))
+
+
 # ---- from_state, which is the user's code ----------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import pytest
 
 from fastpyro.errors import SerializeError
+from fastpyro.exposure import resolve_method
 from fastpyro.object_state import attributes_of, is_plain, set_attributes, state_function, strategy_for
 
 
@@ -208,6 +209,24 @@ def test_attributes_that_a_daemon_sets_do_not_travel() -> None:
     value = NoInit(1)
     value._pyroId, value._pyroDaemon = "obj_1", object()  # type: ignore[attr-defined]
     assert attributes_of(value) == {"first": 1}
+
+
+class Handler:
+    """A service may keep one in a public attribute; whoever gave it does not say that clients may call it."""
+
+    def __call__(self) -> str:
+        return "called"
+
+
+def test_nobody_exposes_by_sending() -> None:
+    class Service:
+        handler: Any
+
+    service, strategy = Service(), strategy_for(Handler)
+    service.handler = strategy.build({"_pyroExposed": True, "_pyroOneway": True, "_pyroInstancing": "single", "a": 1})
+    assert vars(service.handler) == {"a": 1}
+    with pytest.raises(AttributeError, match="unexposed"):
+        resolve_method(service, "handler")
 
 
 def test_own_new_and_setattr_are_not_called() -> None:

@@ -474,8 +474,8 @@ cdef object zone_of(str key):
 
     try:
         zone = ZoneInfo(key)
-    except (ValueError, LookupError, OSError, ImportError) as error:
-        raise invalid(f"no such time zone: {error}") from None
+    except (ValueError, LookupError, OSError, ImportError):  # whose texts name files of this machine
+        raise invalid(f"no such time zone: {key!r}") from None
     if len(ZONES) < MOST_ZONES:
         ZONES[key] = zone
     return zone
