@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import fastpyro
 
 OURS = (str(Path(fastpyro.__file__).parent), "elsewhere")
 """Files whose bytecodes count; tests that make code of their own say that it is from elsewhere."""
+
+TOOL = 4
+"""The id of `sys.monitoring` that is used, from CPython 3.12 on: one of those without a meaning."""
 
 MOST = 20_000
 """Bytecodes of one path; more are a path that does not end."""
@@ -32,30 +33,62 @@ class happening:
     def __init__(self, number: int, event: Callable[[], object], seen: Callable[[str], object] | None = None) -> None:
         self.number = number
         self.event = event
-        self.seen = seen  # is told the name of each function that is called
+        self.seen = seen  # is told the name of each function whose bytecodes are counted
         self.happened = False
         self.count = 0
+        self.code: types.CodeType | None = None
+        self.thread = threading.get_ident()
 
     def __enter__(self) -> happening:
-        sys.settrace(self._trace)
+        if sys.version_info >= (3, 12):
+            watch_instructions(self._instruction)
+        else:
+            sys.settrace(self._trace)
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
+        if sys.version_info >= (3, 12):
+            watch_instructions(None)
+        else:
+            sys.settrace(None)
 
     def _trace(self, frame: types.FrameType, what: str, _argument: Any) -> Any:
         if what == "call":
             if not frame.f_code.co_filename.startswith(OURS):
                 return None  # the standard library's own locks, of logging and of importing, are its own matter
-            if self.seen is not None:
-                self.seen(frame.f_code.co_name)
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
         elif what == "opcode":
-            self.count += 1
-            if self.count > self.number and not self.happened:
-                self.happened = True
-                self.event()
+            self._count(frame.f_code)
         return self._trace
+
+    def _instruction(self, code: types.CodeType, _offset: int) -> None:
+        if threading.get_ident() == self.thread and code.co_filename.startswith(OURS):
+            self._count(code)
+
+    def _count(self, code: types.CodeType) -> None:
+        if self.seen is not None and code is not self.code:
+            self.seen(code.co_name)
+            self.code = code
+        self.count += 1
+        if self.count > self.number and not self.happened:
+            self.happened = True
+            self.event()
+
+
+def watch_instructions(callback: Callable[[types.CodeType, int], None] | None) -> None:
+    """Call a function before each bytecode of Python code, or stop doing so. From CPython 3.12 on.
+
+    `sys.settrace` begins to name single bytecodes only when it is set for the second time there.
+    """
+    monitoring = sys.monitoring  # type: ignore[attr-defined,unused-ignore]  # a newer Python than the oldest of ours
+    if callback is not None:
+        monitoring.use_tool_id(TOOL, "every_bytecode")
+        monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, callback)
+        monitoring.set_events(TOOL, monitoring.events.INSTRUCTION)
+        return
+    monitoring.set_events(TOOL, 0)
+    monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, None)
+    monitoring.free_tool_id(TOOL)
 
 
 def interrupt() -> None:
@@ -79,9 +112,6 @@ class Destructor:
 
 def each_number(path: Callable[[int], happening], step: int = 1) -> int:
     """Take a path again and again, with the event one bytecode later each time; returns how many bytecodes it has."""
-    if sys.version_info >= (3, 12):
-        # From 3.12 on tracing is made of sys.monitoring, and raises in other places than real interrupts do.
-        pytest.skip("steps through bytecodes as CPython 3.11 traces them; what newer ones need is not done yet")
     for number in itertools.count(0, step):
         assert number < MOST, "the path does not end"
         if not path(number).happened:
