@@ -6,11 +6,13 @@ from typing_extensions import Buffer
 
 from fastpyro._message import Message
 from fastpyro._message_stream import MessageStream
+from fastpyro._mutex import ServingThread
 
 class Looker: ...
 
 class Link(MessageStream):
     def __init__(self, sock: socket.socket, max_message_size: int = 0) -> None: ...
+    served_by: ServingThread | None
     def set_background(self, run: Callable[[Callable[[], object]], object]) -> None: ...
     def free_sequence_number(self, seq: int) -> int: ...
     def exchange(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from fastpyro import _blocks
 from fastpyro._link import Link
 from fastpyro._message import Message, pack_message
-from fastpyro._mutex import Guard, Mutex
+from fastpyro._mutex import Guard, Mutex, ServingThread, check_may_wait
 from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._wire import Decoder
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
@@ -36,6 +36,7 @@ class Channel(Protocol):
     """What a proxy and a server need of a connected peer; the arguments are those of ``Link``."""
 
     objectId: str
+    served_by: ServingThread | None
 
     @property
     def concurrent(self) -> bool: ...
@@ -126,6 +127,7 @@ class PortableChannel:
         self._limit = max_message_size
         self._hmac_key: bytes | None = None
         self._turn = Mutex(what="the connection")
+        self.served_by: ServingThread | None = None
         self._closing = self._broken = self._unfinished = False
         self._outlet: Callable[[Any], object] | None = None
         self._patience = 0.0, 0.0, 0.0
@@ -293,6 +295,7 @@ class PortableChannel:
     ) -> Message:
         deadline = _deadline_of(timeout)
         self._check_open()
+        check_may_wait(self.served_by)
         data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
         try:
             with self._take_turn(deadline):

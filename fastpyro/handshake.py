@@ -44,6 +44,7 @@ from fastpyro.message_kinds import (
     PROTOCOL_VERSION,
 )
 from fastpyro.serializers import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
+from fastpyro.serving_threads import serving_thread
 
 if TYPE_CHECKING:
     import ssl
@@ -170,6 +171,7 @@ def _connect(
     serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
     channel = open_channel(_open_socket(uri, settings), _answer_limit())
     try:
+        channel.served_by = serving_thread(channel.sock)
         flags = 0
         extra = dict(annotations or {})
         payload = _request(serializer, settings.data, uri.object, extra if wants_native else None)

@@ -138,7 +138,7 @@ class BytecodeContract(ChannelTests):
             return collection
 
         each_number(path, self.step)
-        assert refused > 20
+        assert refused > 5
 
     def test_a_destructor_that_closes_the_channel(self) -> None:
         def path(number: int) -> happening:

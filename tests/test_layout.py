@@ -24,7 +24,7 @@ CSRC = ROOT / "csrc" / "fastpyro"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks", "checked"})
     | frozenset({"_blocks", "_mutex", "_pusher", "light_typing", "lazy_logging", "foreign_text"})
-    | frozenset({"declared_fields", "_memory_budget", "_tables"}),
+    | frozenset({"declared_fields", "_memory_budget", "_tables", "serving_threads"}),
     frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder"}),
     frozenset({"_codec", "_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal", "_json_scan"}),
     frozenset({"_spin", "_stream", "_output", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}),

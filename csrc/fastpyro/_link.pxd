@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t
 
 from fastpyro._message cimport Header, Message
 from fastpyro._message_stream cimport MessageStream
+from fastpyro._mutex cimport ServingThread
 
 
 # Somebody whose reply somebody else may receive.
@@ -35,6 +36,7 @@ cdef class Link(MessageStream):
     cdef Py_ssize_t callbacks  # how many of them have a callback
     cdef set forgotten  # sequence numbers of replies that nobody wants any more, or None
     cdef object background
+    cdef public ServingThread served_by  # of the peer, where that is a daemon of this process with one thread; or None
 
     cdef Waiter expect(self, int seq, object callback)
     cdef Message converse_small(

@@ -22,7 +22,7 @@ from cpython.pythread cimport (
 from libc.stdint cimport uint8_t
 
 from fastpyro._message cimport Header, Message, message_of
-from fastpyro._mutex cimport holds_leaf, refuse_to_wait
+from fastpyro._mutex cimport ensure_may_wait
 from fastpyro._message_stream cimport SMALL_REPLY, MessageStream
 from fastpyro._pusher cimport push_now
 from fastpyro._spin cimport monotonic
@@ -133,8 +133,7 @@ cdef class Link(MessageStream):
         cdef Waiter waiter
         self.enter()
         try:
-            if holds_leaf():
-                refuse_to_wait()
+            ensure_may_wait(self.served_by)
             self.check_not_receiver()
             waiter = self.expect(seq, None)
             try:
@@ -273,8 +272,7 @@ cdef class Link(MessageStream):
         cdef Waiter waiter
         cdef Py_ssize_t count = 0
         cdef bint alone = not self.reading
-        if holds_leaf():
-            refuse_to_wait()
+        ensure_may_wait(self.served_by)
         if alone:
             self.reading = True  # before anybody else can: the reply must not come to somebody who does not expect it
             self.awaited = seq

@@ -3,8 +3,13 @@
 from cpython.pythread cimport PyThread_type_lock
 
 
-cdef bint holds_leaf() noexcept
+cdef class ServingThread:
+    cdef public unsigned long ident
+
+
+cdef int ensure_may_wait(ServingThread peer) except -1
 cdef int refuse_to_wait() except -1
+cdef bint lead(bint leading) noexcept
 
 
 cdef class Guard:

@@ -13,6 +13,9 @@ Rule 2: no thread waits for itself. A destructor or a signal handler may run any
 Rule 3: a leaf is a lock under which nothing waits for another thread. A destructor in the middle of it that would,
         for the reply to a call, is refused: the other thread may need the leaf first.
 Rule 4: keep a guard in no variable: a traceback would keep it alive.
+Rule 5: a thread that the clients of a daemon wait for does not wait for a reply itself, but in methods and hooks
+        (`set_leading`): a destructor that would is refused. Where a daemon is served by one thread only, that thread
+        never calls this daemon at all (`ServingThread`).
 """
 
 cimport cython
@@ -35,8 +38,10 @@ cdef extern from "pythread.h":
 cdef extern from *:
     """
     static __thread int fastpyro_leaves;
+    static __thread int fastpyro_leading;
     """
     int fastpyro_leaves  # guards of leaves that this thread holds
+    int fastpyro_leading  # whether this thread serves a daemon, and is not in a method or hook of its
 
 cdef enum:
     SLICE = 100000  # microseconds between two looks at `check`
@@ -58,9 +63,38 @@ cdef long long microseconds_until(double deadline, long long most) except -1:
     return <long long> left + 1 if left < most else most
 
 
-cdef bint holds_leaf() noexcept:
-    """Whether this thread has a lock under which it must not wait for the reply to a call."""
-    return fastpyro_leaves != 0
+@cython.final
+cdef class ServingThread:
+    """The only thread that serves a daemon. Attribute: ``ident``, of the thread; 0 while none serves."""
+
+
+def check_may_wait(ServingThread peer):
+    """Raise LocalProtocolError when this thread must not wait for the reply to a call; ``peer`` serves it, or None."""
+    ensure_may_wait(peer)
+
+
+cdef int ensure_may_wait(ServingThread peer) except -1:
+    """As `check_may_wait`."""
+    if fastpyro_leaves or fastpyro_leading:
+        refuse_to_wait()
+    if peer is not None and peer.ident == this_thread():
+        raise LocalProtocolError(
+            "this thread serves the called daemon itself (server type multiplex) and would wait for itself: call the "
+            "object directly, make the call oneway, or use the server type thread"
+        )
+    return 0
+
+
+def set_leading(bint leading):
+    """Say whether this thread serves clients, outside of their methods and hooks. Returns what was said before."""
+    return lead(leading)
+
+
+cdef bint lead(bint leading) noexcept:
+    global fastpyro_leading
+    cdef bint before = fastpyro_leading
+    fastpyro_leading = leading
+    return before
 
 
 cdef int refuse_to_wait() except -1:

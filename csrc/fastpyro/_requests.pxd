@@ -27,6 +27,7 @@ cdef class Term:
     cdef readonly ConnectionCore connection  # whose request is being served
     cdef readonly bint oneway
     cdef readonly bint deposed
+    cdef bint leading  # the thread of this term led when the request began
     cdef readonly bint alone  # deposed, and nobody else reads from the connection until this request is done
     # The class and the method that runs, borrowed from its call; no name while none does.
     cdef PyObject *kind

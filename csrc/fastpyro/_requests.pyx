@@ -23,6 +23,7 @@ from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader, invalid
 from fastpyro._encoder cimport Writer
 from fastpyro._link cimport Link, Looker
+from fastpyro._mutex cimport lead
 from fastpyro._posix cimport usleep
 from fastpyro._spin cimport monotonic
 from fastpyro._stream cimport deadline_in
@@ -158,6 +159,7 @@ cdef class OrdinaryRequests:
         return True
 
     cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1:
+        term.leading = lead(False)
         connection.in_call += 1
         term.oneway = (flags & ONEWAY) != 0
         term.connection = connection
@@ -174,6 +176,7 @@ cdef class OrdinaryRequests:
             term.connection = None
         if not term.deposed:
             self.running = 0
+            lead(term.leading)
         return 0
 
     def stop(self):

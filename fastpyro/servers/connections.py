@@ -32,6 +32,7 @@ from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
 from fastpyro.servers import forks
 from fastpyro.servers.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors, oldest_of_most
+from fastpyro.servers.hooks import call_hook
 from fastpyro.servers.late_replies import LateReplies
 from fastpyro.servers.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
@@ -261,10 +262,7 @@ class ConnectionServer(ABC):
 
     def tell_disconnect(self, connection: Connection) -> None:
         """Call the daemon's hook for a client that has gone."""
-        try:
-            self.daemon.clientDisconnect(connection)
-        except Exception:
-            log.exception("clientDisconnect failed")
+        call_hook(self.daemon.clientDisconnect, connection)
 
     def hold(self, connection: Connection) -> None:
         """Let a connection's further requests wait where they are, in order, until ``give_back``."""
@@ -473,10 +471,7 @@ class ConnectionServer(ABC):
                     log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
                     self.drop(connection)
         self.daemon.streams.expire()
-        try:
-            self.daemon.housekeeping()
-        except Exception:
-            log.exception("housekeeping failed")
+        call_hook(self.daemon.housekeeping)
 
     def _go_on_without_listener(self) -> None:
         if self.listener_fd >= 0:

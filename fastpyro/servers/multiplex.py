@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro._link import Link, Looker
+from fastpyro._mutex import ServingThread, set_leading
 from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers.connections import ConnectionServer
 from fastpyro.servers.oneway_calls import OnewayCalls
+from fastpyro.serving_threads import begin_to_serve, end_serving
 
 if TYPE_CHECKING:
     from fastpyro._message import Message
@@ -42,6 +45,7 @@ class MultiplexServer(ConnectionServer):
         self._serving: Connection | None = None
         self._last: Connection | None = None
         self._term = Term()
+        self._thread = ServingThread()
         self.oneway_calls = OnewayCalls()
 
     @property
@@ -60,15 +64,22 @@ class MultiplexServer(ConnectionServer):
         for other in self.combined:
             if isinstance(other, MultiplexServer):
                 other.begin()
-        while not self.stopping and condition():
+        while not self.stopping and condition():  # which may call other daemons
             if self.combined:
                 self._turn_of_all()
             else:
                 self.turn(self.longest_wait)
+        self._thread.ident = 0
         self.await_farewells()
+
+    def begin(self) -> None:
+        """As any server, and remember whose thread this is from now on."""
+        super().begin()
+        begin_to_serve(self.listener, self._thread)
 
     def turn(self, wait: float) -> None:
         """Wait for requests and serve them, once. Whatever fails costs the connection that it is about, or a moment."""
+        leading = self._lead()
         try:
             last = self._last.channel if self._last is not None else None
             ready = self.poller.wait(wait, last if isinstance(last, Link) else None)
@@ -78,6 +89,13 @@ class MultiplexServer(ConnectionServer):
             if not self.stopping:
                 log.exception("a turn of the request loop failed; it goes on")
                 time.sleep(PAUSE)
+        finally:
+            set_leading(leading)
+
+    def _lead(self) -> bool:
+        """Note that this is the thread that clients wait for; `set_leading` must follow with what this returns."""
+        self._thread.ident = threading.get_ident()
+        return set_leading(True)
 
     def _turn_of_all(self) -> None:
         """As `turn`, for this server and those that are combined with it, each with its own poller and limits."""
@@ -125,12 +143,17 @@ class MultiplexServer(ConnectionServer):
         """Serve what a foreign loop found readable: sockets or descriptors."""
         self.begin()
         descriptors = [item if isinstance(item, int) else item.fileno() for item in ready]
-        self.serve_ready(descriptors)
-        self.look_at_deadlines()
-        for other in self.others():
-            other.serve_ready(descriptors)
-            if isinstance(other, MultiplexServer):
-                other.look_at_deadlines()
+        leading = self._lead()
+        try:
+            self.serve_ready(descriptors)
+            self.look_at_deadlines()
+            for other in self.others():
+                other.serve_ready(descriptors)
+                if isinstance(other, MultiplexServer):
+                    other.look_at_deadlines()
+        finally:
+            set_leading(leading)
+            self._thread.ident = 0
 
     def combine(self, other: Any) -> None:
         """Serve another multiplexed daemon, or a broadcast responder, in this loop, until that one is closed."""
@@ -182,9 +205,11 @@ class MultiplexServer(ConnectionServer):
 
     def _answer(self, connection: Connection, message: Message) -> None:
         connection.begin_call()
+        leading = set_leading(False)
         try:
             self.answer(connection, message)
         finally:
+            set_leading(leading)
             connection.end_call()
 
     def _answer_apart(self, connection: Connection, message: Message) -> None:
@@ -204,6 +229,7 @@ class MultiplexServer(ConnectionServer):
         if self.stopping:
             return
         self.stopping = True
+        end_serving(self._thread)
         asking = self.asking_client()
         if asking is not None and asking is not self._serving:
             self._farewells.add(asking)  # the coroutine of a call asks for it

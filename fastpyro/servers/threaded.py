@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch
+from fastpyro._mutex import set_leading
 from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.errors import ServerOverloadedError
@@ -166,6 +167,7 @@ class ThreadedServer(ConnectionServer):
             term = self._take_office()
             if term is not None:
                 self._current.term = term
+                set_leading(True)
                 try:
                     self._lead(term)
                 except BaseException:
@@ -176,6 +178,7 @@ class ThreadedServer(ConnectionServer):
                         with self._lock:
                             self._vacant = self._vacant or self._term is term
                 finally:
+                    set_leading(False)
                     self._current.term = None
                     if term.deposed:
                         self._leave_slow()
@@ -205,6 +208,7 @@ class ThreadedServer(ConnectionServer):
 
     def _watch(self) -> None:
         """The life of the monitor."""
+        set_leading(True)
         requests = self.requests
         while not self.stopping:
             serial = requests.watch()

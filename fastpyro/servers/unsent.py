@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastpyro._mutex import set_leading
 from fastpyro._output import give_memory_back
 from fastpyro.config import config
 from fastpyro.errors import CommunicationError
@@ -220,6 +221,7 @@ class UnsentReplies:
     # ---- the thread
 
     def _run(self) -> None:
+        set_leading(True)
         while True:
             try:
                 while not self._closed and (self._waiting or self._stay()):
