@@ -281,7 +281,10 @@ class ReferenceCodec:
     def moment(self, body: Cursor, code: int, depth: int) -> Any:
         try:
             if code == TIMEDELTA:
-                return datetime.timedelta(*struct.unpack("!iii", body.take(12)))
+                days, seconds, microseconds = struct.unpack("!iII", body.take(12))
+                if seconds >= 86_400 or microseconds >= 1_000_000:
+                    raise NotAValue("not as it is written")
+                return datetime.timedelta(days, seconds, microseconds)
             day = struct.unpack("!HBB", body.take(4)) if code != TIME else ()
             if code == DATE:
                 return datetime.date(*day)

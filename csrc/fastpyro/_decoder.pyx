@@ -406,7 +406,7 @@ cdef class ValueDecoder:
         return fixed_zone(zone, name)
 
     cdef object read_part_of_zone(self, Reader *reader):
-        # No containers and no extensions but text, so nothing can be nested in a zone.
+        # No containers and no extensions but text and integers, so nothing can be nested in a zone.
         cdef uint8_t code
         cdef Py_ssize_t ahead
         need(reader, 1)
@@ -416,7 +416,7 @@ cdef class ValueDecoder:
         if 0xc7 <= code <= 0xc9 or 0xd4 <= code <= 0xd8:
             ahead = 1 if code >= 0xd4 else 1 + (1 << (code - 0xc7))
             need(reader, ahead + 1)
-            if reader.at[ahead] != EXT_TEXT:
+            if reader.at[ahead] != EXT_TEXT and reader.at[ahead] != EXT_INTEGER:
                 raise invalid("a time zone holds no such extension")
         return self.read(reader, 0)
 
@@ -449,7 +449,10 @@ cdef object read_day(int code, const uint8_t *at):
     try:
         if code == EXT_DATE:
             return date_new(load16(at), at[2], at[3])
-        return timedelta_new(<int32_t> load32(at), <int32_t> load32(at + 4), <int32_t> load32(at + 8))
+        # Only what a timedelta itself has: the C function adds up what it gets in ints, which would overflow.
+        if load32(at + 4) >= 86400 or load32(at + 8) >= 1000000:
+            raise invalid("no duration: seconds or microseconds are too many")
+        return timedelta_new(<int32_t> load32(at), <int> load32(at + 4), <int> load32(at + 8))
     except (ValueError, OverflowError) as error:
         raise invalid(f"no date or duration: {error}") from None
 
