@@ -56,6 +56,18 @@ def test_inside_a_call() -> None:
     assert context.request_annotations() == ({"ABCD": b"x"}, IDENTITY.bytes)
 
 
+@pytest.mark.parametrize("key", ["FAST", "HMAC", "CORR", "BLBI", "STRM"])
+def test_annotations_of_the_protocols_do_not_travel_on(key: str) -> None:
+    """FAST would choose our handshake data at a third daemon; HMAC and CORR have it drop us, and all who share the proxy."""
+    context = CallContext()
+    context.begin(client(), message({key: b"x", "ABCD": b"y"}))
+    assert context.annotations == {key: b"x", "ABCD": b"y"}
+    assert context.request_annotations() == ({"ABCD": b"y"}, None)
+    context.begin(client(), message({key: b"x"}))
+    context.annotations = {key: b"z"}
+    assert context.request_annotations() == (None, None)
+
+
 def test_nothing_leaks_into_the_next_call() -> None:
     context = CallContext()
     context.begin(client(), message({"ABCD": b"x"}, IDENTITY))

@@ -5,7 +5,8 @@ because every call needs it; the thread's own dict holds it, so that it ends wit
 Rule 1: the pointer counts only for the thread state that it was made for: C threads outlive their thread states.
 Rule 2: `end` forgets everything: nothing of a request, or of its failure, reaches the next request of that thread.
 Rule 3: a method that makes calls of its own keeps its context; only `response_annotations` shows the last reply's.
-        The correlation id travels along with such nested calls, and so do the request's annotations.
+        The correlation id travels along with such nested calls, and so do the request's annotations, but for those of
+        the protocols: whoever calls has no say in our handshakes, signatures and blobs.
 """
 
 cimport cython
@@ -37,6 +38,9 @@ cdef extern from "Python.h":
     PyThreadState *PyThreadState_Get() noexcept
     uint64_t PyThreadState_GetID(PyThreadState *state) noexcept
     PyObject *PyThreadState_GetDict() noexcept
+
+
+cdef frozenset PROTOCOL_ANNOTATIONS = frozenset({"BLBI", "CORR", "FAST", "HMAC", "STRM"})
 
 
 @cython.final
@@ -250,10 +254,14 @@ cdef class CallContext:
 
     def request_annotations(self):
         """Return annotations and correlation id to send with a call; None where there are none."""
-        if self.state().plain():
+        cdef CallState state = self.state()
+        if state.plain():
             return None, None
         correlation_id = self.correlation_id
-        return self.annotations or None, None if correlation_id is None else correlation_id.bytes
+        annotations = self.annotations
+        if state.message is not None and not PROTOCOL_ANNOTATIONS.isdisjoint(annotations):
+            annotations = {key: value for key, value in annotations.items() if key not in PROTOCOL_ANNOTATIONS}
+        return annotations or None, None if correlation_id is None else correlation_id.bytes
 
     def received(self, Message message not None):
         """Take in what came with a reply."""

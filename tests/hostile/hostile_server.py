@@ -22,8 +22,11 @@ from hostile import packer
 HERE = Path(__file__).parent
 
 
+PORTABLE = "portable"
+
+
 class Mode(NamedTuple):
-    """What client and server speak: facade or None, dialect, format."""
+    """What client and server speak: facade, PORTABLE (the channel in Python that TLS has) or None; dialect; format."""
 
     facade: str | None
     dialect: int
@@ -36,6 +39,7 @@ class Mode(NamedTuple):
 MODES = [
     Mode(None, packer.NEW, "native"),
     *(Mode(None, *each) for each in packer.DIALECTS),
+    Mode(PORTABLE, packer.NEW, "native"),
     Mode("Pyro5", packer.NEW, "serpent"),
     Mode("Pyro4", packer.OLD, "serpent"),
 ]
@@ -148,16 +152,17 @@ class HostileServer:
 
 
 class Victim:
-    """The client's process. A context manager. Arguments: the good daemon's URI; a facade or None."""
+    """The client's process. A context manager. Arguments: the good daemon's URI; what the mode says."""
 
     def __init__(self, good: str, facade: str | None) -> None:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         self._reader = reader
         command = [sys.executable, HERE / "subject_client.py", "--report", str(writer), "--good", good]
-        command += ["--facade", facade] if facade else []
+        command += ["--facade", facade] if facade not in (None, PORTABLE) else []
         path = os.pathsep.join([str(HERE), *filter(None, sys.path)])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"FASTPYRO_PORTABLE": "1"} if facade == PORTABLE else {}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=(writer,), env=environment
         )
@@ -182,11 +187,16 @@ class Victim:
             return os.read(self._reader, 65536).decode().splitlines()
         return []
 
-    def do(self, what: str, server: HostileServer, mode: Mode, timeout: float = 20.0) -> dict[str, Any]:
-        """Have the client do something with a proxy for the server. AssertionError when its process is gone."""
+    def do(
+        self, what: str, server: HostileServer, mode: Mode, timeout: float = 20.0, kind: str = "PYRO"
+    ) -> dict[str, Any]:
+        """Have the client do something with a proxy for the server. AssertionError when its process is gone.
+
+        Argument: ``kind``, of the proxy's URI: with PYRONAME or PYROMETA the server is a name server.
+        """
         command = {
             "do": what,
-            "uri": server.uri,
+            "uri": server.uri.replace("PYRO", kind, 1),
             "ports": [server.port],
             "timeout": timeout,
             "protocol": mode.dialect,

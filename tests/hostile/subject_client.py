@@ -31,12 +31,17 @@ def _batch(proxy: Any, facade: str | None) -> list[Any]:
     return list(batch())
 
 
-def _waited(proxy: Any, facade: str | None) -> Any:
-    module = sys.modules["Pyro4.core"] if facade == "Pyro4" else fastpyro
-    result = module.asyncproxy(proxy).null()
-    if not result.wait(20):
+def _asynchronous(proxy: Any, facade: str | None) -> Any:
+    if facade != "Pyro4":
+        return fastpyro.asyncproxy(proxy)
+    proxy._pyroAsync()  # Pyro4's proxies become asynchronous themselves
+    return proxy
+
+
+def _values(results: list[Any]) -> list[Any]:
+    if not all(result.wait(20) for result in results):
         raise SystemExit("an asynchronous call has no end")
-    return result.value
+    return [result.value for result in results]
 
 
 ACTIONS: dict[str, Callable[[Any, str | None], Any]] = {
@@ -45,7 +50,8 @@ ACTIONS: dict[str, Callable[[Any, str | None], Any]] = {
     "twice": lambda proxy, _: [proxy.null(), proxy.null()],
     "send much": lambda proxy, _: proxy.null(bytes(16 << 20)),
     "batch": _batch,
-    "background": _waited,
+    "background": lambda proxy, facade: _values([_asynchronous(proxy, facade).null()]),
+    "many": lambda proxy, facade: _values([twin.null() for twin in [_asynchronous(proxy, facade)] for _ in range(50)]),
     "stream": lambda proxy, _: list(itertools.islice(proxy.null(), MOST_ITEMS)),
     "attribute": lambda proxy, _: proxy.level,
     "metadata": lambda proxy, _: proxy._pyroGetMetadata(),
@@ -72,6 +78,7 @@ def perform(command: dict[str, Any], make: Callable[[str], Any], facade: str | N
     """Do it, and call the good daemon; returns what came of both."""
     watch.allow(*map(str, command["ports"]), good.rpartition(":")[2], "clear_refs")
     fastpyro.config.PROTOCOL = command["protocol"]
+    fastpyro.config.SERIALIZER = command["serializer"] or "native"
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before, began = _peak(), time.monotonic()
     done: dict[str, Any] = {"error": None, "is_pyro": True, "is_exception": True, "text": ""}
@@ -85,7 +92,7 @@ def perform(command: dict[str, Any], make: Callable[[str], Any], facade: str | N
         done = _told(error)
     done["seconds"], done["peak"] = time.monotonic() - began, (_peak() - before) * 1024
     proxy._pyroRelease()
-    fastpyro.config.PROTOCOL = 0
+    fastpyro.config.PROTOCOL, fastpyro.config.SERIALIZER = 0, "serpent" if facade else "native"
     try:
         with make(good) as other:
             other._pyroTimeout = 20

@@ -148,9 +148,11 @@ COVER: dict[str, dict[str, str]] = {
         "hostile/test_checklist.py": "test_d19_unsigned_messages_are_refused_before_they_are_read",
         "test_hostile_trust.py": "test_no_message_without_a_signature_in_a_signed_conversation",
     },
+    "annotations that travel on": {"test_callcontext.py": "test_annotations_of_the_protocols_do_not_travel_on"},
     "a hostile server": {
         "hostile/test_servers.py": "test_error_replies test_results_of_a_batch_that_are_more_or_fewer "
-        "test_streams_without_end test_time_limits_are_honoured test_a_flood_that_is_read_for_others_ends_them_all",
+        "test_streams_without_end test_time_limits_are_honoured test_many_calls_under_way "
+        "test_name_servers_that_lead_nowhere test_a_flood_that_is_read_for_others_ends_them_all",
     },
     **{
         f"item {number} of the checklist": {"hostile/test_checklist.py": f"test_item_{number:02}_"}
