@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
-from typing import Any
 
 from fastpyro._mutex import ServingThread
+from fastpyro.light_typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
 
 __all__ = ["begin_to_serve", "end_serving", "serving_thread"]
 
@@ -16,7 +19,10 @@ _threads: dict[Any, ServingThread] = {}
 
 def begin_to_serve(listener: socket.socket, thread: ServingThread) -> None:
     """Note which thread serves the daemon that listens there."""
-    key = _key_of(listener.getsockname())
+    try:
+        key = _key_of(listener.getsockname())
+    except OSError:  # it is closed
+        return
     if key:  # nobody can connect to what has no name
         _threads[key] = thread
 

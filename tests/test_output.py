@@ -95,6 +95,8 @@ def test_the_rest_waits_and_arrives_in_order(talk: Talk, parts: int, annotations
 
 def test_it_can_wait_again(talk: Talk) -> None:
     link, far, outlet = talk
+    link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)  # or the system lets it grow, and all of it fits
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     for count in (1, 2, 3):
         link.send(4, 0, count, 70, BIG)
         assert len(outlet.told) == count

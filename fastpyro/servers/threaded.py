@@ -42,6 +42,9 @@ __all__ = ["ThreadedServer"]
 
 log = logger("fastpyro.servers.threaded")
 
+VACANCY_SECONDS = 0.1
+"""How long the office is vacant before another thread is called. A destructor may keep the one that was called first."""
+
 STANDBY_SECONDS = 10.0
 """How long a standby thread beyond THREADPOOL_SIZE_MIN waits to be needed."""
 
@@ -126,16 +129,16 @@ class ThreadedServer(ConnectionServer):
 
     # ---- who leads
 
-    def _elect(self) -> None:
-        """Begin a new term: wake a standby thread, or start one."""
+    def _elect(self, again: bool = False) -> None:
+        """Begin a new term: wake a standby thread, or start one. ``again``: whoever was on the way has not come."""
         with self._lock:
-            if self.stopping:
+            if self.stopping or (again and not self._vacant):
                 return
             self._vacant = True
             if self._standby:
                 self._standby.pop().set()
                 return
-            if self._threads > self._slow:
+            if self._threads > self._slow + (self.most_slow if again else 0):
                 return  # one of them is not slow any more, and on its way to look whether it is needed
             self._threads += 1
             number = self._threads
@@ -155,6 +158,7 @@ class ThreadedServer(ConnectionServer):
             return self._term
 
     def _live(self) -> None:
+        set_leading(True)  # but for its requests: others wait for whoever is on the way to the office, too
         try:
             self._work()
         except SystemExit as error:
@@ -167,7 +171,6 @@ class ThreadedServer(ConnectionServer):
             term = self._take_office()
             if term is not None:
                 self._current.term = term
-                set_leading(True)
                 try:
                     self._lead(term)
                 except BaseException:
@@ -178,7 +181,7 @@ class ThreadedServer(ConnectionServer):
                         with self._lock:
                             self._vacant = self._vacant or self._term is term
                 finally:
-                    set_leading(False)
+                    set_leading(True)  # the end of a request does not say so when its leader was deposed
                     self._current.term = None
                     if term.deposed:
                         self._leave_slow()
@@ -217,14 +220,19 @@ class ThreadedServer(ConnectionServer):
                 continue
             self._monitor_wake.clear()
             if requests.park() and not self.stopping:
-                self._monitor_wake.wait()
+                while not self._monitor_wake.wait(VACANCY_SECONDS if self._vacant else None):
+                    self._elect(again=True)
 
     def wake_monitor(self) -> None:
         self._monitor_wake.set()
 
     def step_down(self, term: Term) -> None:
         """Give up the office before a request whose method is known to be slow."""
-        self._depose(term, 0)
+        leading = set_leading(True)  # until somebody else leads
+        try:
+            self._depose(term, 0)
+        finally:
+            set_leading(leading)
 
     def _depose(self, term: Term, serial: int) -> None:
         """Depose the leader of a term that serves the request of that serial number, or any request (0)."""
@@ -360,9 +368,11 @@ class ThreadedServer(ConnectionServer):
             connection, message = self._queue.popleft()
             self._queued_bytes -= _size_of(message)
             self._count_slow(1)
+        set_leading(False)
         try:
             self.answer(connection, message)
         finally:
+            set_leading(True)
             connection.end_call()
             self._leave_slow()
             if self._stopped.is_set():
