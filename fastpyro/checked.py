@@ -32,6 +32,7 @@ __all__ = [
     "is_kind",
     "list_of",
     "mapping_of",
+    "parts_of",
     "reason_of",
     "text_of",
     "texts_of",
@@ -206,17 +207,19 @@ _namespace_of = type.__dict__["__dict__"].__get__
 MOST_REMEMBERED = 4096
 
 
-def check_key(key: Any) -> None:
+def check_key(key: Any, most: int = 1_000_000) -> int:
     """Refuse what must not become a key of a dict or an element of a set, because hashing it could do more than that.
 
     Values of the standard library's types, proxies and members of an Enum pass, and objects that are hashed by identity.
     A registered class may bring a ``__hash__`` and ``__eq__`` of its own, or have them made by `dataclasses`: they run. But
     they never see a proxy, whose use would connect: an object that holds one, at whatever depth, is refused.
-    Raises SerializeError.
+    Returns how many parts were looked at, which are not much more than ``most``. Raises SerializeError.
     """
     waiting: list[tuple[Any, bool]] = [(key, False)]
     seen = set[int]()
-    while waiting:
+    looked = 0
+    while waiting and looked <= most:
+        looked += 1
         item, shown = waiting.pop()  # shown to somebody's __hash__, or hashed by Python
         kind: Any = type(item)
         parts: Any = ()
@@ -237,6 +240,7 @@ def check_key(key: Any) -> None:
             shown = shown or _is_hashed_by_user(kind)
             parts = _parts_of(item, kind)
         waiting.extend((part, shown) for part in parts)
+    return looked + len(waiting)
 
 
 def _is_hashed_by_user(cls: type) -> bool:
@@ -260,6 +264,18 @@ def _is_users(cls: type, method: str) -> bool:
 def _full_name(cls: type) -> str:
     module = _namespace_of(cls).get("__module__")
     return f"{module}.{_name_of(cls)}" if type(module) is str else ""
+
+
+def parts_of(value: Any) -> list[Any]:
+    """Return what a value of any kind consists of, without running anything of its class."""
+    kind = type(value)
+    if kind in (list, set):
+        return list(value)
+    if kind is dict:
+        return list(value.values())
+    if kind is slice:
+        return [value.start, value.stop, value.step]
+    return [] if kind is bytearray or kind is memoryview else _parts_of(value, kind)
 
 
 def _parts_of(value: Any, cls: type) -> list[Any]:

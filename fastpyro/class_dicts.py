@@ -14,9 +14,9 @@ from collections.abc import Callable
 from enum import Enum
 
 from fastpyro import class_registry, errors
+from fastpyro._tables import check_keys
 from fastpyro.checked import (
     building,
-    check_key,
     cut,
     is_kind,
     list_of,
@@ -298,18 +298,11 @@ def _failed_call(data: dict[str, Any]) -> FailedCall:
     return FailedCall(error)
 
 
-MOST_OTHER_KEYS = 1000
-"""Keys of an OrderedDict that are no texts: with more of them, whose hashes are foreseeable, it could take long to make."""
-
-
 def _ordered_dict(data: dict[str, Any]) -> Any:
     from collections import OrderedDict
 
     pairs = [tuple_of(pair, "an item of an OrderedDict", 2) for pair in list_of(data.get("items"), "its items")]
-    if sum(type(key) is not str for key, _ in pairs) > MOST_OTHER_KEYS:
-        raise SerializeError(f"an OrderedDict has at most {MOST_OTHER_KEYS:,} keys that are not str")
-    for key, _ in pairs:
-        check_key(key)
+    check_keys([key for key, _ in pairs])
     try:
         return OrderedDict(pairs)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from fastpyro._msgpack import MsgpackCodec
 from fastpyro._serpent import SerpentCodec
 from fastpyro._tables import check_keys, cost_of
 from fastpyro.errors import SerializeError
-from fastpyro.serializers import native
+from fastpyro.serializers import get_serializer, native
 
 MODULUS = sys.hash_info.modulus
 PERTURB_SHIFT = 5
@@ -121,6 +122,52 @@ def test_every_reader_refuses_them(codec: Any, make: Callable[[Any], Any]) -> No
     assert codec.decode(codec.encode(few)) == few
     with pytest.raises(SerializeError, match="collide"):
         codec.decode(codec.encode(many))
+
+
+def extension(code: int, body: bytes) -> bytes:
+    return b"\xc9" + len(body).to_bytes(4, "big") + bytes([code]) + body
+
+
+def frozensets(levels: int, last: int) -> bytes:
+    """Return a frozenset of 30 with one hash, which differ in their last element only, or one of 30 such frozensets."""
+    if not levels:
+        return native.codec.encode(1 + MODULUS * last)
+    inner = [*(frozensets(levels - 1, number) for number in range(29)), frozensets(levels - 1, 29 + last)]
+    return extension(3, b"\xdc\0\x1e" + b"".join(inner))
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_frozensets_within_each_other_do_not_multiply(levels: int) -> None:
+    """Each level took as many comparisons more as its elements collide: 30 times 30 took a power of the bytes."""
+    data = extension(2, b"\xdc\0\x1e" + b"".join(frozensets(levels, last) for last in range(30)))
+    with pytest.raises(SerializeError, match=r"collide|too long to hash"):
+        native.codec.decode(data)
+
+
+def test_keys_that_are_large_and_collide_in_a_small_table() -> None:
+    keys = [(*range(3000), 1 + MODULUS * number) for number in range(30)]
+    with pytest.raises(SerializeError, match=r"collide|too long to hash"):
+        native.codec.decode(native.codec.encode(dict.fromkeys(keys)))
+    few = dict.fromkeys([(x, y, z) for x in (-1, -2) for y in (-1, -2) for z in (-1, -2)])
+    assert native.codec.decode(native.codec.encode(few)) == few
+
+
+def test_a_key_that_references_made_large_is_not_hashed_again_and_again() -> None:
+    shared: Any = tuple(range(2000))
+    data = marshal.dumps([{(shared, number): number} for number in range(100)], 4)
+    with pytest.raises(SerializeError, match="too long to hash"):
+        CODECS["marshal"].decode(data)
+    few = [{shared: number} for number in range(3)]
+    assert CODECS["marshal"].decode(marshal.dumps(few, 4)) == few
+
+
+def test_an_ordered_dict_of_colliding_keys_is_refused() -> None:
+    items = [(1 + MODULUS * number, 0) for number in range(900)]
+    data = marshal.dumps({"__class__": "collections.OrderedDict", "items": items}, 2)
+    with pytest.raises(SerializeError, match="collide"):
+        get_serializer("marshal").loads(data)
+    ordinary = {"__class__": "collections.OrderedDict", "items": [(number, 0) for number in range(5000)]}
+    assert len(get_serializer("marshal").loads(marshal.dumps(ordinary, 2))) == 5000
 
 
 class Moody:

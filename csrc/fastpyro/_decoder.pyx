@@ -31,7 +31,7 @@ from fastpyro._memory_budget cimport (
     take_memory,
 )
 from fastpyro._short_bytes cimport same_bytes, slot_of
-from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, make_set, put_item, set_cost
+from fastpyro._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
 
 from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
@@ -276,10 +276,9 @@ cdef class ValueDecoder:
         items = {}
         for _ in range(count):
             key = self.read_key(reader, depth)
-            if not is_salted(key):
-                foretold += 1
-                if foretold > SMALL_TABLE:
-                    return self.read_large_dict(reader, items, key, count, depth)
+            foretold += risk_of(key)
+            if foretold > SMALL_TABLE:
+                return self.read_large_dict(reader, items, key, count, depth)
             put_item(items, key, self.read(reader, depth))
         if PyDict_GET_SIZE(items) != count:
             raise invalid("a dict has the same key twice")
@@ -293,7 +292,7 @@ cdef class ValueDecoder:
         while PyList_GET_SIZE(keys) < count:
             keys.append(self.read_key(reader, depth))
             values.append(self.read(reader, depth))
-        begun = make_dict(keys, values)
+        begun = make_dict(keys, values, &reader.budget)
         if PyDict_GET_SIZE(begun) != count:
             raise invalid("a dict has the same key twice")
         return begun
@@ -314,7 +313,7 @@ cdef class ValueDecoder:
         cdef list items = self.read_list(reader, self.read_count(reader, 0x90, 0xdc), depth)
         cdef Py_ssize_t count = PyList_GET_SIZE(items)
         take_memory(&reader.budget, set_cost(count))
-        result = make_set(items, code == EXT_FROZENSET)
+        result = make_set(items, code == EXT_FROZENSET, &reader.budget)
         if len(result) != count:
             raise invalid("a set has the same element twice")
         return result

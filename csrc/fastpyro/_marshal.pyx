@@ -48,6 +48,7 @@ cdef enum:
     REFERABLE = 0x80
     MOST_DIGITS = 953  # of 15 bits: 4,300 decimal ones
     MOST_EXPANDED = 1000000  # elements beyond those that the bytes themselves hold
+    EXPANDED_RATIO = 256  # elements for each byte, and 1,000: values that are shared once, and not within each other
 
 cdef object END = object()  # of a dict
 
@@ -71,7 +72,7 @@ cdef class MarshalReading:
     cdef list values  # that may be referred to; END stands for one that is not finished
     cdef list sizes  # their expanded element counts
     cdef list heights  # how many levels of containers are in each of them
-    cdef int64_t expanded
+    cdef int64_t expanded, most_expanded
     cdef int deepest  # level that was reached in the value that is being read
 
 
@@ -117,6 +118,7 @@ cdef class MarshalCodec:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             self.decoder.begin_view(&reader, data, &view)
+            reading.most_expanded = min(<int64_t> MOST_EXPANDED, 1000 + EXPANDED_RATIO * <int64_t> view.len)
             value = self.read(&reader, reading, 0)
             if value is END:
                 raise invalid("the end of a dict where a value was expected")
@@ -342,8 +344,8 @@ cdef class MarshalCodec:
             raise invalid(f"a reference to value {index:,}, which is not there")
         self.reach(reading, depth + <int> reading.heights[index])
         reading.expanded += <int64_t> reading.sizes[index]
-        if reading.expanded > MOST_EXPANDED and reading.sizes[index] > 1:
-            raise invalid(f"its references make it larger than {MOST_EXPANDED:,} elements")
+        if reading.expanded > reading.most_expanded and reading.sizes[index] > 1:
+            raise invalid(f"its references make it larger than {reading.most_expanded:,} elements")
         return reading.values[index]
 
     cdef int reach(self, MarshalReading reading, int depth) except -1:
@@ -366,7 +368,7 @@ cdef class MarshalCodec:
         if code == c"(":
             return tuple(items)
         take_memory(&reader.budget, set_cost(count))
-        return make_set(items, code == c">")
+        return make_set(items, code == c">", &reader.budget)
 
     cdef object read_dict(self, Reader *reader, MarshalReading reading, int depth):
         cdef list keys = [], values = []
@@ -383,7 +385,7 @@ cdef class MarshalCodec:
             keys.append(key)
             values.append(value)
         take_memory(&reader.budget, dict_cost(len(keys)))
-        items = make_dict(keys, values)
+        items = make_dict(keys, values, &reader.budget)
         class_name = items.get("__class__")
         if type(class_name) is not str:
             return items

@@ -15,6 +15,7 @@ cdef enum:
 cdef struct Budget:
     Py_ssize_t left  # bytes
     Py_ssize_t arrived  # bytes that the message came in
+    Py_ssize_t hashing  # parts of keys that may still be hashed and compared
 
 
 # Begin to read `data`, whose buffer has so many bytes; it may have come compressed.

@@ -12,6 +12,9 @@ from fastpyro.errors import SerializeError
 cdef enum:
     SMALL_MESSAGE = 16384  # bytes; the objects of such a message take less than SMALL_MEMORY, whatever they are
     SMALL_MEMORY = 1 << 23
+    # Parts of keys: an ordinary message has one for each byte at the most, and hashes it once.
+    HASHED_PARTS = 8  # for each byte
+    MORE_HASHED_PARTS = 4096
 
 
 class Inflated(bytes):
@@ -23,6 +26,7 @@ class Inflated(bytes):
 cdef int begin_budget(Budget *budget, object data, Py_ssize_t size) except -1:
     budget.arrived = size
     budget.left = SMALL_MEMORY
+    budget.hashing = HASHED_PARTS * size + MORE_HASHED_PARTS
     if type(data) is Inflated:
         budget.arrived = data.arrived
     elif size <= SMALL_MESSAGE:

@@ -23,7 +23,7 @@ from fastpyro._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro._encoder cimport ValueEncoder, Writer
 from fastpyro._extensions cimport MAX_DEPTH
 from fastpyro._memory_budget cimport COST_MOMENT, COST_NUMBER, COST_OBJECT, take_memory
-from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, put_item
+from fastpyro._tables cimport SMALL_TABLE, dict_cost, make_dict, put_item, risk_of
 
 from datetime import date, datetime
 
@@ -248,11 +248,10 @@ cdef class MsgpackCodec:
         take_memory(&reader.budget, dict_cost(count))
         for index in range(count):
             key = self.read_dict_key(reader, depth)
-            if not is_salted(key):
-                foretold += 1
-                if foretold > SMALL_TABLE:
-                    items = self.read_large_dict(reader, items, key, count - index - 1, depth)
-                    break
+            foretold += risk_of(key)
+            if foretold > SMALL_TABLE:
+                items = self.read_large_dict(reader, items, key, count - index - 1, depth)
+                break
             put_item(items, key, self.read(reader, depth))
         class_name = items.get("__class__")
         if type(class_name) is not str:
@@ -273,7 +272,7 @@ cdef class MsgpackCodec:
         for _ in range(more):
             keys.append(self.read_dict_key(reader, depth))
             values.append(self.read(reader, depth))
-        return make_dict(keys, values)
+        return make_dict(keys, values, &reader.budget)
 
     cdef object read_dict_key(self, Reader *reader, int depth):
         need(reader, 1)

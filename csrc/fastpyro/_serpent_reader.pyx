@@ -15,7 +15,7 @@ from libc.string cimport memchr, memcmp, memcpy
 from fastpyro._extensions cimport MAX_TEXT_DEPTH
 from fastpyro._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT
 from fastpyro._memory_budget cimport begin_budget, take_memory
-from fastpyro._tables cimport SMALL_TABLE, dict_cost, is_salted, make_dict, make_set, put_item, set_cost
+from fastpyro._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
 
 from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
@@ -338,14 +338,11 @@ cdef class SerpentReader:
             text.at += 1
             value = self.read(text, depth)
             take_memory(&text.budget, COST_ITEM)
-            foretold += not is_salted(key)
+            foretold += risk_of(key)
             if foretold > SMALL_TABLE and keys is None:
                 keys, values = list(items), list(items.values())
             if keys is None:
-                try:
-                    put_item(items, key, value)
-                except SerializeError as error:
-                    raise wrong(text, str(error)) from None
+                put_item(items, key, value)
             else:
                 keys.append(key)
                 values.append(value)
@@ -359,7 +356,10 @@ cdef class SerpentReader:
                 text.at += 1
                 break
         if keys is not None:
-            items = make_dict(keys, values)
+            try:
+                items = make_dict(keys, values, &text.budget)
+            except SerializeError as error:
+                raise wrong(text, str(error)) from None
         class_name = items.get("__class__")
         if type(class_name) is str:
             return self.read_class(text, items, <str> class_name)
@@ -406,7 +406,7 @@ cdef class SerpentReader:
         items.append(first)
         take_memory(&text.budget, set_cost(PyList_GET_SIZE(items)))
         try:
-            return make_set(items, False)
+            return make_set(items, False, &text.budget)
         except SerializeError as error:
             raise wrong(text, str(error)) from None
 

@@ -7,9 +7,11 @@ way. Keys that take more steps than ordinary ones can need are refused. Nobody c
 because nothing is concluded from what the keys look like: the steps are counted that would be taken. Str and bytes
 have salted hashes.
 
-Rule 1: every dict or set of received keys is made here, or has at most SMALL_TABLE keys that are not salted.
+Rule 1: every dict or set of received keys is made here, or has at most SMALL_TABLE keys that are not salted, all of
+        them numbers.
 Rule 2: no key is hashed before its type is known to have a hash that runs nothing, but for users' classes.
-Rule 3: counting ends as soon as it is too many, so it is linear itself.
+Rule 3: what a message's keys have in parts, times how often they are hashed and compared, has a budget.
+Rule 4: counting ends as soon as it is too many, so it is linear itself.
 """
 
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
@@ -17,7 +19,9 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from fastpyro.checked import ATOMS, check_key as check_object, reason_of
+from fastpyro._memory_budget cimport Budget, begin_budget
+
+from fastpyro.checked import ATOMS, check_key as check_object, parts_of, reason_of
 from fastpyro.errors import SerializeError
 
 cdef extern from "Python.h":
@@ -33,6 +37,9 @@ cdef enum:
     SAME_HASH = 16  # steps that comparing two keys counts for
     LINEAR_PROBES = 9  # of a set: that many neighbours are looked at, too
     PERTURB_SHIFT = 5
+    OBJECT_PARTS = 4  # that a part of an object counts for, which Python code looks at
+    FROZENSET_CHAIN = 16  # that each element of a frozenset may meet when two of them are compared
+    DEEPEST = 300  # levels of a key that comparing looks into; values of messages have fewer
 
 cdef frozenset plain = ATOMS
 cdef Py_hash_t NOTHING = -1  # an empty place; no hash is -1
@@ -44,6 +51,7 @@ cdef struct Table:
     uint64_t mask
     bint of_set
     Py_ssize_t steps  # how many more are allowed
+    Py_ssize_t same  # keys of the same hash that the last one met
 
 
 cdef object unusable(object error):
@@ -64,39 +72,69 @@ cdef int raise_unusable() except -1:
         raise unusable(error) from None
 
 
-cdef int check_key(object key) except -1:
+cdef int take_parts(Budget *budget, Py_ssize_t count) except -1:
+    budget.hashing -= count
+    if budget.hashing < 0:
+        raise SerializeError(
+            "invalid data: its keys take too long to hash and compare: this is an attack, or many keys share a large "
+            "value"
+        )
+    return 0
+
+
+cdef int check_key(object key, Budget *budget) except -1:
     """Refuse a key, or an element of a set, whose hashing could run anything: see `checked.check_key`."""
     kind = type(key)
+    take_parts(budget, 1)
     if kind is str or kind is int or kind is float or kind is bytes or kind is bool or key is None:
         return 0
     if kind in plain:  # dates, for example: a Python call for each would take longer than to read it
         return 0
     if kind is tuple:
         for item in <tuple> key:  # which is nested as deep as a value may be, at the most
-            check_key(item)
+            check_key(item, budget)
         return 0
-    check_object(key)
+    if kind is not frozenset:  # its elements were keys already
+        take_parts(budget, OBJECT_PARTS * <Py_ssize_t> check_object(key, budget.hashing // OBJECT_PARTS))
     return 0
 
 
+cdef Py_ssize_t weight_of(object key, Py_ssize_t most, int depth) except -1:
+    """Return how many steps it takes to compare a key with an equal one; a number beyond `most` for any that is larger.
+
+    To compare frozensets looks up each element, which may meet others of its hash: so nested ones take a power of it.
+    """
+    cdef Py_ssize_t weight = 1
+    cdef bint frozen = type(key) is frozenset
+    kind = type(key)
+    if kind is str or kind is bytes or kind in plain:
+        return 1
+    if depth > DEEPEST:
+        return most + 1
+    parts = parts_of(key) if not frozen and kind is not tuple else key
+    for part in parts:
+        weight += weight_of(part, most - weight, depth + 1)
+        if weight > most:
+            return weight
+    return weight * FROZENSET_CHAIN if frozen else weight
+
+
 cdef int put_item(dict items, object key, object value) except -1:
-    if type(key) is not str:
-        check_key(key)
     return raise_unusable() if try_set_item(items, key, value) < 0 else 0
 
 
-cdef dict make_dict(list keys, list values):
+cdef dict make_dict(list keys, list values, Budget *budget):
     cdef Py_ssize_t index
     cdef dict items = {}
-    check(keys, False)
+    check(keys, False, budget)
     for index in range(PyList_GET_SIZE(keys)):
         if try_set_item(items, <object> PyList_GET_ITEM(keys, index), <object> PyList_GET_ITEM(values, index)) < 0:
             raise_unusable()
     return items
 
 
-cdef object make_set(list items, bint frozen):
-    check(items, True)
+cdef object make_set(list items, bint frozen, Budget *budget):
+    check(items, True, budget)
     try:
         return frozenset(items) if frozen else set(items)
     except Exception as error:
@@ -105,7 +143,9 @@ cdef object make_set(list items, bint frozen):
 
 def check_keys(list keys not None, bint of_set=False):
     """Refuse keys of which a dict (or set) cannot be made in linear time. Raises SerializeError."""
-    check(keys, of_set)
+    cdef Budget budget
+    begin_budget(&budget, None, 16 * PyList_GET_SIZE(keys))
+    check(keys, of_set, &budget)
 
 
 def cost_of(Py_ssize_t count, bint of_set=False):
@@ -113,15 +153,15 @@ def cost_of(Py_ssize_t count, bint of_set=False):
     return set_cost(count) if of_set else dict_cost(count)
 
 
-cdef int check(list keys, bint of_set) except -1:
+cdef int check(list keys, bint of_set, Budget *budget) except -1:
     cdef Py_ssize_t index, count = PyList_GET_SIZE(keys), foretold = 0
     cdef Py_hash_t *hashes
     for index in range(count):
         key = <object> PyList_GET_ITEM(keys, index)
-        if not is_salted(key):
-            check_key(key)
-            foretold += 1
-    if foretold <= SMALL_TABLE:
+        if risk_of(key) > 1:
+            check_key(key, budget)
+        foretold += risk_of(key)
+    if foretold <= SMALL_TABLE or count < 2:
         return 0
     hashes = <Py_hash_t *> PyMem_Malloc(count * sizeof(Py_hash_t))
     if hashes == NULL:
@@ -132,7 +172,7 @@ cdef int check(list keys, bint of_set) except -1:
                 raise SerializeError("invalid data: the keys of a table changed while they were hashed")
             key = <object> PyList_GET_ITEM(keys, index)  # held: its __hash__ may do anything
             hashes[index] = PyObject_Hash(key)
-        if not can_be_made(hashes, count, of_set):
+        if not can_be_made(keys, hashes, count, of_set, budget):
             raise SerializeError(
                 f"invalid data: the hashes of {count:,} keys collide: this is an attack, or a poor __hash__"
             )
@@ -145,13 +185,16 @@ cdef int check(list keys, bint of_set) except -1:
     return 0
 
 
-cdef bint can_be_made(const Py_hash_t *hashes, Py_ssize_t count, bint of_set) except -1:
+cdef bint can_be_made(
+    list keys, const Py_hash_t *hashes, Py_ssize_t count, bint of_set, Budget *budget
+) except -1:
     """Make the table as CPython does, and return whether that takes a reasonable number of steps."""
     cdef Table table
-    cdef Py_ssize_t index, used
+    cdef Py_ssize_t index, used, most
     cdef uint64_t size = 8
     table.of_set = of_set
     table.steps = MORE_STEPS
+    table.same = 0
     table.places = new_places(size)
     table.mask = size - 1
     try:
@@ -166,8 +209,14 @@ cdef bint can_be_made(const Py_hash_t *hashes, Py_ssize_t count, bint of_set) ex
                 for used in range(index):
                     if not place(&table, hashes[used]):
                         return False
+            table.same = 0
             if not place(&table, hashes[index]):
                 return False
+            if table.same and index < PyList_GET_SIZE(keys):  # growing compares none of them
+                key = <object> PyList_GET_ITEM(keys, index)
+                if risk_of(key) > 1:
+                    most = budget.hashing // table.same
+                    take_parts(budget, table.same * weight_of(key, most, 0))
         return True
     finally:
         PyMem_Free(table.places)
@@ -210,6 +259,7 @@ cdef bint place(Table *table, Py_hash_t value) noexcept:
                 return True
             if table.places[at + offset] == value:
                 table.steps -= SAME_HASH
+                table.same += 1
         table.steps -= 1
         if table.steps < 0:
             return False
