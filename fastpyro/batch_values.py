@@ -15,6 +15,7 @@ from fastpyro.errors import MessageTooLargeError, SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from fastpyro._batch import BatchWriter
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["ResultList", "read_batch", "read_results", "results_limit", "write_batch"]
 
 BATCH_METHOD = "<batch>"
+
+FIRST_STEP = 1 << 20
+"""Bytes of results of which is told who watches them; as in `_batch`."""
 
 OVERHEAD = 24
 """Bytes that a number takes, or what stands round a text."""
@@ -86,17 +90,27 @@ class ResultList:
         self._serializer = serializer
         self._limit = limit
         self._size = 0
+        self._next_step = 1 << 62
+        self._on_growth: Callable[[int, int], None] | None = None
 
     def __len__(self) -> int:
         return len(self._results)
 
+    def watch(self, on_growth: Callable[[int, int], None]) -> None:
+        """Call ``on_growth(bytes, count)`` when they have grown to 1 MiB, and whenever they are twice as large."""
+        self._on_growth = on_growth
+        self._next_step = FIRST_STEP
+
     def add(self, value: Any) -> None:
         """Append a result. Raises MessageTooLargeError when the results would become too large."""
-        if self._limit:
+        if self._limit or self._on_growth:
             size = self._size + self._size_of(value)
-            if size > self._limit:
+            if 0 < self._limit < size:
                 raise MessageTooLargeError(too_large(len(self._results), self._limit))
             self._size = size
+            while size >= self._next_step and self._on_growth is not None:
+                self._next_step *= 2
+                self._on_growth(size, len(self._results) + 1)
         self._results.append(value)
 
     def _size_of(self, value: Any) -> int:

@@ -28,15 +28,17 @@ class Connection(ConnectionCore):
     that the next one waits; ``ordered``, whether it has used an object of its session, so that its requests are served one
     by one; ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last;
     ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
-    free for the next call even on an object of its session.
+    free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
+    is likely to be big, or None.
     """
 
-    __slots__ = ("__weakref__", "_origin", "_tracked_resources", "accepted", "attached", "serializer")
+    __slots__ = ("__weakref__", "_origin", "_tracked_resources", "accepted", "attached", "big_replies", "serializer")
 
     def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)
         self.accepted = accepted
         self.attached = False
+        self.big_replies: Any = None
         self._origin: Any = None
         self.serializer: Serializer | None = None
         self._tracked_resources: weakref.WeakSet[Any] | None = None

@@ -7,13 +7,15 @@ raises leaves `handle` as an exception, but for KeyboardInterrupt, of which only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from fastpyro import handshake
 from fastpyro._batch import ResultWriter, decode_batch
 from fastpyro._requests import perform_batch
-from fastpyro.batch_values import ResultList, read_batch, results_limit
+from fastpyro.batch_values import BATCH_METHOD, ResultList, read_batch, results_limit
 from fastpyro.blobs import received_blob
 from fastpyro.callcontext import current_context
 from fastpyro.compression import deflated, payload_of
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from fastpyro.connection import Connection
     from fastpyro.daemon import Daemon
 
-__all__ = ["Called", "PendingReply", "Reply", "error_reply", "failed", "finished", "handle", "refusal"]
+__all__ = ["Called", "PendingReply", "Postponed", "Reply", "error_reply", "failed", "finished", "handle", "refusal"]
 
 log = logger("fastpyro.dispatch")
 
@@ -82,6 +84,17 @@ class PendingReply(NamedTuple):
     complete: Callable[[Any, BaseException | None], Reply | None]
 
 
+class Postponed(Exception):
+    """A request whose reply will be big, for which there is no room: it is to be served again later.
+
+    Attributes: ``size``, the bytes that serving it takes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 class Reply(NamedTuple):
     """What to answer: message kind, flags, payload (bytes or a list of buffers), annotations or None."""
 
@@ -95,7 +108,7 @@ class Reply(NamedTuple):
 def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | PendingReply | None:
     """Serve one request of a client. Returns the reply, the one that it will have, or None where none is wanted.
 
-    Raises ProtocolError when the message is out of turn: the client must be dropped then.
+    Raises ProtocolError when the message is out of turn: the client must be dropped then. Raises Postponed.
     """
     request = REQUESTS.get(message.kind)
     if request is None or (request is not _connect) is not connection.handshaken:
@@ -176,13 +189,14 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
         else:
             payload = payload_of(message) if flags & FLAGS_COMPRESSED else message.payload
             object_id, name, args, kwargs = serializer.loads_call(payload, message.buffers)
+        _begin_big(daemon, connection, message, object_id, [name])
         target = daemon.find_object(object_id, connection)
         pseudo_method = PSEUDO_METHODS.get(name)
         if pseudo_method is not None:
             result = pseudo_method(target, args, daemon.require_expose)
         else:
             result = resolve_method(target, name, daemon.require_expose)(*args, **kwargs)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Postponed):
         raise
     except BaseException as error:
         if isinstance(error, SystemExit) and daemon.forked:
@@ -219,10 +233,31 @@ def finished(
         def complete(value: Any, error: BaseException | None) -> Reply | None:
             if error is not None:
                 return failed(daemon, connection, message, called, error)
-            return None if message.flags & FLAGS_ONEWAY else _value_reply(daemon, connection, message, value)
+            if message.flags & FLAGS_ONEWAY:
+                return None
+            return _note_big(connection, called, _value_reply(daemon, connection, message, value), late=True)
 
         return PendingReply(result, current_context.current().copy(), complete)
-    return None if message.flags & FLAGS_ONEWAY else _value_reply(daemon, connection, message, result)
+    if message.flags & FLAGS_ONEWAY:
+        return None
+    return _note_big(connection, called, _value_reply(daemon, connection, message, result))
+
+
+def _begin_big(daemon: Daemon, connection: Connection, message: Message, object_id: str, names: Iterable[str]) -> None:
+    """Have a call wait for room if its reply is likely to be big. Raises Postponed."""
+    big_replies = connection.big_replies
+    if big_replies is None or message.flags & FLAGS_ONEWAY:
+        return
+    target = daemon.objectsById.get(object_id)
+    if isinstance(target, weakref.ref):
+        target = target()
+    big_replies.begin(message, target if isinstance(target, type) else type(target), names)
+
+
+def _note_big(connection: Connection, called: Called, reply: Reply, late: bool = False) -> Reply:
+    if connection.big_replies is not None:
+        connection.big_replies.note(type(called[0]), called[1], reply.payload, late)
+    return reply
 
 
 def _value_reply(daemon: Daemon, connection: Connection, message: Message, result: Any) -> Reply:
@@ -268,10 +303,15 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
             object_id, calls = decode_batch(native.codec, payload_of(message))
         else:
             object_id, calls = read_batch(serializer.loads_call(payload_of(message)))
+        _begin_big(daemon, connection, message, object_id, chain([BATCH_METHOD], (call[0] for call in calls)))
         target = daemon.find_object(object_id, connection)
+    except Postponed:
+        raise
     except Exception as error:
         _report(daemon, connection, "<batch>", (), {}, error)
         return None if message.flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
+    if connection.big_replies is not None and not message.flags & FLAGS_ONEWAY:
+        results.watch(connection.big_replies.watcher(message, type(target), BATCH_METHOD))
     try:
         perform_batch(target, calls, daemon.require_expose, results, daemon.coroutines.value_of)
     except KeyboardInterrupt:
@@ -289,7 +329,8 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
         payload = results.payload()
     except Exception as error:
         return error_reply(daemon, connection, message, error)
-    return _result_reply(daemon, serializer, payload, FLAGS_BATCH)
+    reply = _result_reply(daemon, serializer, payload, FLAGS_BATCH)
+    return _note_big(connection, (target, BATCH_METHOD, (), {}), reply)
 
 
 def _add_error(results: Any, error: BaseException, serializer: Serializer) -> None:

@@ -8,6 +8,7 @@ cdef class ResultWriter:
     cdef Codec codec
     cdef Writer results
     cdef Py_ssize_t count
-    cdef Py_ssize_t limit  # bytes
+    cdef Py_ssize_t limit, next_step  # bytes
+    cdef object on_growth
 
     cpdef add(self, value)

@@ -30,6 +30,7 @@ from fastpyro.checked import is_kind, type_name
 from fastpyro.errors import LocalProtocolError, MessageTooLargeError, SerializeError
 
 cdef enum:
+    FIRST_STEP = 1 << 20  # bytes of results of which is told who watches them
     HEAD = 5  # an array's code and its 32-bit count
 
 
@@ -225,6 +226,8 @@ cdef class ResultWriter:
     """
 
     def __cinit__(self, Codec codec not None, Py_ssize_t limit=0):
+        self.next_step = <Py_ssize_t> 0xFFFFFFFF
+        self.on_growth = None
         self.codec = codec
         self.limit = limit if limit > 0 else <Py_ssize_t> 0xFFFFFFFF
         self.results = Writer.__new__(Writer)
@@ -233,6 +236,14 @@ cdef class ResultWriter:
 
     def __len__(self):
         return self.count
+
+    def watch(self, on_growth):
+        """Call ``on_growth(bytes, count)`` when they have grown to 1 MiB, and whenever they are twice as large.
+
+        It may raise an error, which ends the batch.
+        """
+        self.on_growth = on_growth
+        self.next_step = FIRST_STEP
 
     cpdef add(self, value):
         """Append a result.
@@ -245,6 +256,9 @@ cdef class ResultWriter:
             self.codec.encoder.write(self.results, value, 1)
             if self.results.size > self.limit:
                 raise MessageTooLargeError(too_large(self.count, self.limit))
+            while self.results.size >= self.next_step:
+                self.next_step *= 2
+                self.on_growth(self.results.size, self.count + 1)
         except BaseException:
             self.results.size = before
             raise
@@ -265,7 +279,7 @@ cdef class ResultWriter:
     def payload(self):
         """Return the payload of the reply."""
         write_array_head(self.results.data, self.count)
-        return self.results.to_bytes()
+        return self.results.take()
 
 
 def too_large(Py_ssize_t count, Py_ssize_t limit):

@@ -23,7 +23,7 @@ cdef class MessageStream(OutputStream):
         object correlation_id, bint collect, double deadline,
     ) except -1
 
-    cdef int send_pyro4(self, bytes message, double deadline) except -1
+    cdef int send_whole(self, bytes message, double deadline) except -1
     cdef int send_bulk(
         self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
         double deadline,

@@ -27,6 +27,7 @@ from fastpyro.errors import ConnectionClosedError, LocalProtocolError
 
 cdef enum:
     SMALL_MESSAGE = 4096  # up to here a message is joined on the stack and leaves in one send
+    BULK = 1 << 20  # bytes of a payload that is sent, or waits, as it is
     DIRECT_ROOM = 16384  # a body that still misses this much is received without the buffer
 
 
@@ -162,13 +163,15 @@ cdef class MessageStream(OutputStream):
         cdef Py_ssize_t extra_size = 0 if extra is None else PyBytes_GET_SIZE(extra)
         cdef Py_ssize_t head_size = HEADER_SIZE + extra_size
         if self.assembler.dialect == PYRO4_VERSION:
-            return self.send_pyro4(
+            return self.send_whole(
                 pack_pyro4(
                     kind, flags, seq, serializer_id, payload, annotations, correlation_id, self.assembler.hmac_key,
                     self.max_message_size,
                 ),
                 deadline,
             )
+        if type(payload) is bytes and PyBytes_GET_SIZE(payload) >= BULK:
+            payload = [payload]
         if type(payload) is list:
             return self.send_bulk(kind, flags, seq, serializer_id, payload, extra, correlation_id, deadline)
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
@@ -193,8 +196,14 @@ cdef class MessageStream(OutputStream):
         finally:
             PyBuffer_Release(&view)
 
-    cdef int send_pyro4(self, bytes message, double deadline) except -1:
-        return self.send_bytes(<const uint8_t *> PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), deadline)
+    cdef int send_whole(self, bytes message, double deadline) except -1:
+        # A message that is laid out; a big one is kept as it is while it waits.
+        cdef iovec part
+        part.iov_base = PyBytes_AS_STRING(message)
+        part.iov_len = PyBytes_GET_SIZE(message)
+        if <Py_ssize_t> part.iov_len >= BULK:
+            return self.send_owned(&part, 1, [message], False, deadline)
+        return self.send_bytes(<const uint8_t *> part.iov_base, part.iov_len, deadline)
 
     cdef int send_bulk(
         self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,

@@ -42,6 +42,8 @@ cdef class OrdinaryRequests:
     cdef bint require_expose, plain
     cdef public bint full  # no method may be run now that is known to be slow
     cdef public bint jammed  # no request may be run now
+    cdef public object big_replies  # who lets calls wait whose replies are big, or None
+    cdef readonly dict big  # (class, method) of those: how many bytes one takes, below 0 for coroutines
     # What the monitor reads without the GIL.
     cdef unsigned long serial
     cdef int running, stopped, parked
@@ -55,5 +57,7 @@ cdef class OrdinaryRequests:
         self, ConnectionCore connection, Term term, const Header *header, const uint8_t *payload, double timeout
     ) except -1
     cdef bint must_wait(self, str object_id, str name) except -1
+    cdef Py_ssize_t big_size(self, str object_id, str name) except? -1
+    cdef type kind_of(self, str object_id)
     cdef object find_target(self, str object_id, ConnectionCore connection)
     cdef object call(self, Term term, object target, str name, tuple arguments, dict kwargs)

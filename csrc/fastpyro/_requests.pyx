@@ -8,7 +8,9 @@ Rule 1: the object, the method and its arguments are looked up for each call, un
 Rule 2: `depose` and the end of a request are atomic under the GIL: a request either ends in office or is deposed.
 Rule 3: a method that the monitor finds slow is known as slow from then on; while `full`, such methods wait,
         and the others run at once.
-Rule 4: the monitor reads three numbers without the GIL and takes it only to depose.
+Rule 4: a method that gave a big reply is remembered as such; `big_replies`, where there is one, says whether another
+        such call may begin, and hears when its reply has left or waits in its connection's queue.
+Rule 5: the monitor reads three numbers without the GIL and takes it only to depose.
 """
 
 cimport cython
@@ -44,6 +46,7 @@ cdef enum:
     QUICK = 500000  # nanoseconds; a method known as slow that needs less is not slow any more
     ACCIDENT = 10000000  # nanoseconds; while the server is full, a method that goes on for no longer is not called slow
     MOST_SLOW = 10000  # names of methods that are remembered as slow
+    BIG = 1 << 20  # bytes of a reply from which on its method is remembered as one with big replies
     MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
 
 cdef extern from *:
@@ -115,6 +118,8 @@ cdef class OrdinaryRequests:
         self.plain = plain
         self.require_expose = daemon.require_expose
         self.objects = None
+        self.big_replies = None
+        self.big = {}
         self.full = self.jammed = False
         self.serial = self.running = self.stopped = self.parked = 0
         self.forget_classes()
@@ -123,6 +128,7 @@ cdef class OrdinaryRequests:
         """Look at classes and their methods anew."""
         self.methods = {}
         self.slow = {}
+        self.big.clear()
 
     def begin_request(self, Term term not None, ConnectionCore connection not None, int flags):
         """Note that the leader serves a request now; ``end_request`` must follow."""
@@ -314,6 +320,7 @@ cdef class OrdinaryRequests:
         cdef dict kwargs = None
         cdef str name = None
         cdef bint awaits
+        cdef Py_ssize_t reserved = 0
         target = reply = None
         if self.objects is None:
             self.objects = self.daemon.objectsById
@@ -325,6 +332,11 @@ cdef class OrdinaryRequests:
                 object_id, name = read_names(self.codec, &reader)
                 if name.startswith("__") or (self.full and self.must_wait(object_id, name)):
                     return 1
+                if len(self.big) > 0 and not header.flags & ONEWAY:
+                    reserved = self.big_size(object_id, name)
+                    if reserved < 0 or (reserved > 0 and not self.big_replies.reserve(reserved)):
+                        reserved = 0
+                        return 1
                 arguments = read_arguments(self.codec, &reader)
                 kwargs = self.codec.decoder.read_keywords(&reader, 1)
                 self.codec.decoder.finish(&reader)
@@ -343,7 +355,10 @@ cdef class OrdinaryRequests:
                         result = None  # what is big need not be there twice while it is sent
                         link.enter()
                         try:
-                            if link.end > link.start:  # another request is here: the replies may leave together
+                            if out.size >= BIG:
+                                self.note_big(type(target), name, 2 * out.size, False)
+                                link.send_whole(out.take(), deadline_in(timeout))
+                            elif link.end > link.start:  # another request is here: the replies may leave together
                                 link.send_collected(out.data, out.size, deadline_in(timeout))
                             else:
                                 link.send_bytes(out.data, out.size, deadline_in(timeout))
@@ -359,13 +374,28 @@ cdef class OrdinaryRequests:
         finally:
             state.end()
             self.end(term)
+            if reserved:
+                self.big_replies.release(reserved)
+
+    def note_big(self, kind, str name not None, Py_ssize_t size, bint late):
+        """Remember that a call had a big reply, `late`: after the call; ``size``, bytes that such a call takes."""
+        if self.big_replies is not None and (len(self.big) < MOST_SLOW or (kind, name) in self.big):
+            size = max(size, abs(self.big.get((kind, name), 0)) * 3 // 4)  # one that was smaller proves little
+            self.big[kind, name] = -size if late else size
+
+    cdef Py_ssize_t big_size(self, str object_id, str name) except? -1:
+        size = self.big.get((self.kind_of(object_id), name))
+        return 0 if size is None else size
 
     cdef bint must_wait(self, str object_id, str name) except -1:
         """Return whether a call is known to be slow, as far as that can be told without making an instance."""
+        return (self.kind_of(object_id), name) in self.slow
+
+    cdef type kind_of(self, str object_id):
         target = self.objects.get(object_id)
         if isinstance(target, weakref.ref):
             target = target()
-        return (target if isinstance(target, type) else type(target), name) in self.slow
+        return target if isinstance(target, type) else type(target)
 
     cdef object find_target(self, str object_id, ConnectionCore connection):
         target = self.objects.get(object_id)

@@ -16,24 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch, sockets, tls
 from fastpyro._link import Link, Looker
-from fastpyro._message import pack_message
-from fastpyro._pyro4_message import pack_pyro4_message
 from fastpyro._requests import OrdinaryRequests, Term
 from fastpyro.callcontext import current_context
 from fastpyro.channel import open_channel
 from fastpyro.config import config
 from fastpyro.connection import Connection
-from fastpyro.dispatch import PendingReply
+from fastpyro.dispatch import PendingReply, Postponed
 from fastpyro.errors import CommunicationError, MessageTooLargeError, PyroError
 from fastpyro.handshake import HANDSHAKE_LIMIT
 from fastpyro.lazy_logging import logger
-from fastpyro.message_kinds import OLD_PROTOCOL_VERSION
 from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
 from fastpyro.servers import forks
 from fastpyro.servers.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors, oldest_of_most
 from fastpyro.servers.hooks import call_hook
 from fastpyro.servers.late_replies import LateReplies
+from fastpyro.servers.refusals import refuse
 from fastpyro.servers.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
 
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from fastpyro._message import Message
     from fastpyro.daemon import Daemon
     from fastpyro.dispatch import Called, Reply
+    from fastpyro.servers.big_replies import BigReplies
 
 __all__ = ["ConnectionServer"]
 
@@ -67,6 +66,8 @@ class ConnectionServer(ABC):
     """
 
     patience: Patience = ALONE
+    big_replies: BigReplies | None = None
+    """Who has calls with big replies wait; a server of one thread makes one at a time."""
 
     def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
         self.tls = tls.server_contexts()
@@ -114,6 +115,8 @@ class ConnectionServer(ABC):
         """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
         self._lock = threading.Lock()  # somebody may have held it
         self.unsent.after_fork()
+        if self.big_replies is not None:
+            self.big_replies.after_fork()
         self.poller.close()
         self._wake_receiver.close()
         self._wake_sender.close()
@@ -219,6 +222,7 @@ class ConnectionServer(ABC):
         self.unadmitted[fd] = connection
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         self.unsent.watch(connection)
+        connection.big_replies = self.big_replies
         if len(self.unadmitted) > self.most_unadmitted:
             self.drop_stranger(f"over {self.most_unadmitted} connections are in their handshake")
         self.poller.add(fd)
@@ -342,8 +346,12 @@ class ConnectionServer(ABC):
 
     def answer(self, connection: Connection, message: Message) -> None:
         """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
+        reply = None
         try:
             reply = dispatch.handle(self.daemon, connection, message)
+        except Postponed as error:
+            assert self.big_replies is not None
+            self.big_replies.wait(connection, message, error.size)
         except CommunicationError as error:
             self.give_up(connection, error)
         except KeyboardInterrupt as error:
@@ -357,6 +365,9 @@ class ConnectionServer(ABC):
                     self.send_reply(connection, message, reply)
                 except Exception as error:
                     self.give_up_after_bug(connection, error)
+        finally:
+            if self.big_replies is not None and not isinstance(reply, PendingReply):
+                self.big_replies.end(message)
 
     def give_up_after_bug(self, connection: Connection, error: Exception) -> None:
         """Drop a connection because the server failed to serve it: that must not end what others are served by."""
@@ -434,21 +445,7 @@ class ConnectionServer(ABC):
             return
         log.warning("dropping %r: %s", connection, error)
         if not connection.handshaken:
-            self._refuse(connection, error)
-
-    def _refuse(self, connection: Connection, error: CommunicationError) -> None:
-        # Tell a stranger what was wrong, as far as it still listens; never wait for it.
-        reply = dispatch.refusal(error, connection)
-        fields = (reply.kind, reply.flags, 0, reply.serializer_id, reply.payload)
-        if connection.dialect == OLD_PROTOCOL_VERSION:
-            data = pack_pyro4_message(*fields, hmac_key=hmac_key_of(self.daemon._pyroHmacKey))
-        else:
-            data = pack_message(*fields)
-        try:
-            connection.sock.setblocking(False)
-            connection.sock.send(data)
-        except OSError:
-            return
+            refuse(connection, error, hmac_key_of(self.daemon._pyroHmacKey))
 
     def look_at_deadlines(self) -> None:
         """Drop connections whose handshake, or whose silence, lasts too long; let streams and the daemon do the same."""
@@ -467,7 +464,8 @@ class ConnectionServer(ABC):
                 self.drop(connection)
         if self.timeout:
             for connection in list(self.connections.values()):
-                if now - connection.last_used > self.timeout and not connection.in_call:
+                silent = now - connection.last_used > self.timeout and not connection.in_call
+                if silent and not self.unsent.waits(connection):  # which has the same limit, and another log line
                     log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
                     self.drop(connection)
         self.daemon.streams.expire()

@@ -51,6 +51,7 @@ class LateReplies:
         """Run the coroutine of a call, and answer the call when it is done; refuse it when too many are under way."""
         if not self.under_way.take(connection):
             pending.coroutine.close()
+            self._end_big(message)
             self._refuse(connection, message)
             return
         holds = self._holds(connection, message)
@@ -60,6 +61,7 @@ class LateReplies:
 
         def end() -> None:
             self.under_way.give(connection)
+            self._end_big(message)
             connection.end_call()
             if self.server.stopping:
                 self.server.say_farewell(connection)
@@ -87,6 +89,10 @@ class LateReplies:
             if not message.flags & FLAGS_ONEWAY:
                 self._answer_with(connection, message, error)
             end()
+
+    def _end_big(self, message: Message) -> None:
+        if self.server.big_replies is not None:
+            self.server.big_replies.end(message)
 
     def _holds(self, connection: Connection, message: Message) -> bool:
         if message.flags & FLAGS_ONEWAY:

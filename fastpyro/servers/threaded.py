@@ -30,6 +30,7 @@ from fastpyro.errors import ServerOverloadedError
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers import forks
+from fastpyro.servers.big_replies import BigReplies, size_of
 from fastpyro.servers.connections import ConnectionServer
 from fastpyro.servers.unsent import AMONG_THREADS
 
@@ -72,6 +73,7 @@ class ThreadedServer(ConnectionServer):
         self.most_queued = config.REQUEST_QUEUE_SIZE
         self.most_queued_bytes = config.MAX_QUEUED
         self.oneway_threaded = config.ONEWAY_THREADED
+        self.big_replies = self.requests.big_replies = BigReplies(self)
 
     def loop(self, condition: Callable[[], bool]) -> None:
         """Let the server's threads serve until ``condition()`` is false or ``shutdown`` is called."""
@@ -113,6 +115,8 @@ class ThreadedServer(ConnectionServer):
             for connection, _ in self._queue:
                 connection.in_call -= 1
             self._queue.clear()
+        if self.big_replies is not None:
+            self.big_replies.stop()
         self.requests.stop()
         self.poller.remove(self.listener_fd)
         self.listener.close()
@@ -339,7 +343,7 @@ class ThreadedServer(ConnectionServer):
     # ---- the queue, for when as many requests are slow as may be
 
     def _enqueue(self, connection: Connection, message: Message) -> None:
-        size = _size_of(message)
+        size = size_of(message)
         with self._lock:
             room = len(self._queue) < self.most_queued and self._queued_bytes + size <= self.most_queued_bytes
             if room:
@@ -366,7 +370,7 @@ class ThreadedServer(ConnectionServer):
             if not self._queue or self._slow >= self.most_slow or self.stopping:
                 return False
             connection, message = self._queue.popleft()
-            self._queued_bytes -= _size_of(message)
+            self._queued_bytes -= size_of(message)
             self._count_slow(1)
         set_leading(False)
         try:
@@ -380,9 +384,3 @@ class ThreadedServer(ConnectionServer):
             else:
                 self.give_back(connection)
         return True
-
-
-def _size_of(message: Message) -> int:
-    """Return how many bytes a request holds: its payload, and what travels beside it."""
-    size = len(message.payload) + sum(map(len, message.buffers or ()))
-    return size + sum(map(len, message.annotations.values())) if message.has_annotations else size

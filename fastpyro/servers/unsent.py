@@ -165,6 +165,10 @@ class UnsentReplies:
             self._lose(waiting)
         self._keep_within(strained=True)
 
+    def total(self) -> int:
+        """Return how many bytes wait in all."""
+        return sum(one.channel.unsent for one in list(self._waiting.values()))
+
     def waits(self, connection: Connection) -> bool:
         """Return whether replies of a connection wait."""
         waiting = self._waiting.get(connection.fd)
@@ -178,6 +182,11 @@ class UnsentReplies:
             waiting = self._waiting.get(connection.fd)
             if waiting is not None and waiting.connection is connection:
                 self._remove(waiting)
+        self._look_at_big()
+
+    def _look_at_big(self) -> None:
+        if self.server.big_replies is not None:
+            self.server.big_replies.look()
 
     def after_fork(self) -> None:
         """This is a forked child now, where neither the thread nor what waits is: begin anew."""
@@ -255,6 +264,7 @@ class UnsentReplies:
             self._next_look = time.monotonic() + LOOK_INTERVAL
             self._drop_silent()
         self._keep_within(strained=False)
+        self._look_at_big()
         if self._trims:
             self._trims = False
             give_memory_back()

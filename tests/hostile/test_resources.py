@@ -38,6 +38,7 @@ def wait_until_over(field: Field, clients: list[Attacker]) -> None:
 
 SILENT: dict[str, bytes] = {
     "20 MB replies": b"".join(packer.call("times", b"x" * 20, 1_000_000, seq=seq) for seq in range(100)),
+    "20 MB of text": b"".join(packer.call("times", "x" * 20, 1_000_000, seq=seq) for seq in range(100)),
     "medium replies": b"".join(packer.call("times", b"x" * 20, 10_000, seq=seq) for seq in range(2000)),
     "metadata": b"".join(
         packer.call("get_metadata", "Pyro.Daemon", object_id="Pyro.Daemon", seq=seq % 65000) for seq in range(20_000)
@@ -49,16 +50,16 @@ SILENT: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("what", [pytest.param(what, marks=OPEN) if what == "batches" else what for what in SILENT])
+@pytest.mark.parametrize("what", SILENT)
 def test_d04_a_client_that_does_not_read_stops_nobody(field: Field, what: str) -> None:
     field.holds(f"D4 not reading {what}", lambda field: wait_until_over(field, silent_readers(field, SILENT[what])))
 
 
-@OPEN
-def test_d04_nor_do_thirty_of_them(field: Field) -> None:
+@pytest.mark.parametrize("what", ["20 MB replies", "20 MB of text", "batches"])
+def test_d04_nor_do_thirty_of_them(field: Field, what: str) -> None:
     field.holds(
-        "D4 thirty clients that do not read",
-        lambda field: wait_until_over(field, silent_readers(field, SILENT["20 MB replies"][:2000], 30)),
+        f"D4 thirty clients that do not read {what}",
+        lambda field: wait_until_over(field, silent_readers(field, SILENT[what][:2000], 30)),
     )
 
 
