@@ -171,6 +171,9 @@ def test_a_batch_has_as_many_results_as_calls(proxy: Any, monkeypatch: pytest.Mo
         def add(self, value: Any) -> None:
             pass
 
+        def watch(self, watcher: Any) -> None:
+            pass
+
         def payload(self) -> bytes:
             return results
 
