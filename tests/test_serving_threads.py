@@ -201,6 +201,7 @@ def test_destructors_anywhere_in_a_server(servertype: str) -> None:
 
     try:
         assert in_time(call, 60) is None
+        assert in_time(gc.collect, 60) >= 0  # what is left must not call from the middle of another test
         assert served.subject.outcomes
         for outcome in served.subject.outcomes:
             assert outcome == 2 or isinstance(outcome, LocalProtocolError), outcome
