@@ -421,9 +421,8 @@ def _as_proxy(obj: Any) -> Any:
 
 def _log_error(daemon: Daemon, client: Any, method: Any, args: Any, kwargs: Any, exception: BaseException) -> None:
     if log.isEnabledFor(logging.DEBUG):
-        values = (
-            f"{shown(args)} {shown(list(kwargs.items()))}"  # not by their repr, which a client may make long and slow
-        )
+        # Not by their repr, which a client may make long and slow.
+        values = f"{shown(args)} {shown(list(kwargs.items()))}"
         called = f"{getattr(method, '__qualname__', method)} {values}"[:MOST_ARGUMENT_TEXT]
         log.debug("error in call of %s from %s: %r", called, shown(client), exception)
 

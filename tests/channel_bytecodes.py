@@ -138,7 +138,7 @@ class BytecodeContract(ChannelTests):
             return collection
 
         each_number(path, self.step)
-        assert refused > 5
+        assert refused > (20 if self.step == 1 else 5)  # a path that is taken in larger steps has fewer places
 
     def test_a_destructor_that_closes_the_channel(self) -> None:
         def path(number: int) -> happening:
