@@ -34,19 +34,19 @@ if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():  # CPython 3.1
 from fastpyro import errors
 from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
-from fastpyro.class_registry import (
-    SerializerBase,
-    register_class,
-    register_class_to_dict,
-    register_dict_to_class,
-    unregister_class_to_dict,
-    unregister_dict_to_class,
-)
 from fastpyro.config import config
 from fastpyro.exposure import behavior, callback, expose, oneway
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.proxy import Proxy
-from fastpyro.remote_exceptions import register_exception
+from fastpyro.registration import (
+    SerializerBase,
+    register_class,
+    register_class_to_dict,
+    register_dict_to_class,
+    register_exception,
+    unregister_class_to_dict,
+    unregister_dict_to_class,
+)
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:

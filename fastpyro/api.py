@@ -6,13 +6,6 @@ from fastpyro._version import __version__
 from fastpyro.batch_proxy import BatchProxy
 from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
-from fastpyro.class_registry import (
-    SerializerBase,
-    register_class_to_dict,
-    register_dict_to_class,
-    unregister_class_to_dict,
-    unregister_dict_to_class,
-)
 from fastpyro.config import config
 from fastpyro.daemon import Daemon, serve
 from fastpyro.daemon_object import DaemonObject
@@ -20,6 +13,13 @@ from fastpyro.exposure import behavior, callback, expose, oneway
 from fastpyro.locate import locate_ns, resolve
 from fastpyro.naming import start_ns, start_ns_loop, type_meta
 from fastpyro.proxy import Proxy
+from fastpyro.registration import (
+    SerializerBase,
+    register_class_to_dict,
+    register_dict_to_class,
+    unregister_class_to_dict,
+    unregister_dict_to_class,
+)
 from fastpyro.uri import URI
 
 __all__ = [

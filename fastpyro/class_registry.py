@@ -16,18 +16,20 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 
-from fastpyro.checked import building, is_kind, mapping_of, text_of
+from fastpyro.checked import building
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
-from fastpyro.object_state import full_name, is_plain, state_function, strategy_for
+from fastpyro.object_state import Strategy, full_name, is_plain, state_function
 
 if TYPE_CHECKING:
-    from typing import Any, TypeVar, overload
+    from typing import Any
 
 __all__ = [
-    "SerializerBase",
     "StateOf",
+    "as_dict",
     "build",
+    "check_name",
+    "check_replaceable",
     "chosen_writer",
     "find_converter",
     "from_state",
@@ -36,11 +38,11 @@ __all__ = [
     "named",
     "new_cache",
     "register_builtin",
-    "register_class",
     "register_class_to_dict",
     "register_decoder",
     "register_dict_to_class",
     "register_later",
+    "register_strategy",
     "register_type_replacement",
     "to_state",
     "unregister_class_to_dict",
@@ -49,7 +51,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    AnyClass = TypeVar("AnyClass", bound=type)
     ToState = Callable[[Any], Any]
     FromState = Callable[[str, Any], Any]
     Writer = Callable[[Any], tuple[str | None, Any]]
@@ -105,7 +106,7 @@ def from_state(class_name: str, state: Any) -> Any:
     converter = _from_dict.get(class_name)
     if converter is not None:
         with building:
-            return converter(class_name, _as_dict(class_name, state))
+            return converter(class_name, as_dict(class_name, state))
     builder = _builders.get(class_name)
     if builder is None:
         raise SerializeError(
@@ -124,7 +125,8 @@ def find_converter(class_name: str) -> Callable[[str, dict[str, Any]], Any] | No
     return _from_dict.get(class_name)
 
 
-def _as_dict(class_name: str, state: Any) -> dict[str, Any]:
+def as_dict(class_name: str, state: Any) -> dict[str, Any]:
+    """Return the dict that converters see of an object."""
     if type(state) is dict:
         return {**state, "__class__": class_name}
     return {"__class__": class_name, "__state__": state}
@@ -277,44 +279,14 @@ def register_later(type_name: str, class_name: str | None, to_state: ToState) ->
         _forget_writers()
 
 
-if TYPE_CHECKING:
-
-    @overload
-    def register_class(cls: AnyClass, name: str | None = None) -> AnyClass: ...
-    @overload
-    def register_class(cls: None = None, name: str | None = None) -> Callable[[AnyClass], AnyClass]: ...
-
-
-def register_class(cls: Any = None, name: str | None = None) -> Any:
-    """Let the objects of a class travel, and arrive as they left. Both sides register it, under one name.
-
-    Arguments: ``cls``, a dataclass, attrs class, namedtuple, Enum, msgspec.Struct, exception, subclass of a builtin type,
-    or any class whose state is in its attributes (or in its ``__getstate__``/``__setstate__``); ``name``, the name on the
-    wire (None: module and qualified name). Usable as a decorator, with and without arguments. Returns the class.
-
-    Give a name when the class is known by different ones: a class of a script is ``__main__.Point`` there and
-    ``script.Point`` to whoever imports it. Subclasses are registered for themselves. ``__init__`` is not called when an
-    object arrives. A class that is registered under several names is sent under the last and accepted under all.
-    Raises TypeError for what is no class, ValueError for one whose state is out of reach, or a name that is taken.
-    """
-    if cls is None:
-        return lambda decorated: register_class(decorated, name)
-    if not isinstance(cls, type):
-        raise TypeError(f"register_class expects a class, not {cls!r}")
-    if issubclass(cls, Exception):
-        from fastpyro.remote_exceptions import register_exception
-
-        return register_exception(cls, name)
-    check_replaceable(cls)
-    class_name = name or full_name(cls)
-    strategy = strategy_for(cls)
+def register_strategy(cls: type, class_name: str, strategy: Strategy) -> None:
+    """Register how objects of a user's class are taken apart and built. Raises ValueError for a name that is taken."""
     with _lock:
         check_name(class_name, cls, _classes.get(class_name), _own_names)
         _classes[class_name] = cls
         _registered[cls] = lambda value: (class_name, strategy.take(value))
         _builders[class_name] = lambda _, state: strategy.build(state)
         _forget_writers()
-    return cls
 
 
 def check_name(class_name: Any, cls: type, holder: type | None, own_names: Any) -> None:
@@ -381,37 +353,3 @@ def register_type_replacement(object_type: type, replacement_function: Callable[
     with _lock:
         _replacements[object_type] = replacement_function
         _forget_writers()
-
-
-class SerializerBase:
-    """Pyro's home of the registration functions."""
-
-    register_class_to_dict = staticmethod(register_class_to_dict)
-    unregister_class_to_dict = staticmethod(unregister_class_to_dict)
-    register_dict_to_class = staticmethod(register_dict_to_class)
-    unregister_dict_to_class = staticmethod(unregister_dict_to_class)
-    register_type_replacement = staticmethod(register_type_replacement)
-
-    @staticmethod
-    def class_to_dict(obj: Any) -> Any:
-        """Return the dict that an object is sent as, with its "__class__"; for a replaced object what replaces it."""
-        if isinstance(obj, BaseException):
-            from fastpyro.remote_exceptions import exception_to_dict
-
-            return exception_to_dict(obj)
-        class_name, state = to_state(obj)
-        return state if class_name is None else _as_dict(class_name, state)
-
-    @staticmethod
-    def dict_to_class(data: dict[str, Any]) -> Any:
-        """Build an object from a dict whose "__class__" names its class. Raises SerializeError when it is not known."""
-        if not is_kind(data, dict):
-            raise SerializeError("an object arrives as a dict")
-        data = mapping_of(dict(data), "the dict of an object")
-        class_name = text_of(data.get("__class__"), 'the "__class__" of a dict that is an object')
-        if "__exception__" in data:
-            from fastpyro.remote_exceptions import dict_to_exception
-
-            return dict_to_exception(class_name, data)
-        state = {name: item for name, item in data.items() if name != "__class__"}
-        return from_state(class_name, state["__state__"] if list(state) == ["__state__"] else state)

@@ -12,9 +12,7 @@ import pytest
 
 from fastpyro import class_registry
 from fastpyro.class_registry import (
-    SerializerBase,
     StateOf,
-    register_class,
     register_class_to_dict,
     register_dict_to_class,
     register_type_replacement,
@@ -22,7 +20,8 @@ from fastpyro.class_registry import (
     unregister_class_to_dict,
     unregister_dict_to_class,
 )
-from fastpyro.errors import RemoteError, SerializeError
+from fastpyro.errors import SerializeError
+from fastpyro.registration import register_class
 from fastpyro.serializers import native
 
 
@@ -167,13 +166,6 @@ def test_own_names_cannot_be_taken() -> None:
         register_class(Plain, "fastpyro.URI")
     with pytest.raises(ValueError, match="fastpyro's own"):
         register_dict_to_class("exception", lambda name, state: None)
-
-
-def test_register_class_expects_a_class() -> None:
-    with pytest.raises(TypeError, match="expects a class"):
-        register_class(Plain(1))  # type: ignore[type-var]
-    with pytest.raises(ValueError, match="cannot be replaced"):
-        register_class(dict)
 
 
 @pytest.mark.parametrize(
@@ -324,51 +316,6 @@ def test_endless_replacement_is_an_error() -> None:
     register_type_replacement(Plain, lambda plain: Plain(1))
     with pytest.raises(SerializeError):
         native.dumps(Plain(1))
-
-
-def test_serializer_base_has_pyros_names() -> None:
-    SerializerBase.register_class_to_dict(
-        Plain, lambda plain: {"__class__": "shop.P", "n": plain.first}, serpent_too=False
-    )
-    SerializerBase.register_dict_to_class("shop.P", lambda name, state: Plain(state["n"]))
-    as_dict = SerializerBase.class_to_dict(Plain(3))
-    assert as_dict == {"__class__": "shop.P", "n": 3}
-    assert SerializerBase.dict_to_class(as_dict) == Plain(3)
-    SerializerBase.unregister_class_to_dict(Plain)
-    SerializerBase.unregister_dict_to_class("shop.P")
-    SerializerBase.register_type_replacement(Plain, lambda plain: [plain.first])
-    assert SerializerBase.class_to_dict(Plain(3)) == [3]
-
-
-def test_dicts_of_exceptions() -> None:
-    as_dict = SerializerBase.class_to_dict(ZeroDivisionError("no"))
-    assert as_dict == {
-        "__class__": "builtins.ZeroDivisionError",
-        "__exception__": True,
-        "args": ("no",),
-        "attributes": {},
-    }
-    error = SerializerBase.dict_to_class({**as_dict, "attributes": {"_pyroTraceback": ["line\n"], "code": 5}})
-    assert type(error) is ZeroDivisionError
-    assert (error.args, error._pyroTraceback, error.code) == (("no",), ["line\n"], 5)
-    unknown = SerializerBase.dict_to_class({**as_dict, "__class__": "shop.Error"})
-    assert type(unknown) is RemoteError
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        {},
-        {"__class__": 5},
-        {"__class__": "shop.Unknown"},
-        {"__class__": "builtins.ValueError", "args": []},
-        {"__class__": "builtins.ValueError", "__exception__": True, "args": 5},
-        {"__class__": "builtins.ValueError", "__exception__": True, "args": [], "attributes": {1: 2}},
-    ],
-)
-def test_dicts_that_are_no_objects(data: dict[str, Any]) -> None:
-    with pytest.raises(SerializeError):
-        SerializerBase.dict_to_class(data)
 
 
 def test_cache_of_types_is_bounded() -> None:

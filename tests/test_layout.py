@@ -32,7 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"})
     | frozenset({"class_dicts", "text_codecs", "pickles", "compression", "tls", "trusted_peers"}),
-    frozenset({"handshake", "connection", "blobs", "batch_values", "metadata"}),
+    frozenset({"handshake", "connection", "blobs", "batch_values", "metadata", "registration"}),
     frozenset({"proxy", "remote_calls", "locate", "stream_result", "remote_method"})
     | frozenset({"dispatch", "instances", "streams", "coroutines"}),
     frozenset({"batch_proxy"}) | frozenset({"daemon", "daemon_object", "servers"}),

@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastpyro import class_registry, errors, remote_exceptions
-from fastpyro.class_registry import StateOf, register_class, register_class_to_dict, register_dict_to_class
 from fastpyro.errors import PyroError, RemoteError, SerializeError
+from fastpyro.registration import StateOf, register_class, register_class_to_dict, register_dict_to_class
 from fastpyro.remote_exceptions import exception_reply, register_exception, with_traceback
 from fastpyro.serializers import native
 from fastpyro.tracebacks import is_remote_note

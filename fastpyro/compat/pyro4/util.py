@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-import fastpyro.class_registry
+import fastpyro.registration
 from fastpyro import errors, exposure
 from fastpyro._pyro4_message import SERIALIZERS
 from fastpyro.class_dicts import PYRO4, ClassDicts
@@ -56,7 +56,7 @@ _PYRO4_IDS = dict(SERIALIZERS)
 _class_dicts = ClassDicts(PYRO4)
 
 
-class SerializerBase(fastpyro.class_registry.SerializerBase):
+class SerializerBase(fastpyro.registration.SerializerBase):
     """What all serializers have; and the place where classes are registered.
 
     A serializer turns values into bytes (``serializeData``, ``dumps``) and calls into bytes (``serializeCall``,

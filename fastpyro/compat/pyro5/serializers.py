@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastpyro.class_registry import (
+from fastpyro.registration import (
     SerializerBase,
     register_class_to_dict,
     register_dict_to_class,
