@@ -11,11 +11,11 @@ Rule 4: `_lock` is held while tables change. Caches by exact type are emptied wi
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 
+from fastpyro._mutex import Mutex
 from fastpyro.checked import building
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
@@ -75,7 +75,7 @@ class StateOf(NamedTuple):
     state: Any
 
 
-_lock = threading.RLock()
+_lock = Mutex(reentrant=True)
 _caches: list[dict[type, Any]] = []
 _writers: dict[type, Writer] = {}
 _caches.append(_writers)
@@ -165,7 +165,7 @@ def chosen_writer(cls: type) -> Writer | None:
 
 
 def _find_writer(cls: type) -> Writer:
-    with _lock:
+    with _lock.guard():
         writer = with_replacements(cls, _ordinary_writer(cls))
         if len(_writers) >= MOST_CACHED:
             _writers.clear()
@@ -258,7 +258,7 @@ def register_builtin(cls: type, class_name: str | None, to_state: ToState, from_
     Arguments: ``to_state(value) -> state``; ``from_state(class name, state) -> value``. Without ``class_name`` what
     ``to_state`` returns is sent instead of the object.
     """
-    with _lock:
+    with _lock.guard():
         _builtins[cls] = lambda value: (class_name, to_state(value))
         if class_name is not None and from_state is not None:
             register_decoder(class_name, from_state)
@@ -267,21 +267,21 @@ def register_builtin(cls: type, class_name: str | None, to_state: ToState, from_
 
 def register_decoder(class_name: str, from_state: FromState) -> None:
     """Register how objects of a name of fastpyro's own are built: ``from_state(class name, state) -> value``."""
-    with _lock:
+    with _lock.guard():
         _own_names.add(class_name)
         _builders[class_name] = from_state
 
 
 def register_later(type_name: str, class_name: str | None, to_state: ToState) -> None:
     """Register, by module and name, a type whose module may not be imported yet; its subclasses travel like it."""
-    with _lock:
+    with _lock.guard():
         _later[type_name] = lambda value: (class_name, to_state(value))
         _forget_writers()
 
 
 def register_strategy(cls: type, class_name: str, strategy: Strategy) -> None:
     """Register how objects of a user's class are taken apart and built. Raises ValueError for a name that is taken."""
-    with _lock:
+    with _lock.guard():
         check_name(class_name, cls, _classes.get(class_name), _own_names)
         _classes[class_name] = cls
         _registered[cls] = lambda value: (class_name, strategy.take(value))
@@ -314,14 +314,14 @@ def register_class_to_dict(clazz: type, converter: Callable[[Any], Any], serpent
     dict arrives. ``serpent_too`` is there for Pyro's sake. Raises ValueError for what is no class, or a builtin type.
     """
     check_replaceable(clazz)
-    with _lock:
+    with _lock.guard():
         _to_dict[clazz] = converter
         _forget_writers()
 
 
 def unregister_class_to_dict(clazz: type) -> None:
     """Undo ``register_class_to_dict``; a class that is not registered is no error."""
-    with _lock:
+    with _lock.guard():
         _to_dict.pop(clazz, None)
         _forget_writers()
 
@@ -333,13 +333,13 @@ def register_dict_to_class(classname: str, converter: Callable[[str, dict[str, A
     Raises ValueError for what cannot be a class name.
     """
     check_name(classname, object, None, _own_names)
-    with _lock:
+    with _lock.guard():
         _from_dict[classname] = converter
 
 
 def unregister_dict_to_class(classname: str) -> None:
     """Undo ``register_dict_to_class``; a name that is not registered is no error."""
-    with _lock:
+    with _lock.guard():
         _from_dict.pop(classname, None)
 
 
@@ -350,6 +350,6 @@ def register_type_replacement(object_type: type, replacement_function: Callable[
     Raises ValueError for what is no class, and for ``type``, ``object`` and the types that the codec writes by itself.
     """
     check_replaceable(object_type)
-    with _lock:
+    with _lock.guard():
         _replacements[object_type] = replacement_function
         _forget_writers()

@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._mutex import Mutex
 from fastpyro.callcontext import current_context
 from fastpyro.errors import PyroError
 from fastpyro.lazy_logging import logger
@@ -38,7 +39,7 @@ class Coroutines:
     """The event loop of one daemon and what runs on it for the daemon. Safe among threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Mutex(what="the event loop of the daemon")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -50,7 +51,7 @@ class Coroutines:
 
         Raises PyroError after `close`, RuntimeError when no thread can be started.
         """
-        with self._lock:
+        with self._lock.guard():
             if self._closed:
                 raise PyroError("the daemon is closed, and its event loop with it")
             if self._loop is None:
@@ -60,16 +61,20 @@ class Coroutines:
                 loop.set_exception_handler(_log_failure)
                 thread = threading.Thread(target=self._run, args=(loop,), name="fastpyro-event-loop", daemon=True)
                 try:
+                    self._loop, self._thread = loop, thread
                     thread.start()
-                except RuntimeError:  # no thread can be started now; the next coroutine tries again
-                    loop.close()
+                except BaseException as error:  # no thread can be started now; the next coroutine tries again
+                    self._loop = self._thread = None
+                    if isinstance(error, RuntimeError):
+                        loop.close()
+                    else:  # an interrupt, and the thread may be there
+                        loop.call_soon_threadsafe(loop.stop)
                     raise
-                self._loop, self._thread = loop, thread
             return self._loop
 
     @loop.setter
     def loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._lock:
+        with self._lock.guard():
             if self._loop is not None:
                 raise PyroError("the daemon has an event loop already; set one before the first coroutine runs")
             self._loop = loop
@@ -125,17 +130,17 @@ class Coroutines:
 
     def close(self) -> None:
         """Cancel what still runs, and end a loop that was started here. May be called again, also in the loop's thread."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            loop, thread = self._loop, self._thread
+        if self._closed:
+            return
+        self._closed = True  # without the lock: a thread that is just being started notices it
+        loop, thread = self._loop, self._thread
         if loop is None:
             return
         with contextlib.suppress(RuntimeError):  # it is closed already
             loop.call_soon_threadsafe(loop.stop if thread is not None else self._cancel_all)
         if thread is not None and thread is not threading.current_thread():
-            thread.join(END_SECONDS)
+            with contextlib.suppress(RuntimeError):  # not started yet
+                thread.join(END_SECONDS)
 
     def _is_loop_thread(self) -> bool:
         import asyncio
@@ -159,7 +164,7 @@ class Coroutines:
         import asyncio
 
         asyncio.set_event_loop(loop)
-        while not self._closed:
+        while not self._closed and self._loop is loop:
             try:
                 loop.run_forever()
             except BaseException:  # SystemExit in somebody's task: it must not end the calls of others

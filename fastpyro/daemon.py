@@ -5,16 +5,17 @@ Knows objects and their ids; how requests arrive is the business of `servers`, w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
-import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import class_registry, serializers, sockets
+from fastpyro._mutex import Mutex
 from fastpyro.class_registry import StateOf
 from fastpyro.config import config
 from fastpyro.coroutines import Coroutines
@@ -80,7 +81,7 @@ class Daemon:
         self.methodcall_error_handler: Callable[..., None] = _log_error
         self._host = config.HOST if host is None else str(host)
         self._unixsocket = unixsocket
-        self._registration = threading.Lock()
+        self._registration = Mutex(reentrant=True)
         self._metadata: dict[tuple[type, bool], dict[str, Any]] = {}
         self._closed = False
         self.transportServer: Any
@@ -126,7 +127,7 @@ class Daemon:
         if weak and isinstance(obj_or_class, type):
             raise TypeError("a class cannot be registered weakly, only an instance")
         uri = self.uriFor(objectId)
-        with self._registration:
+        with self._registration.guard():
             if not force:
                 self._check_free(obj_or_class, objectId)
             if isinstance(obj_or_class, type) and not hasattr(obj_or_class, "_pyroInstancing"):
@@ -193,7 +194,8 @@ class Daemon:
         self.objectsById.pop(object_id, None)
         if found is not None:
             for name in {"_pyroId", "_pyroDaemon"} & set(vars(found)):
-                delattr(found, name)
+                with contextlib.suppress(AttributeError):  # somebody else does the same
+                    delattr(found, name)
 
     def find_object(self, object_id: str, connection: Connection) -> Any:
         """Return the object that a request means, made now if a class is registered.

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._mutex import Mutex
 from fastpyro.errors import DaemonError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class InstanceTable:
 
     def __init__(self) -> None:
         self.singles: dict[type, Any] = {}
-        self._creating = threading.RLock()
+        self._creating = Mutex(reentrant=True)
 
     def get(self, cls: type, connection: Connection) -> Any:
         """Return the instance of ``cls`` for a call on ``connection``.
@@ -41,7 +41,7 @@ class InstanceTable:
             raise DaemonError(f"invalid instance mode {mode!r} of class {cls.__qualname__}")
         if cls in self.singles:
             return self.singles[cls]
-        with self._creating:
+        with self._creating.guard():
             if cls not in self.singles:
                 self.singles[cls] = _make(cls, creator)
             return self.singles[cls]

@@ -9,13 +9,14 @@ Rule 3: few threads wait for one stream: whoever fetches beyond them is refused.
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._mutex import Mutex
 from fastpyro.call_threads import CallThreads
 from fastpyro.config import config
 from fastpyro.errors import PyroError, ServerOverloadedError
@@ -43,18 +44,16 @@ class Stream:
         self.created = time.monotonic()
         self.lingering_since = 0.0
         self.fetching = 0
-        self.lock = threading.Lock()
+        self.lock = Mutex(what="the item stream")
 
     def end(self) -> None:
         """Close the iterator if it can be closed and nobody is inside."""
         close = getattr(self.iterator, "close", None)
-        if close is not None and self.lock.acquire(blocking=False):
-            try:
-                close()
-            except Exception:
-                return  # the client that cared is gone
-            finally:
-                self.lock.release()
+        if close is None:
+            return
+        with contextlib.suppress(Exception), self.lock.guard_now() or contextlib.nullcontext():
+            if self.lock.owned:
+                close()  # and if that fails: the client that cared is gone
 
 
 class AwaitedItems:
@@ -102,7 +101,7 @@ class StreamTable:
         self.streams: OrderedDict[str, Stream] = OrderedDict()  # the oldest one first
         self._of: dict[Any, dict[str, Stream]] = {}  # those of each connection
         self._lingering: OrderedDict[str, Stream] = OrderedDict()  # those of none, the one that was left first in front
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._enders = CallThreads(MOST_ENDING, name="fastpyro-stream-end") if threaded else None
 
     def open(self, iterator: Iterator[Any], connection: Any) -> str:
@@ -113,7 +112,7 @@ class StreamTable:
         stream_id = str(uuid.uuid4())
         stream = Stream(iterator, connection)
         oldest: Stream | None = None
-        with self._lock:
+        with self._lock.guard():
             refusal = self._refusal(connection)
             if refusal is None:
                 if len(self.streams) >= config.MAX_STREAMS:  # whose client has not come back yet
@@ -148,7 +147,7 @@ class StreamTable:
         Raises StopIteration at its end, what the iterator raises, PyroError for an unknown or expired stream, and
         ServerOverloadedError when too many calls wait for an item of this stream.
         """
-        with self._lock:
+        with self._lock.guard():
             stream = self.streams.get(stream_id)
             if stream is None:
                 raise PyroError("item stream terminated")
@@ -159,19 +158,19 @@ class StreamTable:
             stream.fetching += 1
             self._move(stream_id, stream, connection)
         try:
-            with stream.lock:
+            with stream.lock.guard():
                 return next(stream.iterator)
         except BaseException:
-            with self._lock:
+            with self._lock.guard():
                 self._forget(stream_id)
             raise
         finally:
-            with self._lock:
+            with self._lock.guard():
                 stream.fetching -= 1
 
     def close(self, stream_id: str) -> None:
         """End a stream; unknown ids are no error."""
-        with self._lock:
+        with self._lock.guard():
             stream = self._forget(stream_id)
         if stream is not None:
             stream.end()
@@ -181,7 +180,7 @@ class StreamTable:
         if connection not in self._of:
             return
         now = time.monotonic()
-        with self._lock:
+        with self._lock.guard():
             lost = self._of.pop(connection, {})
             for stream_id, stream in lost.items():
                 stream.connection = None
@@ -199,7 +198,7 @@ class StreamTable:
             return
         now = time.monotonic()
         ended: list[Stream | None] = []
-        with self._lock:
+        with self._lock.guard():
             while config.ITER_STREAM_LIFETIME > 0 and self.streams:
                 stream_id, stream = next(iter(self.streams.items()))
                 if now - stream.created <= config.ITER_STREAM_LIFETIME:
@@ -239,7 +238,7 @@ class StreamTable:
         if own is not None:
             own.pop(stream_id, None)
             if not own:
-                del self._of[stream.connection]
+                self._of.pop(stream.connection, None)
 
     def _end(self, stream: Stream | None) -> None:
         """End a stream that has been forgotten, in another thread where this one must not wait."""

@@ -7,15 +7,15 @@ change; patterns are matched outside the lock, on a copy, within bounded work.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from fastpyro._mutex import Guard, Mutex
 from fastpyro.callcontext import current_context
 from fastpyro.checked import type_name
 from fastpyro.config import config
-from fastpyro.errors import NamingError
+from fastpyro.errors import NamingError, TimeoutError
 from fastpyro.exposure import expose
 from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.arguments import (
@@ -71,7 +71,7 @@ class NameServer:
 
     def __init__(self, storage: str | Storage | None = None) -> None:
         self._storage = open_storage(storage)
-        self._lock = threading.RLock()  # between a look and a change that depends on it
+        self._lock = Mutex(reentrant=True)  # between a look and a change that depends on it
         self._own_uri: str | None = None
         self._origins = self._storage.origins() if isinstance(self._storage, SqlStorage) else {}
         self._bytes = sum(cost_of(name, *found) for name, found in self._storage.everything().items())
@@ -201,17 +201,14 @@ class NameServer:
             found[name] = (uri, known[1] if known is not None and known[0] == uri else None)
         return found
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self) -> Guard:
         # Not for ever: behind a storage that is locked by another process, changes must not pile up in all threads.
-        if not self._lock.acquire(timeout=CHANGE_SECONDS):
+        try:
+            return self._lock.guard(time.monotonic() + CHANGE_SECONDS)
+        except TimeoutError:
             raise NamingError(
                 f"the name server's storage is busy: a change waited for {CHANGE_SECONDS:g} s; try again later"
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
+            ) from None
 
     def _put(
         self, name: str, existing: Registration | None, uri: str, tags: frozenset[str], origin: str | None

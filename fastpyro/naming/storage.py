@@ -7,13 +7,14 @@ method is one atomic step, and a step that has returned is not lost with the pro
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import queue
-import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from fastpyro.errors import NamingError
+from fastpyro._mutex import Guard, Mutex
+from fastpyro.errors import NamingError, TimeoutError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,7 +85,7 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._registrations: dict[str, Registration] = {}
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
 
     def count(self) -> int:
         return len(self._registrations)
@@ -93,15 +94,16 @@ class MemoryStorage:
         return self._registrations.get(name)
 
     def put(self, name: str, uri: str, metadata: frozenset[str]) -> None:
-        with self._lock:
+        with self._lock.guard():
             self._registrations[name] = (uri, frozenset(metadata))
 
     def discard(self, names: Iterable[str]) -> int:
-        with self._lock:
-            return sum(self._registrations.pop(name, None) is not None for name in names)
+        wanted = list(names)
+        with self._lock.guard():
+            return sum(self._registrations.pop(name, None) is not None for name in wanted)
 
     def everything(self) -> dict[str, Registration]:
-        with self._lock:
+        with self._lock.guard():
             return dict(self._registrations)
 
     def with_prefix(self, prefix: str) -> dict[str, Registration]:
@@ -112,8 +114,16 @@ class MemoryStorage:
         return {name: found for name, found in self.everything().items() if matches(found[1])}
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock.guard():
             self._registrations.clear()
+
+
+class _Seat:
+    """A connection to an SQLite file, which one thread uses at a time: who has its turn."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = database
+        self.turn = Mutex(what="the storage of the name server")
 
 
 class SqlStorage:
@@ -131,20 +141,21 @@ class SqlStorage:
         self.path = path
         self._error = sqlite3.Error
         self._closed = False
-        # Each connection is used by one thread at a time: whoever took it out of its queue. Readers have their own,
-        # because in a write-ahead log they see the state before a change for as long as it lasts, and wait for nothing.
-        self._writers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._numbers = itertools.count()
+        # Readers have seats of their own, because in a write-ahead log they see the state before a change for as long as it
+        # lasts, and wait for nothing.
+        self._writers: list[_Seat] = []
+        self._readers: list[_Seat] = []
         self._connections: list[sqlite3.Connection] = []
         try:
             _create_private(path)
             writer = self._open(BUSY_SECONDS)
             self._prepare(writer)
-            self._writers.put(writer)
+            self._writers.append(_Seat(writer))
             for _ in range(READERS):
                 reader = self._open(READ_BUSY_SECONDS)
                 reader.execute("PRAGMA query_only=ON")
-                self._readers.put(reader)
+                self._readers.append(_Seat(reader))
         except (sqlite3.Error, OSError) as error:
             for connection in self._connections:
                 connection.close()
@@ -152,9 +163,9 @@ class SqlStorage:
 
     def hurry(self) -> None:
         """Let changes wait for other processes for a moment only: the caller's one thread has others to serve."""
-        writer = self._writers.get()
-        writer.execute(f"PRAGMA busy_timeout={int(HURRIED_SECONDS * 1000)}")
-        self._writers.put(writer)
+        (writer,) = self._writers
+        with writer.turn.guard():
+            writer.database.execute(f"PRAGMA busy_timeout={int(HURRIED_SECONDS * 1000)}")
 
     def _open(self, busy_seconds: float) -> sqlite3.Connection:
         import sqlite3
@@ -178,30 +189,35 @@ class SqlStorage:
             database.execute("ROLLBACK")
             raise
 
-    def _step(
-        self, connections: queue.SimpleQueue[sqlite3.Connection], begin: str, work: Callable[[sqlite3.Connection], Any]
-    ) -> Any:
+    def _turn(self, seats: list[_Seat]) -> Guard:
+        """Wait for the turn at one of the connections. Raises NamingError when that takes too long."""
+        chosen = seats[next(self._numbers) % len(seats)]
+        if chosen.turn.locked:
+            chosen = next((seat for seat in seats if not seat.turn.locked), chosen)
+        try:
+            return chosen.turn.guard(time.monotonic() + 2 * BUSY_SECONDS)
+        except TimeoutError:
+            raise NamingError(f"the storage {self.path!r} is busy; try again later") from None
+
+    def _step(self, seats: list[_Seat], begin: str, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run ``work`` as one transaction; what it wrote is on the disk when this returns."""
+        if self._closed:
+            raise NamingError(f"the storage {self.path!r} is closed")
         try:
-            database = connections.get(timeout=0 if self._closed else 2 * BUSY_SECONDS)
-        except queue.Empty:
-            state = "closed" if self._closed else "busy; try again later"
-            raise NamingError(f"the storage {self.path!r} is {state}") from None
-        try:
-            database.execute(begin)
-            try:
-                result = work(database)
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
+            with self._turn(seats):
+                database = next(seat.database for seat in seats if seat.turn.owned)
+                try:
+                    database.execute(begin)
+                    result = work(database)
+                    database.execute("COMMIT")
+                except BaseException:
+                    if database.in_transaction:
+                        database.execute("ROLLBACK")
+                    raise
         except self._error as error:
             raise NamingError(f"the name server's storage {self.path!r} failed: {error}") from error
         finally:
-            connections.put(database)
-            if self._closed:
-                self._close_unused()
+            self._close_unused()
         return result
 
     def _read(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -285,10 +301,12 @@ class SqlStorage:
         self._close_unused()
 
     def _close_unused(self) -> None:
-        for connections in (self._writers, self._readers):
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    connections.get_nowait().close()
+        if not self._closed:
+            return
+        for seat in (*self._writers, *self._readers):
+            if not seat.turn.locked:
+                with seat.turn.guard():
+                    seat.database.close()
 
 
 def _create_private(path: str) -> None:

@@ -13,7 +13,6 @@ Rule 4: oneway calls have no replies, and never wait here.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastpyro import dispatch
+from fastpyro._mutex import Mutex
 from fastpyro.call_threads import call_threads
 from fastpyro.config import config
 from fastpyro.errors import MessageTooLargeError, ServerOverloadedError
@@ -63,7 +63,7 @@ class BigReplies:
 
     def after_fork(self) -> None:
         """This is a forked child now, in which none of these calls runs: begin anew."""
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._reserved = 0
         self._running = 0
         self._begun: dict[Message, int] = {}
@@ -79,7 +79,7 @@ class BigReplies:
 
     def reserve(self, size: int) -> bool:
         """Let a call begin that takes so many bytes; ``release`` must follow. False when it has to wait."""
-        with self._lock:
+        with self._lock.guard():
             if self._waiting or not self._has_room(size, 2):
                 return False
             self._take(size)
@@ -87,7 +87,7 @@ class BigReplies:
 
     def release(self, size: int) -> None:
         """A call is done: its reply has left, waits in its connection's queue, or there was none."""
-        with self._lock:
+        with self._lock.guard():
             self._running -= 1
             self._reserved -= size
         self.look()
@@ -127,7 +127,7 @@ class BigReplies:
     def wait(self, connection: Connection, message: Message, size: int) -> None:
         """Let a call wait until there is room; refuse it when those that wait hold too many bytes."""
         held = size_of(message)
-        with self._lock:
+        with self._lock.guard():
             room = self._queued_bytes + held <= self.most_queued or not self._waiting
             if room:
                 self._queued_bytes += held
@@ -149,7 +149,7 @@ class BigReplies:
     def look(self) -> None:
         """Begin those calls for which there is room. By any thread."""
         while self._waiting:
-            with self._lock:
+            with self._lock.guard():
                 if not self._waiting:
                     return
                 call = self._waiting[0]
@@ -194,7 +194,7 @@ class BigReplies:
 
     def stop(self) -> None:
         """The server stops: forget the calls that wait."""
-        with self._lock:
+        with self._lock.guard():
             for call in self._waiting:
                 call.connection.in_call -= 1
             self._waiting.clear()
@@ -212,7 +212,7 @@ class BigReplies:
             before = self._begun.get(message, 0)
             if not before:
                 self.server.requests.note_big(kind, name, self.most, False)
-            with self._lock:
+            with self._lock.guard():
                 self._running += not before
                 self._reserved += max(2 * size - before, 0)
                 self._begun[message] = max(2 * size, before)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch, sockets, tls
 from fastpyro._link import Link, Looker
+from fastpyro._mutex import Mutex
 from fastpyro._requests import OrdinaryRequests, Term
 from fastpyro.callcontext import current_context
 from fastpyro.channel import open_channel
@@ -84,7 +85,7 @@ class ConnectionServer(ABC):
         self.timeout = config.COMMTIMEOUT
         self.late_replies = LateReplies(self)
         self.unsent = UnsentReplies(self, self.patience)
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
         self._farewells: set[Connection] = set()
         self._farewell_said = threading.Event()
@@ -113,7 +114,7 @@ class ConnectionServer(ABC):
 
     def after_fork(self) -> None:
         """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
-        self._lock = threading.Lock()  # somebody may have held it
+        self._lock = Mutex(reentrant=True, leaf=True)  # somebody may have held it
         self.unsent.after_fork()
         if self.big_replies is not None:
             self.big_replies.after_fork()
@@ -250,7 +251,7 @@ class ConnectionServer(ABC):
     def drop(self, connection: Connection) -> None:
         """Close a connection and tell the daemon. May be called by any thread, and again."""
         fd = connection.fd
-        with self._lock:  # who holds a connection, or gives it back, must not see a half of this
+        with self._lock.guard():  # who holds a connection, or gives it back, must not see a half of this
             if self.connections.get(fd) is not connection:
                 return  # dropped already; the descriptor may be somebody else's by now
             del self.connections[fd]
@@ -270,14 +271,14 @@ class ConnectionServer(ABC):
 
     def hold(self, connection: Connection) -> None:
         """Let a connection's further requests wait where they are, in order, until ``give_back``."""
-        with self._lock:
+        with self._lock.guard():
             connection.held += 1
             if self.connections.get(connection.fd) is connection:
                 self.poller.remove(connection.fd)
 
     def give_back(self, connection: Connection) -> None:
         """A request is done that held its connection: when it was the last such one, the next request may come."""
-        with self._lock:  # the monitor has taken it out of the poller when it lets go of the lock
+        with self._lock.guard():  # the monitor has taken it out of the poller when it lets go of the lock
             connection.held -= 1
             if connection.held or self.stopping or self.connections.get(connection.fd) is not connection:
                 return

@@ -9,13 +9,13 @@ Rule 3: no client takes all places: beyond its share its caller gets an error, a
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch
+from fastpyro._mutex import Mutex
 from fastpyro.call_threads import call_threads
 from fastpyro.config import config
 from fastpyro.errors import PyroError, ServerOverloadedError
@@ -44,7 +44,7 @@ class LateReplies:
         self.server = server
         self.oneway_threaded = config.ONEWAY_THREADED
         self.under_way = Shares(config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE)
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._unsent: dict[Connection, deque[Callable[[], object]]] = {}
 
     def begin(self, connection: Connection, message: Message, pending: PendingReply) -> None:
@@ -101,7 +101,7 @@ class LateReplies:
 
     def _have_sent(self, connection: Connection, send: Callable[[], object]) -> None:
         """Have another thread send a reply; one thread for a connection, however many of its replies wait."""
-        with self._lock:
+        with self._lock.guard():
             unsent = self._unsent.get(connection)
             if unsent is not None:
                 unsent.append(send)
@@ -114,7 +114,7 @@ class LateReplies:
 
     def _send_all(self, connection: Connection) -> None:
         while True:
-            with self._lock:
+            with self._lock.guard():
                 unsent = self._unsent[connection]
                 if not unsent:
                     del self._unsent[connection]

@@ -8,8 +8,9 @@ Rule 2: one address may not have the last tenth.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
+
+from fastpyro._mutex import Mutex
 
 if TYPE_CHECKING:
     from fastpyro.connection import Connection
@@ -29,7 +30,7 @@ class Shares:
         self.total = 0
         self._of_connection: dict[Connection, int] = {}
         self._of_origin: dict[Any, int] = {}
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
 
     def of(self, connection: Connection) -> int:
         """Return how much a connection has."""
@@ -50,7 +51,7 @@ class Shares:
 
     def take(self, connection: Connection) -> bool:
         """Count one for a connection. False when it may not have it."""
-        with self._lock:
+        with self._lock.guard():
             if not self.is_free(connection) or self.has_share(connection):
                 return False
             self._count(connection, 1)
@@ -58,12 +59,12 @@ class Shares:
 
     def take_anyway(self, connection: Connection) -> None:
         """Count one for a connection that has it, whatever its share."""
-        with self._lock:
+        with self._lock.guard():
             self._count(connection, 1)
 
     def give(self, connection: Connection) -> None:
         """A connection gives back one that it took."""
-        with self._lock:
+        with self._lock.guard():
             self._count(connection, -1)
 
     def _count(self, connection: Connection, change: int) -> None:

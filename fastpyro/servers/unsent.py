@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastpyro._mutex import set_leading
+from fastpyro._mutex import Mutex, set_leading
 from fastpyro._output import give_memory_back
 from fastpyro.config import config
 from fastpyro.errors import CommunicationError
@@ -130,7 +130,7 @@ class UnsentReplies:
         if config.COMMTIMEOUT and not 0 < self.timeout <= config.COMMTIMEOUT:
             self.timeout_item, self.timeout = "COMMTIMEOUT", config.COMMTIMEOUT
         self._waiting: dict[int, _Waiting] = {}
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._selector = selectors.DefaultSelector()
         self._arrived = threading.Event()
         self._running = self._closed = False
@@ -150,18 +150,12 @@ class UnsentReplies:
             return
         self.server.hold(connection)
         waiting = _Waiting(connection)
-        with self._lock:
-            try:
+        try:
+            with self._lock.guard():
                 self._register(fd, waiting)
                 self._have_thread()
-            except (OSError, RuntimeError, ValueError) as error:
-                log.warning(
-                    "dropping %r: it does not take its reply, and nobody can send the rest: %s", connection, error
-                )
-                failed = True
-            else:
-                failed = False
-        if failed:
+        except (OSError, RuntimeError, ValueError) as error:
+            log.warning("dropping %r: it does not take its reply, and nobody can send the rest: %s", connection, error)
             self._lose(waiting)
         self._keep_within(strained=True)
 
@@ -178,7 +172,7 @@ class UnsentReplies:
         """The connection is dropped."""
         if not self._waiting:
             return
-        with self._lock:
+        with self._lock.guard():
             waiting = self._waiting.get(connection.fd)
             if waiting is not None and waiting.connection is connection:
                 self._remove(waiting)
@@ -192,14 +186,14 @@ class UnsentReplies:
         """This is a forked child now, where neither the thread nor what waits is: begin anew."""
         self._selector.close()  # the child's copy
         self._waiting = {}
-        self._lock = threading.Lock()
+        self._lock = Mutex(reentrant=True, leaf=True)
         self._selector = selectors.DefaultSelector()
         self._arrived = threading.Event()
         self._running = False
 
     def close(self) -> None:
         """End the thread. May be called again."""
-        with self._lock:
+        with self._lock.guard():
             self._closed = True
             if not self._running:
                 self._selector.close()
@@ -243,7 +237,7 @@ class UnsentReplies:
                 self._end_if_closed()
 
     def _end_if_closed(self) -> None:
-        with self._lock:
+        with self._lock.guard():
             if self._closed and self._running:
                 self._running = False
                 self._selector.close()
@@ -253,7 +247,7 @@ class UnsentReplies:
         self._arrived.clear()
         if self._waiting or self._closed or self._arrived.wait(LINGER):
             return True
-        with self._lock:
+        with self._lock.guard():
             self._running = bool(self._waiting) or self._closed
             return self._running
 
@@ -313,7 +307,7 @@ class UnsentReplies:
     def _drop(self, waiting: _Waiting, why: str) -> int:
         """Break a connection off, once. Returns how many bytes do not wait any more."""
         size = waiting.channel.unsent
-        with self._lock:
+        with self._lock.guard():
             if waiting.ended:
                 return 0
             self._remove(waiting)
@@ -330,7 +324,7 @@ class UnsentReplies:
 
     def _end(self, waiting: _Waiting) -> None:
         """All has been sent, or never will be: let the connection go on."""
-        with self._lock:
+        with self._lock.guard():
             if waiting.ended:
                 return
             self._remove(waiting)

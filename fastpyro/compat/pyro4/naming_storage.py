@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dbm
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fastpyro._mutex import Mutex
 from fastpyro.errors import NamingError
 from fastpyro.lazy_logging import logger
 from fastpyro.naming.storage import Registration, SqlStorage
@@ -30,13 +30,13 @@ class DbmStorage:
 
     def __init__(self, dbmfile: str) -> None:
         self.dbmfile = dbmfile
-        self._lock = threading.Lock()
+        self._lock = Mutex(what="the storage", leaf=True)
         self._step(lambda database: None)
 
     def _step(self, work: Callable[[Any], Any]) -> Any:
         # Opened for each step: some kinds of dbm write to the disk only when they are closed.
         try:
-            with self._lock, dbm.open(self.dbmfile, "c", 0o600) as database:
+            with self._lock.guard(), dbm.open(self.dbmfile, "c", 0o600) as database:
                 return work(database)
         except dbm.error as failure:
             raise NamingError(f"the name server's storage {self.dbmfile!r} failed: {failure}") from failure

@@ -12,13 +12,13 @@ import io
 import re
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
+from fastpyro._mutex import Mutex
 from fastpyro.foreign_text import on_one_line
 
 __all__ = ["GatewayServer"]
@@ -53,7 +53,7 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
     def __init__(self, address: tuple[str, int], app: Callable[..., Iterable[bytes]]) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
-        self._places = threading.Lock()
+        self._places = Mutex(reentrant=True, leaf=True)
         self._sending: dict[socket.socket, float] = {}
         self._taken = 0
         super().__init__(address, _Handler)
@@ -69,7 +69,7 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a connection a thread, unless all places are taken. Never raises."""
-        with self._places:
+        with self._places.guard():
             is_admitted = self._taken < MOST_CONNECTIONS or self._drop_oldest()
             if is_admitted:
                 self._taken += 1
@@ -95,13 +95,13 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
 
     def has_sent(self, request: Any) -> bool:
         """Note that the whole request has come; return whether it came in time."""
-        with self._places:
+        with self._places.guard():
             return self._sending.pop(request, None) is not None
 
     def service_actions(self) -> None:
         """Drop the connections that have not sent their request in time; called twice a second."""
         now = time.monotonic()
-        with self._places:
+        with self._places.guard():
             for request in [each for each, deadline in self._sending.items() if deadline < now]:
                 self._drop(request)
 
@@ -124,7 +124,7 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
             request.shutdown(socket.SHUT_RDWR)
 
     def _leave(self, request: Any) -> None:
-        with self._places:
+        with self._places.guard():
             self._sending.pop(request, None)
             self._taken -= 1
 
