@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import logging
@@ -37,6 +38,19 @@ class Account:
         return False
 
 
+class Litter:
+    """Garbage whose destructor calls the daemon that it was made in."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.itself = self
+
+    def __del__(self) -> None:
+        with contextlib.suppress(fastpyro.errors.PyroError), fastpyro.Proxy(self.uri) as proxy:
+            proxy._pyroTimeout = 10
+            proxy.null()
+
+
 class Tripwire:
     """Registered by name; counts as code that ran when anything touches it."""
 
@@ -49,6 +63,10 @@ class Tripwire:
 
     __iter__ = __len__ = __getitem__ = __eq__ = __hash__ = __str__ = __repr__ = __format__ = _touched
     __bool__ = __index__ = __int__ = __float__ = __contains__ = __call__ = __lt__ = __add__ = _touched
+
+
+DAEMONS: list[fastpyro.Daemon] = []
+"""That of this process, and the one that it is combined with."""
 
 
 @fastpyro.expose
@@ -82,6 +100,31 @@ class Subject:
 
     def exit(self) -> None:
         sys.exit(3)
+
+    def litter(self, count: int) -> None:
+        for _ in range(count):
+            Litter(DAEMONS[0].uriFor("subject"))
+
+    def fork(self, how: str) -> int:
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with contextlib.suppress(fastpyro.errors.PyroError):
+            if how == "exit":
+                sys.exit(7)
+            if how == "close":
+                DAEMONS[0].close()
+            if how == "shutdown":
+                DAEMONS[0].shutdown()
+            if how == "serve":
+                DAEMONS[0].requestLoop()
+        os._exit(7)
+
+    def close_combined(self) -> None:
+        DAEMONS[1].close()
+
+    def deafen(self) -> None:
+        DAEMONS[0].sock.close()
 
     @fastpyro.oneway
     def note(self, *values: Any) -> None:
@@ -149,6 +192,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--key")
     parser.add_argument("--unixsocket")
     parser.add_argument("--allow", action="append", default=[])
+    parser.add_argument("--combined", action="store_true")
     parser.add_argument("--logging", action="store_true")
     parser.add_argument("--stack", type=int)
     return parser.parse_args()
@@ -179,6 +223,12 @@ def main() -> None:
         daemon.register(Subject(), "subject")
         daemon.register(Session, "session")
         daemon.register(Account("bank"), "account")
+        DAEMONS.append(daemon)
+        if options.combined:
+            DAEMONS.append(SubjectDaemon(host="127.0.0.1"))
+            DAEMONS[1].register(Subject(), "subject")
+            daemon.combine(DAEMONS[1])
+            print(f"other = {DAEMONS[1].locationStr}", flush=True)
         print(f"location = {daemon.locationStr}", flush=True)
         watch.arm(*options.allow)
         daemon.requestLoop()

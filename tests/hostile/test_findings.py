@@ -63,7 +63,9 @@ COVER: dict[str, dict[str, str]] = {
         "test_d08_a_storm_of_connections_keeps_nobody_out",
         "naming/test_start.py": "test_looking_up_beside_changes_that_wait_for_a_locked_file",
     },
-    "D9 interrupts of a client": {
+    "D9 interrupts and destructors": {
+        "hostile/test_processes.py": "test_d09_destructors_that_call_keep_nobody_waiting",
+        "test_server_bytecodes.py": "test_an_interrupt_anywhere test_a_destructor_anywhere test_names_in_a_file",
         "channel_interruptions.py": "test_ctrl_c_while_waiting_for_the_reply test_ctrl_c_while_sending",
         "channel_bytecodes.py": "test_an_interrupt_anywhere_in_an_exchange "
         "test_an_interrupt_anywhere_while_waiting_for_another_thread",
@@ -75,11 +77,13 @@ COVER: dict[str, dict[str, str]] = {
         "hostile/test_servers.py": "test_metadata_of_every_shape test_replies_to_something_else",
     },
     "D11 a: empty keys": {
-        "hostile/test_checklist.py": "test_d11_an_empty_key_is_no_key",
+        "hostile/test_checklist.py": "test_d11_an_empty_key_is_no_key "
+        "test_item_15_pickles_need_opting_in_and_a_peer_that_has_shown_who_it_is",
         "test_trusted_peers.py": "test_an_empty_key_is_refused_wherever_one_is_set "
         "test_who_signs_with_the_empty_key_is_never_admitted",
     },
     "D11 b: pickles that a sender names": {
+        "hostile/test_processes.py": "test_d11_a_callback_behind_a_unix_socket_that_names_pickle",
         "test_hostile_trust.py": "test_a_callback_of_a_client_is_never_called_with_pickles",
         "test_trusted_peers.py": "test_proxies_travel_without_key_password_and_pickles "
         "test_an_object_does_not_say_where_it_lives",
@@ -96,6 +100,7 @@ COVER: dict[str, dict[str, str]] = {
         "test_a_daemon_on_a_connected_socket_reads_no_pickle_of_a_stranger test_keys_hold_for_combined_daemons",
     },
     "D12 HTTP gateways": {
+        "hostile/test_processes.py": "test_d12_strangers_at_an_http_gateway",
         "compat/shared/test_http_gateway.py": "test_members_of_the_proxy_itself_are_out_of_reach "
         "test_every_page_needs_the_key test_lengths_are_not_believed test_a_silent_object_does_not_keep_its_caller_for_ever "
         "test_unix_sockets_that_a_name_server_names_are_not_dialled test_cors",
@@ -103,6 +108,7 @@ COVER: dict[str, dict[str, str]] = {
         "test_too_many_at_work_are_told_so test_what_it_prints_is_harmless",
     },
     "D13 foreign text": {
+        "hostile/test_processes.py": "test_d13_a_server_steers_no_terminal",
         "hostile/test_checklist.py": "test_d13_foreign_text_adds_no_line_to_the_log",
         "cli/test_call.py": "test_errors_steer_no_terminal",
         "cli/test_nsc.py": "test_names_cannot_steer_the_terminal",
@@ -119,6 +125,8 @@ COVER: dict[str, dict[str, str]] = {
         "test_hostile_trust.py": "test_an_answer_to_a_broadcast_leads_to_no_unix_socket",
     },
     "D15 combined daemons and forks": {
+        "hostile/test_processes.py": "test_d15_whatever_children_do_the_parent_serves_on "
+        "test_d15_strangers_at_a_combined_daemon",
         "servers/test_multiplex.py": "test_combined_daemons_live_and_end_by_themselves",
         "servers/test_forks.py": "test_whatever_a_child_does_the_parent_serves_on "
         "test_a_daemon_that_has_not_served_is_the_childs_to_serve",
@@ -136,6 +144,8 @@ COVER: dict[str, dict[str, str]] = {
         "test_nobody_exposes_by_sending",
     },
     "D18 TLS files, secrets, metadata, times, listeners": {
+        "hostile/test_processes.py": "test_d18_an_authority_that_was_replaced_is_trusted_no_more "
+        "test_d18_a_daemon_whose_listener_is_closed_says_so",
         "test_tls.py": "test_replaced_files_count_for_the_next_connection "
         "test_a_replaced_file_in_a_folder_of_authorities",
         "hostile/test_checklist.py": "test_d18_no_password_is_printed",
