@@ -146,7 +146,7 @@ def test_same_key_twice(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"\x81\x90\0", b"\x81\x80\0", b"\xc7\x02\x02\x91\x90", b"\xc7\x02\x03\x91\x80"])
 def test_unhashable_key(data: bytes) -> None:
-    refuses(data, "cannot be used as one: unhashable type")
+    refuses(data, "cannot be used as one: .*unhashable type")
 
 
 def large(items: list[bytes], kind: str) -> bytes:
@@ -187,8 +187,8 @@ def test_same_key_twice_in_large_tables() -> None:
     items = [CODEC.encode(number) for number in range(2000)]
     refuses(large([*items, items[7]], "dict"), "a dict has the same key twice")
     refuses(large([*items, items[7]], "set"), "a set has the same element twice")
-    refuses(large([*items, b"\x90"], "dict"), "cannot be used as one: unhashable")
-    refuses(large([*items, b"\x90"], "set"), "cannot be used as one: unhashable")
+    refuses(large([*items, b"\x90"], "dict"), "cannot be used as one: .*unhashable")
+    refuses(large([*items, b"\x90"], "set"), "cannot be used as one: .*unhashable")
 
 
 class Moody:
@@ -206,7 +206,7 @@ class Moody:
 def test_keys_that_fail_to_compare(kind: str, count: int) -> None:
     codec = Codec(lambda value: ("Moody", None), lambda class_name, state: Moody())
     items = [codec.encode(Moody()), codec.encode(Moody()), *map(codec.encode, range(10, count + 8))]
-    refuses(large(items, kind), "cannot be used as one: no mood", codec)
+    refuses(large(items, kind), "cannot be used as one: .*no mood", codec)
 
 
 def test_strings_with_the_same_slot_are_not_mixed_up() -> None:

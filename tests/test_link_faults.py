@@ -232,7 +232,7 @@ def looks():
     try:
         link.receive(0.3)
     except TimeoutError:
-        return time.thread_time() - before > 0.1  # who sleeps takes no time of the processor
+        return time.thread_time() - before > 0.01  # who sleeps takes no time of the processor
 
 pairs = [socket.socketpair() for _ in range(4)]  # as many as may look: a fifth sleeps at once
 waiters = [threading.Thread(target=Link(near).receive, daemon=True) for near, far in pairs]

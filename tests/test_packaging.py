@@ -117,6 +117,7 @@ def test_sdist_has_everything_that_a_build_and_a_test_run_need(sdist: Path) -> N
         "tests/typing/stubtest_allowlist.txt",
         "docs/mkdocs.yml",
         "examples/demo.py",
+        ".ci/new_python",
         ".ci/run",
     }
     assert names >= {f"csrc/fastpyro/{name}.pyx" for name in NATIVE_NAMES}

@@ -181,10 +181,10 @@ class Moody:
 @pytest.mark.parametrize("of_set", [False, True])
 @pytest.mark.parametrize("error", [ValueError("why"), ZeroDivisionError("why"), TypeError("why")], ids=repr)
 def test_keys_that_cannot_be_hashed(error: Exception, of_set: bool) -> None:
-    with pytest.raises(SerializeError, match="cannot be used as one: why"):
+    with pytest.raises(SerializeError, match=r"cannot be used as one: .*why"):
         check_keys([*range(100), Moody(error)], of_set)
     codec = Codec(lambda value: ("Moody", None), lambda name, state: Moody(error))
-    with pytest.raises(SerializeError, match="cannot be used as one: why"):
+    with pytest.raises(SerializeError, match=r"cannot be used as one: .*why"):
         codec.decode(b"\x81" + codec.encode(Moody(error)) + b"\0")
 
 
