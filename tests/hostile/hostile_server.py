@@ -23,10 +23,11 @@ HERE = Path(__file__).parent
 
 
 PORTABLE = "portable"
+TLS = "tls"
 
 
 class Mode(NamedTuple):
-    """What client and server speak: facade, PORTABLE (the channel in Python that TLS has) or None; dialect; format."""
+    """What client and server speak: facade, PORTABLE (the channel in Python that TLS has), TLS or None; dialect; format."""
 
     facade: str | None
     dialect: int
@@ -152,17 +153,21 @@ class HostileServer:
 
 
 class Victim:
-    """The client's process. A context manager. Arguments: the good daemon's URI; what the mode says."""
+    """The client's process. A context manager.
 
-    def __init__(self, good: str, facade: str | None) -> None:
+    Arguments: the good daemon's URI; what the mode says; with TLS the file of the authority that the client trusts.
+    """
+
+    def __init__(self, good: str, facade: str | None, authority: Path | None = None) -> None:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         self._reader = reader
         command = [sys.executable, HERE / "subject_client.py", "--report", str(writer), "--good", good]
-        command += ["--facade", facade] if facade not in (None, PORTABLE) else []
+        command += ["--facade", facade] if facade not in (None, PORTABLE, TLS) else []
         path = os.pathsep.join([str(HERE), *filter(None, sys.path)])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"FASTPYRO_PORTABLE": "1"} if facade == PORTABLE else {}
+        environment |= {"FASTPYRO_SSL": "1", "FASTPYRO_SSL_CACERTS": str(authority)} if facade == TLS else {}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=(writer,), env=environment
         )

@@ -7,9 +7,12 @@ whom that may connect to; then the process calls a good daemon with another prox
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +25,7 @@ import fastpyro
 from fastpyro import compat
 
 MOST_ITEMS = 100
+INTERRUPTS = 80
 
 
 def _batch(proxy: Any, facade: str | None) -> list[Any]:
@@ -44,6 +48,29 @@ def _values(results: list[Any]) -> list[Any]:
     return [result.value for result in results]
 
 
+def _interrupted(proxy: Any, _: str | None) -> None:
+    """Make calls that a signal interrupts, sooner or later; in the end another thread makes one."""
+    armed = False
+
+    def interrupt(*_: object) -> None:
+        if armed:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, interrupt)
+    for number in range(INTERRUPTS):
+        with contextlib.suppress(KeyboardInterrupt, fastpyro.errors.PyroError):
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, 0.00005 * (number % 40 + 1))
+            proxy.null()
+            armed = False
+        armed = False
+    thread = threading.Thread(target=proxy.null, daemon=True)
+    thread.start()
+    thread.join(20)
+    if thread.is_alive():
+        raise SystemExit("a thread waits for ever")
+
+
 ACTIONS: dict[str, Callable[[Any, str | None], Any]] = {
     "bind": lambda proxy, _: proxy._pyroBind(),
     "call": lambda proxy, _: proxy.null(),
@@ -55,6 +82,7 @@ ACTIONS: dict[str, Callable[[Any, str | None], Any]] = {
     "stream": lambda proxy, _: list(itertools.islice(proxy.null(), MOST_ITEMS)),
     "attribute": lambda proxy, _: proxy.level,
     "metadata": lambda proxy, _: proxy._pyroGetMetadata(),
+    "interrupted": _interrupted,
     "members": lambda proxy, _: (dir(proxy), repr(proxy), proxy._pyroUri, proxy._pyro_lock),
 }
 

@@ -65,6 +65,7 @@ COVER: dict[str, dict[str, str]] = {
     },
     "D9 interrupts and destructors": {
         "hostile/test_processes.py": "test_d09_destructors_that_call_keep_nobody_waiting",
+        "hostile/test_tls_servers.py": "test_d09_interrupts_leave_nobody_waiting",
         "test_server_bytecodes.py": "test_an_interrupt_anywhere test_a_destructor_anywhere test_names_in_a_file",
         "channel_interruptions.py": "test_ctrl_c_while_waiting_for_the_reply test_ctrl_c_while_sending",
         "channel_bytecodes.py": "test_an_interrupt_anywhere_in_an_exchange "
@@ -163,6 +164,8 @@ COVER: dict[str, dict[str, str]] = {
         "hostile/test_servers.py": "test_error_replies test_results_of_a_batch_that_are_more_or_fewer "
         "test_streams_without_end test_time_limits_are_honoured test_many_calls_under_way "
         "test_name_servers_that_lead_nowhere test_a_flood_that_is_read_for_others_ends_them_all",
+        "hostile/test_tls_servers.py": "test_whatever_happens_to_the_records test_a_server_of_another_authority "
+        "test_records_to_a_client_without_tls test_new_keys_again_and_again",
     },
     **{
         f"item {number} of the checklist": {"hostile/test_checklist.py": f"test_item_{number:02}_"}
