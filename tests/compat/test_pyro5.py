@@ -88,6 +88,31 @@ print(Pyro5.api.Daemon.__module__)
     assert second == "Pyro5.server"
 
 
+def test_uris_are_pyro5s_wherever_they_come_from(tmp_path: Path) -> None:
+    program = """
+import copy, threading, Pyro5.api
+from Pyro5.core import URI
+
+@Pyro5.api.expose
+class Shop:
+    def address(self): return daemon.uriFor(self)
+    def myself(self): return self
+    def kind(self, uri): return type(uri).__module__
+
+daemon = Pyro5.api.Daemon()
+uri = daemon.register(Shop())
+threading.Thread(target=daemon.requestLoop, daemon=True).start()
+print(URI.__module__, Pyro5.api.URI is URI, type(uri) is URI, type(Pyro5.api.resolve(uri)) is URI)
+for serializer in ("serpent", "native"):
+    with Pyro5.api.Proxy(str(uri)) as proxy:
+        proxy._pyroSerializer = serializer
+        uris = proxy._pyroUri, proxy.address(), proxy.myself()._pyroUri, copy.copy(proxy)._pyroUri
+        print({type(one) is URI for one in uris}, {one == uri for one in uris}, proxy.kind(uri))
+"""
+    lines = output_of("Pyro5", tmp_path, program).splitlines()
+    assert lines == ["Pyro5.core True True True", *["{True} {True} Pyro5.core"] * 2]
+
+
 OWNERS = """
 import copy, threading, Pyro5.api
 from Pyro5.errors import PyroError

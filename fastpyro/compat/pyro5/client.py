@@ -13,7 +13,8 @@ from fastpyro.class_registry import register_decoder
 from fastpyro.config import config
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.proxy import build_proxy
-from fastpyro.uri import URI
+
+from .core import URI
 
 __all__ = ["BatchProxy", "Proxy", "SerializedBlob"]
 
@@ -26,6 +27,11 @@ class Proxy(fastpyro.proxy.Proxy):
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
         super().__init__(uri, connected_socket)
         self._pyro_update(_pyroOwner=get_ident())
+
+    def _pyro_update(self, **values: Any) -> None:
+        if "_pyroUri" in values:
+            values["_pyroUri"] = URI(values["_pyroUri"])
+        super()._pyro_update(**values)
 
     def __check_owner(self) -> None:
         if self.__dict__.get("_pyroOwner", get_ident()) != get_ident():

@@ -14,6 +14,7 @@ from fastpyro.naming.start import NameServerDaemon
 from fastpyro.naming.storage import MemoryStorage, SqlStorage
 
 from . import client as client  # what a daemon makes proxies of
+from .core import URI
 
 __all__ = [
     "AutoCleaner",
@@ -34,7 +35,8 @@ def start_ns(
     host: str | None = None, port: int | None = None, enableBroadcast: bool = True, *rest: Any, **keywords: Any
 ) -> Any:
     """Make a name server; see fastpyro.start_ns. Broadcast is answered unless it is switched off."""
-    return start.start_ns(host, port, enableBroadcast, *rest, **keywords)
+    uri, *others = start.start_ns(host, port, enableBroadcast, *rest, **keywords)
+    return URI(uri), *others
 
 
 def start_ns_loop(

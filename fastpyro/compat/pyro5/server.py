@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import fastpyro.daemon
 from fastpyro.daemon import serve
 from fastpyro.daemon_object import DaemonObject
 from fastpyro.exposure import behavior, callback, expose, is_private_attribute, oneway
 
 from . import client as client  # what a daemon makes proxies of
+from .core import URI
 
 __all__ = ["Daemon", "DaemonObject", "behavior", "callback", "expose", "is_private_attribute", "oneway", "serve"]
 
 
 class Daemon(fastpyro.daemon.Daemon):
     """fastpyro's daemon under Pyro5's name."""
+
+    def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:
+        """Return the URI of a registered object, or of any id; see fastpyro.Daemon."""
+        return URI(super().uriFor(objectOrId, nat))
