@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from fastpyro import _blocks
+from fastpyro._intake import Intake
 from fastpyro._link import Link
 from fastpyro._message import Message, pack_message
 from fastpyro._mutex import Guard, Mutex, ServingThread, check_may_wait
@@ -86,6 +87,11 @@ class Channel(Protocol):
     def unsent_messages(self) -> int: ...
     def set_outlet(self, outlet: Callable[[Any], object], stall: int, budget: int, rate: int) -> None: ...
     def send_unsent(self, most: int) -> int: ...
+    @property
+    def counted(self) -> int: ...
+    @property
+    def begun(self) -> Message | None: ...
+    def set_intake(self, intake: Intake) -> None: ...
     def break_off(self) -> None: ...
     def close(self) -> None: ...
     def abandon(self) -> None: ...
@@ -133,6 +139,8 @@ class PortableChannel:
         self._patience = 0.0, 0.0, 0.0
         self._queue: deque[memoryview] = deque()
         self.unsent_messages = 0
+        self._intake: Intake | None = None
+        self.counted = 0
 
     @property
     def closed(self) -> bool:
@@ -267,6 +275,20 @@ class PortableChannel:
         self._queue = deque()
         self._shut_down()
 
+    @property
+    def begun(self) -> Message | None:
+        return self._decoder.begun
+
+    def set_intake(self, intake: Intake) -> None:
+        """Count what has arrived of messages that are not whole; while they are too big, read only as that allows."""
+        self._intake = intake
+
+    def _count_unfinished(self) -> None:
+        if self._intake is not None:
+            before, self.counted = self.counted, self._decoder.held
+            if self.counted != before:
+                self._intake.change(before, self.counted)
+
     def has_room_for(self, size: int) -> bool:
         """Return whether a message surely leaves without waiting: nobody knows, here."""
         return False
@@ -312,6 +334,7 @@ class PortableChannel:
             with self._take_turn_now():
                 self._unfinished = True
                 message = self._take_available()
+                self._count_unfinished()
                 self._unfinished = False
                 return message
         finally:
@@ -322,6 +345,8 @@ class PortableChannel:
             message = self._decoder.next_message()
             if message is not None:
                 return message
+            if self.counted and self._intake is not None and self._intake.refuses(self, self.counted):
+                return None
             self.sock.setblocking(False)
             self._receive_some()
             while (message := self._decoder.next_message()) is None and self._has_pending():
@@ -337,7 +362,12 @@ class PortableChannel:
         self._queue = deque()
         self._shut_down()
         if not self._turn.locked:
-            self.sock.close()
+            self._close_socket()
+
+    def _close_socket(self) -> None:
+        self.sock.close()
+        self._decoder.forget()
+        self._count_unfinished()
 
     def _shut_down(self) -> None:
         with contextlib.suppress(OSError):  # not connected any more
@@ -353,7 +383,7 @@ class PortableChannel:
         self._closing = True
         self._queue = deque()
         if self._outlet is None or not self._turn.locked:
-            self.sock.close()
+            self._close_socket()
 
     def _pack(self, kind: int, flags: int, seq: int, serializer_id: int, payload: Any, *rest: Any) -> bytes:
         if self._decoder.dialect == OLD_PROTOCOL_VERSION:
@@ -427,7 +457,7 @@ class PortableChannel:
 
     def _close_if_asked(self) -> None:
         if self._closing:
-            self.sock.close()
+            self._close_socket()
 
 
 def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:

@@ -184,6 +184,12 @@ ITEMS: tuple[Item, ...] = (
     Item("MAX_STREAMS", _integer(1, 100000000), 10000, "most open item streams of a daemon"),
     Item("MAX_STREAMS_PER_CONNECTION", _integer(1, 100000000), 1000, "most open item streams of one connection"),
     Item("MAX_QUEUED", _integer(0, 1 << 40), 67108864, "bytes of requests that wait while THREADPOOL_SIZE methods run"),
+    Item(
+        "MAX_RECEIVED",
+        _integer(0, 1 << 40),
+        268435456,
+        "bytes that unfinished messages may hold in all, but for one; then big ones wait, and who sends nothing is dropped",
+    ),
     Item("SEND_TIMEOUT", _seconds, 30.0, "seconds in which a client must take some of a reply that waits; 0: no limit"),
     Item(
         "MAX_UNSENT",

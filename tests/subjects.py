@@ -342,6 +342,12 @@ class Controls:
         return len(self.daemon.transportServer.unsent._waiting)
 
     @fastpyro.expose
+    def received(self) -> tuple[int, int, int]:
+        """Return what unfinished messages hold in bytes, how many there are, and how many clients wait for room."""
+        unfinished = self.daemon.transportServer.unfinished
+        return unfinished.intake.total, unfinished.intake.messages, unfinished.waiting
+
+    @fastpyro.expose
     def die(self) -> None:
         os._exit(1)
 

@@ -27,7 +27,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"declared_fields", "_memory_budget", "_tables", "serving_threads"}),
     frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder"}),
     frozenset({"_codec", "_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal", "_json_scan"}),
-    frozenset({"_spin", "_stream", "_output", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}),
+    frozenset(
+        {"_spin", "_stream", "_intake", "_output", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}
+    ),
     frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
     | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
     | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"})

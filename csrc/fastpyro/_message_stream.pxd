@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from fastpyro._intake cimport Intake
 from fastpyro._message cimport Header, Message
 from fastpyro._output cimport OutputStream
 from fastpyro._wire cimport Assembler
@@ -14,6 +15,8 @@ cdef class MessageStream(OutputStream):
     cdef Assembler assembler
     cdef uint64_t max_message_size
     cdef readonly bint ended  # the peer has closed, after a whole message
+    cdef Intake intake  # who counts what has arrived of messages that are not whole, or None
+    cdef readonly Py_ssize_t counted  # bytes of ours there
     cdef bint reading  # some thread receives, or has been appointed to
     cdef unsigned long sender  # who has sent last; while `sending` is set, who sends
 
@@ -33,4 +36,6 @@ cdef class MessageStream(OutputStream):
     cdef Message receive_message(self, double deadline)
     cdef bint take_small(self, Header *header, uint8_t *payload) except -1
     cdef Message next_buffered(self)
+    cdef Message take_message(self)
+    cdef int count_unfinished(self) except -1
     cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -2

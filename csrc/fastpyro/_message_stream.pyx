@@ -4,6 +4,8 @@ Rule 1: one thread receives at a time (`reading`); several may send.
 Rule 2: an operation that fails in the middle of a message leaves the stream broken.
 Rule 3: what is small is copied once and leaves in one system call; what is big is sent from its place, and received
         into it.
+Rule 4: what has arrived of a message that is not whole is counted, where there is an `intake`, and forgotten with the
+        descriptor.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
@@ -20,6 +22,7 @@ from fastpyro._message cimport (
 from fastpyro._pyro4_message cimport PYRO4_VERSION, pack_pyro4
 from fastpyro._posix cimport POLLOUT, iovec, poll, pollfd
 from fastpyro._output cimport OutputStream
+from fastpyro._intake cimport Intake
 from fastpyro._stream cimport BUFFER_SIZE, deadline_of
 from fastpyro._wire cimport Assembler
 
@@ -40,6 +43,7 @@ cdef class MessageStream(OutputStream):
 
     def __cinit__(self, sock, max_message_size=0):
         self.reading = self.ended = False
+        self.counted = 0
         self.assembler = Assembler(max_message_size)
         self.max_message_size = self.assembler.max_message_size
 
@@ -47,6 +51,15 @@ cdef class MessageStream(OutputStream):
     def receiving(self):
         """Whether a message has begun to arrive but is not complete."""
         return not self.assembler.idle()
+
+    @property
+    def begun(self):
+        """What the header says of that message, as a Message without contents; None until it has arrived."""
+        return self.assembler.begun()
+
+    def set_intake(self, Intake intake):
+        """Count what has arrived of messages that are not whole; while they are too big, read only as that allows."""
+        self.intake = intake
 
     def set_max_message_size(self, max_message_size):
         """Change the limit in both directions; it holds from the next message on."""
@@ -271,7 +284,7 @@ cdef class MessageStream(OutputStream):
         cdef uint8_t *target = NULL
         cdef Py_ssize_t count = 0
         if self.assembler.complete():  # its last bytes were received directly
-            return self.assembler.take()
+            return self.take_message()
         while self.start < self.end:
             self.assembler.room(&target, &count)
             if count > self.end - self.start:
@@ -279,8 +292,26 @@ cdef class MessageStream(OutputStream):
             memcpy(target, self.buffer + self.start, count)
             self.start += count
             if self.assembler.filled(count):
-                return self.assembler.take()
+                return self.take_message()
+        if self.intake is not None:
+            self.count_unfinished()
         return None
+
+    cdef Message take_message(self):
+        cdef Message message = self.assembler.take()
+        if self.counted:
+            self.count_unfinished()
+        return message
+
+    cdef int count_unfinished(self) except -1:
+        cdef Py_ssize_t before = self.counted
+        self.counted = self.assembler.held()
+        return 0 if self.counted == before else self.intake.change(before, self.counted)
+
+    cdef int close_socket(self) except -1:
+        self.assembler.forget()
+        OutputStream.close_socket(self)
+        return self.count_unfinished() if self.counted else 0
 
     cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -2:
         """Receive at least a byte or, without `wait`, perhaps none: -1, also at the stream's end (`ended`).
@@ -290,6 +321,8 @@ cdef class MessageStream(OutputStream):
         cdef uint8_t *target = NULL
         cdef Py_ssize_t size = 0, count
         if not self.assembler.idle():
+            if self.counted and not wait and self.intake.refuses(self, self.counted):
+                return -1
             self.assembler.room(&target, &size)
         if size < DIRECT_ROOM:
             self.take_buffer()
@@ -301,6 +334,8 @@ cdef class MessageStream(OutputStream):
             count = self.receive_into(target, size, deadline, wait)
             if count > 0:
                 self.assembler.filled(count)
+                if self.intake is not None:
+                    self.count_unfinished()
                 return count
         if count == 0:
             if not wait and self.assembler.idle():

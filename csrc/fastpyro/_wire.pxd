@@ -25,6 +25,7 @@ cdef class Assembler:
     cdef uint8_t *target_data
     cdef Py_ssize_t body_capacity, body_filled, body_size
     cdef int stage
+    cdef Py_ssize_t done  # bytes of the message's parts that are whole, and what they take beside
 
     cdef int room(self, uint8_t **target, Py_ssize_t *size) except -1
     cdef int filled(self, Py_ssize_t count) except -1
@@ -38,3 +39,6 @@ cdef class Assembler:
     cdef bint idle(self) noexcept
     cdef Py_ssize_t missing(self) noexcept  # bytes of the part that is being received, unless it is the header
     cdef bint complete(self) noexcept
+    cdef Py_ssize_t held(self) noexcept  # bytes that the message takes so far
+    cdef Message begun(self)
+    cdef int forget(self) noexcept

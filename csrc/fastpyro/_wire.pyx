@@ -48,6 +48,10 @@ cdef enum:
 cdef enum:
     FIRST_ROOM = 1 << 20  # bytes taken at first for a body; four times more whenever they are full
 
+cdef enum:
+    ANNOTATION = 200  # bytes of memory that an annotation takes beside its own
+    BUFFER = 64  # the same for a buffer
+
 cdef extern from "Python.h":
     # Owned references, kept as pointers, because resizing demands that there is exactly one.
     void Py_XDECREF(PyObject *object)
@@ -63,7 +67,7 @@ cdef class Assembler:
         self.max_message_size = max_message_size if 0 < max_message_size < FORMAT_LIMIT else FORMAT_LIMIT
         self.body = NULL
         self.target_data = NULL
-        self.head_filled = 0
+        self.head_filled = self.done = 0
         self.head_size = PREFIX_SIZE
         self.dialect = 0
         self.stage = STAGE_HEADER
@@ -91,6 +95,37 @@ cdef class Assembler:
 
     cdef bint complete(self) noexcept:
         return self.stage == STAGE_COMPLETE
+
+    cdef Py_ssize_t held(self) noexcept:
+        if self.stage == STAGE_HEADER:
+            return 0
+        return self.done if self.stage == STAGE_COMPLETE else self.done + self.body_filled
+
+    cdef Message begun(self):
+        # Kind, flags, number and serializer of the message that is arriving, or None while they are unknown.
+        cdef Message message
+        if self.stage == STAGE_HEADER:
+            return None
+        message = Message.__new__(Message)
+        message.kind = self.header.kind
+        message.flags = self.header.flags
+        message.seq = self.header.seq
+        message.serializer_id = self.header.serializer_id
+        message.payload = b""
+        message._annotations = NO_ANNOTATIONS
+        return message
+
+    cdef int forget(self) noexcept:
+        # No more bytes will come: let go of what has.
+        cdef PyObject *body = self.body
+        self.body = NULL
+        self.target_data = NULL
+        self.stage = STAGE_HEADER
+        self.head_filled = self.done = 0
+        self.annotations = NO_ANNOTATIONS
+        self.table = self.payload = self.buffers = self.target = None
+        Py_XDECREF(body)
+        return 0
 
     cdef Py_ssize_t missing(self) noexcept:
         if self.stage == STAGE_HEADER or self.stage == STAGE_COMPLETE:
@@ -146,11 +181,13 @@ cdef class Assembler:
         self.body_filled += count
         if self.body_filled < self.body_size:
             return 0
+        self.done += self.body_size
         if self.stage == STAGE_ANNOTATIONS:
             if self.dialect == VERSION:
                 self.annotations = unpack_annotations(<bytes> self.body)
             else:
                 self.annotations = unpack_pyro4_annotations(<bytes> self.body)
+            self.done += ANNOTATION * len(self.annotations)
             return self.start_payload()
         if self.stage == STAGE_COUNT:
             count = load32(<const uint8_t *> PyBytes_AS_STRING(<object> self.body))
@@ -207,6 +244,7 @@ cdef class Assembler:
                 return 1
             entry = <const uint8_t *> PyBytes_AS_STRING(self.table) + ENTRY * index
             size = load32(entry + 1)
+            self.done += BUFFER
             if size > 0:
                 break
             self.buffers.append(b"" if entry[0] == 0 else bytearray())
@@ -268,7 +306,7 @@ cdef class Assembler:
             PyBytes_FromStringAndSize(<char *> self.header.correlation_id, 16) if self.header.has_correlation else None
         )
         self.annotations = NO_ANNOTATIONS
-        self.head_filled = 0
+        self.head_filled = self.done = 0
         self.stage = STAGE_HEADER
         if self.dialect == PYRO4_VERSION:
             finish_pyro4_message(message, self.hmac_key)
@@ -360,6 +398,20 @@ cdef class Decoder:
     def receiving(self):
         """Whether a message has begun to arrive but is not complete."""
         return not self.assembler.idle()
+
+    @property
+    def held(self):
+        """How many bytes the message takes that has begun to arrive; 0 without one."""
+        return self.assembler.held()
+
+    @property
+    def begun(self):
+        """What the header says of that message, as a Message without contents; None until it has arrived."""
+        return self.assembler.begun()
+
+    def forget(self):
+        """Let go of what has arrived of that message, of which no more will come."""
+        self.assembler.forget()
 
     @property
     def idle(self):

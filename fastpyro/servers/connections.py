@@ -33,6 +33,7 @@ from fastpyro.servers.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descri
 from fastpyro.servers.hooks import call_hook
 from fastpyro.servers.late_replies import LateReplies
 from fastpyro.servers.refusals import refuse
+from fastpyro.servers.unfinished import UnfinishedMessages
 from fastpyro.servers.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
 
@@ -85,6 +86,7 @@ class ConnectionServer(ABC):
         self.timeout = config.COMMTIMEOUT
         self.late_replies = LateReplies(self)
         self.unsent = UnsentReplies(self, self.patience)
+        self.unfinished = UnfinishedMessages(self)
         self._lock = Mutex(reentrant=True, leaf=True)
         self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
         self._farewells: set[Connection] = set()
@@ -116,6 +118,7 @@ class ConnectionServer(ABC):
         """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
         self._lock = Mutex(reentrant=True, leaf=True)  # somebody may have held it
         self.unsent.after_fork()
+        self.unfinished.after_fork()
         if self.big_replies is not None:
             self.big_replies.after_fork()
         self.poller.close()
@@ -258,6 +261,7 @@ class ConnectionServer(ABC):
             self.unadmitted.pop(fd, None)
             self.poller.remove(fd)
         self.unsent.forget(connection)
+        self.unfinished.forget(connection)
         try:
             if connection.handshaken:
                 self.tell_disconnect(connection)  # which may want to know whom it was connected to, and what it held
@@ -414,6 +418,7 @@ class ConnectionServer(ABC):
             if connection.handshaken:
                 self.unadmitted.pop(connection.fd, None)
                 connection.channel.set_max_message_size(self.max_message_size)
+                self.unfinished.watch(connection)
             else:
                 self.drop(connection)
 
@@ -463,6 +468,7 @@ class ConnectionServer(ABC):
             if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
                 log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)
                 self.drop(connection)
+        self.unfinished.look()
         if self.timeout:
             for connection in list(self.connections.values()):
                 silent = now - connection.last_used > self.timeout and not connection.in_call

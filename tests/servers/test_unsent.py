@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conversations import pattern
-from server_process import SubjectServer
-from socket_pairs import make_certificate
+from server_kinds import DEADLINE, Start, connected, resident, until
 
 import fastpyro
 from fastpyro.config import config
@@ -23,67 +20,8 @@ from fastpyro.message_kinds import MSG_INVOKE
 from fastpyro.serializers import native
 from fastpyro.servers.unsent import UnsentReplies
 
-DEADLINE = 30.0
 TWENTY_MEGABYTES = native.dumps_call("calculator", "echo_times", (b"x" * 1000, 20_000), {})
 METADATA = native.dumps_call("Pyro.Daemon", "get_metadata", ("Pyro.Daemon",), {})
-
-KINDS = {
-    "thread": ["--servertype", "thread"],
-    "multiplex": ["--servertype", "multiplex"],
-    "portable thread": ["--servertype", "thread", "--set", "PORTABLE=True"],
-    "portable multiplex": ["--servertype", "multiplex", "--set", "PORTABLE=True"],
-    "tls thread": ["--servertype", "thread", "--set", "SSL=True"],
-    "tls multiplex": ["--servertype", "multiplex", "--set", "SSL=True"],
-}
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl command makes the certificate")
-    return str(make_certificate(tmp_path_factory.mktemp("tls")))
-
-
-class Start:
-    """Starts servers of one kind. Arguments of a call: items to set."""
-
-    def __init__(self, kind: str, certificate: str) -> None:
-        self.arguments = list(KINDS[kind])
-        self.kind = kind
-        if kind.startswith("tls"):
-            self.arguments += ["--set", f"SSL_SERVERCERT={certificate!r}"]
-
-    @contextlib.contextmanager
-    def __call__(self, **items: Any) -> Iterator[SubjectServer]:
-        settings = [text for name, value in items.items() for text in ("--set", f"{name}={value!r}")]
-        with SubjectServer(*self.arguments, *settings) as server:
-            yield server
-
-
-@pytest.fixture(params=list(KINDS))
-def start(request: pytest.FixtureRequest, certificate: str, monkeypatch: pytest.MonkeyPatch) -> Start:
-    if request.param.startswith("tls"):
-        monkeypatch.setattr(config, "SSL", True)
-        monkeypatch.setattr(config, "SSL_CACERTS", certificate)
-    return Start(request.param, certificate)
-
-
-def resident(server: SubjectServer) -> int:
-    return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * 4096
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-
-
-@contextlib.contextmanager
-def connected(server: SubjectServer, name: str = "calculator") -> Iterator[Any]:
-    with fastpyro.Proxy(server.uri(name)) as proxy:
-        proxy._pyroTimeout = DEADLINE
-        proxy._pyroBind()
-        yield proxy
 
 
 def send_calls(proxy: Any, *requests: bytes) -> None:
