@@ -4,7 +4,8 @@ A stream belongs to the connection that opened it, outlives it for ITER_STREAM_L
 reconnects can go on, and ends after ITER_STREAM_LIFETIME seconds (0: never) whatever happens.
 Rule 1: what concerns one connection costs as much as that connection's streams, whatever the others have.
 Rule 2: `_lock` guards the tables. Under it no iterator is entered, and none is closed.
-Rule 3: few threads wait for one stream: whoever fetches beyond them is refused.
+Rule 3: an item is made when it is asked for, and kept by nobody: open streams hold their iterators, and no bytes.
+Rule 4: few threads wait for one stream: whoever fetches beyond them is refused.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ FLAG_BUFFERS = 0x8000
 MOST_BUFFERS, SMALLEST_BLOCK = 65535, 16384
 ENTRY = struct.Struct("!BI")
 KINDS = {"bytes": 0, "bytearray": 1, "Block": 2}
-MOST_ANNOTATIONS = 65536
+MOST_ANNOTATIONS = 4096
 PREFIX = struct.pack("!4sH", TAG, VERSION)
 
 

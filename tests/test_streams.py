@@ -66,6 +66,22 @@ def test_items_come_one_by_one_and_then_the_end() -> None:
     assert table.streams == {}
 
 
+def test_no_item_is_made_before_it_is_asked_for() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    table, connection = StreamTable(), object()
+    ids = [table.open(items(), connection) for _ in range(10)]
+    assert made == []
+    assert [table.next_item(ids[0], connection) for _ in range(3)] == [0, 1, 2]
+    assert made == [0, 1, 2]
+    table.close_all()
+
+
 def test_ids_are_uuids_that_nobody_guesses() -> None:
     table = StreamTable()
     ids = {table.open(iter(()), None) for _ in range(100)}

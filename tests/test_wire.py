@@ -185,7 +185,7 @@ def test_more_annotations_than_a_message_may_carry() -> None:
     count = MOST_ANNOTATIONS
     chunks = b"".join(bytes([n >> 10 & 127, n >> 5 & 31, n & 31, 65]) + bytes(4) for n in range(count))
     assert len(decode(with_annotations(chunks))[0].annotations) == count
-    with pytest.raises(RemoteProtocolError, match="carries 65,536 annotations at the most"):
+    with pytest.raises(RemoteProtocolError, match="carries 4,096 annotations at the most"):
         decode(with_annotations(chunks + b"more\0\0\0\0"))
 
 
@@ -367,7 +367,7 @@ def test_annotation_values_are_bytes(value: Any) -> None:
 def test_too_many_annotations_are_refused_here_as_well() -> None:
     annotations = {f"{chr(n >> 12 & 127)}{n & 0xFFF:03x}": b"" for n in range(MOST_ANNOTATIONS + 1)}
     assert len(annotations) == MOST_ANNOTATIONS + 1
-    with pytest.raises(LocalProtocolError, match="65,536 annotations at the most, not 65,537"):
+    with pytest.raises(LocalProtocolError, match="4,096 annotations at the most, not 4,097"):
         pack_message(1, 0, 0, 0, b"", annotations)
 
 
@@ -457,3 +457,25 @@ def test_a_messages_text_tells_its_facts() -> None:
     assert repr(message) == (
         "<Message kind=4 flags=68 seq=7 serializer_id=70 payload of 7 bytes, annotations ['ABCD', 'EFGH', 'IJKL']>"
     )
+
+
+def test_what_an_unfinished_message_holds_and_says_of_itself() -> None:
+    decoder = Decoder()
+    data = pack_message(4, 0, 9, 70, b"x" * 50_000, {f"A{number:03}": b"four" for number in range(100)})
+    assert (decoder.held, decoder.begun) == (0, None)
+    decoder.feed(data[:40])
+    assert decoder.held == 0
+    decoder.feed(data[40 : 40 + 1200])
+    assert decoder.held == 1200 + 100 * 200, "each of them is an object or two"
+    decoder.feed(data[40 + 1200 : -1])
+    assert decoder.held == 1200 + 100 * 200 + 49_999
+    begun = decoder.begun
+    assert begun is not None
+    assert (begun.kind, begun.seq, begun.serializer_id, begun.payload) == (4, 9, 70, b"")
+    decoder.feed(data[-1:])
+    assert (decoder.held, decoder.begun) == (0, None)
+    assert decoder.next_message() is not None
+    decoder.feed(data[:5000])
+    assert decoder.held > 4000
+    decoder.forget()
+    assert (decoder.held, decoder.begun, decoder.receiving) == (0, None, False)

@@ -39,7 +39,7 @@ cdef enum:
     OLD_VERSION = 48  # of Pyro4; see `_pyro4_message`
     MAGIC = 0x4DC5
     FLAG_CORRELATION = 64
-    MOST_ANNOTATIONS = 65536  # in one message: a chunk of 8 bytes becomes objects of about 200
+    MOST_ANNOTATIONS = 4096  # in one message: a chunk of 8 bytes becomes objects of about 200
 
 cdef uint64_t FORMAT_LIMIT = 0xFFFFFFFF  # what the header's size fields can say
 

@@ -240,9 +240,15 @@ BIG = 1 << 20
 """Bytes of a reply from which on its method is remembered; as in `_requests`."""
 
 
+ANNOTATION = 200
+"""Bytes of memory that an annotation takes beside its value; as in `_wire`."""
+
+
 def size_of(message: Message) -> int:
     """Return how many bytes a request holds: its payload, and what travels beside it."""
     size = len(message.payload)
     if message.buffers:
         size += sum(memoryview(buffer).nbytes for buffer in message.buffers)
-    return size + sum(map(len, message.annotations.values())) if message.has_annotations else size
+    if message.has_annotations:
+        size += sum(map(len, message.annotations.values())) + ANNOTATION * len(message.annotations)
+    return size

@@ -75,6 +75,7 @@ class Request:
         self.payload = bytes(size)
         self.buffers: list[Any] | None = None
         self.has_annotations = False
+        self.annotations: dict[str, bytes] = {}
 
 
 @pytest.fixture
@@ -168,6 +169,8 @@ def test_buffers_are_counted_in_bytes(server: Server) -> None:
     request = Request(7)
     request.buffers = [memoryview(bytes(800)).cast("d"), b"12345"]
     assert size_of(request) == 812  # type: ignore[arg-type]
+    request.has_annotations, request.annotations = True, {"ABCD": b"xy", "EFGH": b""}
+    assert size_of(request) == 812 + 2 + 2 * 200  # type: ignore[arg-type]
     server.calls.note(int, "parts", [memoryview(bytes(2 * MIB)).cast("d")], True)
     server.calls.note(int, "small", bytes(MIB - 1), False)
     server.calls.note(int, "text", bytes(MIB), False)
