@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
 from reference_wire import ReferenceMessage, encode, payload_parts
 from socket_pairs import DEADLINE, Peer, tcp_pair, unix_pair
 
+from fastpyro._intake import Intake
 from fastpyro._link import Link
 from fastpyro._message_stream import MessageStream
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError
@@ -102,3 +104,25 @@ def test_an_end_in_the_middle_of_a_message_is_no_end(ends: Ends) -> None:
     with pytest.raises(ConnectionClosedError, match="in the middle of a message"):
         other.receive_available()
     assert not other.ended
+
+
+def test_what_has_arrived_of_a_message_is_counted_until_it_is_whole_or_forgotten(ends: Ends) -> None:
+    one, other = ends
+    held: list[object] = []
+    intake = Intake(20_000, lambda channel: held.append(channel) is None, lambda: None)
+    other.set_intake(intake)
+    data = encode(ReferenceMessage(4, 0, 9, 70, bytes(90_000)))
+
+    one.sock.sendall(data[:30_000])
+    deadline = time.monotonic() + DEADLINE
+    while other.counted < 29_960:
+        assert other.receive_available() is None
+        assert time.monotonic() < deadline
+    assert (intake.total, intake.messages, other.counted) == (29_960, 1, 29_960)
+    assert other.begun is not None
+    one.sock.sendall(data[30_000:60_000])
+    assert other.receive_available() is None
+    assert held == [other], "not a byte was read"
+    assert intake.total == 29_960
+    other.close()
+    assert (intake.total, intake.messages, other.counted, other.begun) == (0, 0, 0, None)
