@@ -45,10 +45,12 @@ cdef class ValueDecoder:
     cdef object read_set(self, Reader *reader, int code, int depth)
     cdef object read_extension(self, Reader *reader, Py_ssize_t size, int depth)
     cdef object read_extension_body(self, Reader *reader, int code, int depth)
+    cdef object read_leaf(self, Reader *reader, int code)
     cdef object read_time(self, Reader *reader, int code)
     cdef object read_zone(self, Reader *reader)
     cdef object read_part_of_zone(self, Reader *reader)
     cdef object read_object(self, Reader *reader, int depth)
+    cdef object build_object(self, str class_name, object state)
 
     # The pieces: a size of so many bytes; an array's or map's head; room for a container of so many elements.
     cdef Py_ssize_t read_size(self, Reader *reader, int width) except -1

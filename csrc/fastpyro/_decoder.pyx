@@ -333,14 +333,18 @@ cdef class ValueDecoder:
 
     cdef object read_extension_body(self, Reader *reader, int code, int depth):
         # Precondition: the reader's range is the extension's body; it must be used up.
-        cdef Py_ssize_t size = reader.end - reader.at
-        cdef const uint8_t *at = reader.at
         if code == EXT_TUPLE:
             return self.read_tuple(reader, self.read_count(reader, 0x90, 0xdc), depth)
         if code == EXT_OBJECT:
             return self.read_object(reader, depth)
         if code == EXT_SET or code == EXT_FROZENSET:
             return self.read_set(reader, code, depth)
+        return self.read_leaf(reader, code)
+
+    cdef object read_leaf(self, Reader *reader, int code):
+        # An extension that holds no values; apart, so that no level of nesting has room for it on the stack.
+        cdef Py_ssize_t size = reader.end - reader.at
+        cdef const uint8_t *at = reader.at
         if code == EXT_DATETIME or code == EXT_TIME:
             return self.read_time(reader, code)
         reader.at = reader.end
@@ -426,6 +430,9 @@ cdef class ValueDecoder:
         class_name = self.read_key(reader, depth)
         if type(class_name) is not str:
             raise invalid("the class name of an object is a str")
+        return self.build_object(class_name, state)
+
+    cdef object build_object(self, str class_name, object state):
         state = self.read(reader, depth)
         take_memory(&reader.budget, COST_OBJECT)
         try:

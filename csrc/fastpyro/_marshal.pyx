@@ -390,6 +390,10 @@ cdef class MarshalCodec:
         if type(class_name) is not str:
             return items
         take_memory(&reader.budget, COST_OBJECT)
+        return self.build(<str> class_name, items)
+
+    cdef object build(self, str class_name, dict items):
+        # Apart, so that no level of nesting has room for it on the stack.
         try:
             return self.restore(class_name, items)
         except PyroError:

@@ -46,6 +46,8 @@ cdef enum:
     MOST_DIGITS = 4300  # of an int, Python's own limit for text
     GC_THRESHOLD = 16384  # bytes; a smaller message is decoded before the collector would be due
 
+cdef frozenset LEAVES = frozenset({bytearray, memoryview, complex, datetime, date})  # types that `write_leaf` writes
+
 
 cdef inline int check_depth(int depth) except -1:
     if depth > MAX_DEPTH:
@@ -140,10 +142,16 @@ cdef class MsgpackCodec:
 
     cdef int write_other(self, Writer out, object value, int depth) except -1:
         cdef type kind = type(value)
-        cdef double parts[2]
-        cdef int64_t ordinal
         if kind is set or kind is frozenset:
             return self.write_items(out, tuple(value), depth + 1)
+        if kind in LEAVES:
+            return self.write_leaf(out, value, kind)
+        return self.write(out, self.simplify(value), depth + 1)
+
+    cdef int write_leaf(self, Writer out, object value, type kind) except -1:
+        # Apart, so that no level of nesting has room for it on the stack.
+        cdef double parts[2]
+        cdef int64_t ordinal
         if kind is bytearray or kind is memoryview:
             value = bytes(value)
             return self.encoder.write_bytes(out, <const uint8_t *> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
@@ -158,10 +166,8 @@ cdef class MsgpackCodec:
             except (ValueError, OverflowError, OSError) as error:
                 raise SerializeError(f"msgpack has no form for this datetime: {error}") from None
             return write_extension(out, EXT_DATETIME, <const uint8_t *> parts, 8)
-        if kind is date:
-            ordinal = value.toordinal()
-            return write_extension(out, EXT_DATE, <const uint8_t *> &ordinal, 8)
-        return self.write(out, self.simplify(value), depth + 1)
+        ordinal = value.toordinal()
+        return write_extension(out, EXT_DATE, <const uint8_t *> &ordinal, 8)
 
     cdef int write_text(self, Writer out, str text) except -1:
         cdef Py_ssize_t size = 0
@@ -257,6 +263,10 @@ cdef class MsgpackCodec:
         if type(class_name) is not str:
             return items
         take_memory(&reader.budget, COST_OBJECT)
+        return self.build(<str> class_name, items)
+
+    cdef object build(self, str class_name, dict items):
+        # Apart, so that no level of nesting has room for it on the stack.
         try:
             return self.restore(class_name, items)
         except PyroError:

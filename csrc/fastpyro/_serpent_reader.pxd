@@ -10,6 +10,7 @@ cdef struct Text:
     const uint8_t *start
     const uint8_t *at
     const uint8_t *end
+    bint comma  # whether the container that was read last has one
     Budget budget
 
 
@@ -26,7 +27,7 @@ cdef class SerpentReader:
     cdef str read_text(self, Text *text)
     cdef str read_escaped(self, Text *text, const uint8_t *begin, uint8_t quote)
     cdef bytes read_bytes(self, Text *text)
-    cdef list read_items(self, Text *text, uint8_t closing, int depth, bint *comma)
+    cdef list read_items(self, Text *text, uint8_t closing, int depth)
     cdef object read_parenthesis(self, Text *text, int depth)
     cdef object read_brace(self, Text *text, int depth)
     cdef object read_key(self, Text *text, int depth)

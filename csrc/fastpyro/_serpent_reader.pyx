@@ -87,7 +87,6 @@ cdef class SerpentReader:
 
     cdef object read(self, Text *text, int depth):
         cdef uint8_t code = next_mark(text)
-        cdef bint comma = False
         if code == c"'" or code == c'"':
             return self.read_text(text)
         if is_digit(code) or code == c"-" or code == c"+" or code == c".":
@@ -98,7 +97,7 @@ cdef class SerpentReader:
             return self.read_brace(text, depth + 1)
         if code == c"[":
             text.at += 1
-            return self.read_items(text, c"]", depth + 1, &comma)
+            return self.read_items(text, c"]", depth + 1)
         if code == c"(":
             return self.read_parenthesis(text, depth + 1)
         return self.read_word(text, depth)
@@ -290,31 +289,31 @@ cdef class SerpentReader:
             begin = text.at
         raise wrong(text, "bytes have no end")
 
-    cdef list read_items(self, Text *text, uint8_t closing, int depth, bint *comma):
+    cdef list read_items(self, Text *text, uint8_t closing, int depth):
         cdef list items = []
+        cdef bint comma = False
         cdef uint8_t code
         take_memory(&text.budget, COST_CONTAINER)
-        comma[0] = False
         while True:
             code = next_mark(text)
             if code == closing:
                 text.at += 1
+                text.comma = comma
                 return items
             take_memory(&text.budget, COST_SLOT)
             items.append(self.read(text, depth))
             code = next_mark(text)
             if code == c",":
-                comma[0] = True
+                comma = True
                 text.at += 1
             elif code != closing:
                 raise wrong(text, "a comma or the end of a container was expected")
 
     cdef object read_parenthesis(self, Text *text, int depth):
-        cdef bint comma = False
         cdef list items
         text.at += 1
-        items = self.read_items(text, c")", depth, &comma)
-        if PyList_GET_SIZE(items) == 1 and not comma:
+        items = self.read_items(text, c")", depth)
+        if PyList_GET_SIZE(items) == 1 and not text.comma:
             return items[0]
         return tuple(items)
 
@@ -356,10 +355,7 @@ cdef class SerpentReader:
                 text.at += 1
                 break
         if keys is not None:
-            try:
-                items = make_dict(keys, values, &text.budget)
-            except SerializeError as error:
-                raise wrong(text, str(error)) from None
+            items = table_of(text, keys, values)
         class_name = items.get("__class__")
         if type(class_name) is str:
             return self.read_class(text, items, <str> class_name)
@@ -396,19 +392,15 @@ cdef class SerpentReader:
 
     cdef object read_set(self, Text *text, object first, int depth):
         cdef list items
-        cdef bint comma = False
         cdef uint8_t code = next_mark(text)
         if code == c",":
             text.at += 1
         elif code != c"}":
             raise wrong(text, "a colon, a comma or the end of a set was expected")
-        items = self.read_items(text, c"}", depth, &comma)
+        items = self.read_items(text, c"}", depth)
         items.append(first)
         take_memory(&text.budget, set_cost(PyList_GET_SIZE(items)))
-        try:
-            return make_set(items, False, &text.budget)
-        except SerializeError as error:
-            raise wrong(text, str(error)) from None
+        return table_of(text, items, None)
 
     cdef object read_class(self, Text *text, dict items, str class_name):
         take_memory(&text.budget, COST_OBJECT)
@@ -426,6 +418,15 @@ cdef class SerpentReader:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
+
+
+# Not in the methods that call each other for each level of nesting, which must not have room for it on the stack.
+cdef object table_of(Text *text, list keys, list values):
+    # A dict or, without values, a set.
+    try:
+        return make_set(keys, False, &text.budget) if values is None else make_dict(keys, values, &text.budget)
+    except SerializeError as error:
+        raise wrong(text, str(error)) from None
 
 
 cdef inline bint is_word(uint8_t code) noexcept:
