@@ -22,7 +22,9 @@ CSRC = ROOT / "csrc" / "fastpyro"
 
 # From the bottom up. A module imports from its own layer and from those below; packages stand under their first name.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks", "checked"})
+    frozenset(
+        {"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks", "checked", "time_zones"}
+    )
     | frozenset({"_blocks", "_mutex", "_pusher", "light_typing", "lazy_logging", "foreign_text"})
     | frozenset({"declared_fields", "_memory_budget", "_tables", "serving_threads"}),
     frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder"}),

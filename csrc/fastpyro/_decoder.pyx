@@ -35,6 +35,7 @@ from fastpyro._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_i
 
 from fastpyro.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
+from fastpyro.time_zones import zone_of
 
 import_datetime()
 
@@ -49,10 +50,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     KEY_SLOTS = 1024
-    MOST_ZONES = 2000  # that are kept; there are about 600
-    LONGEST_ZONE = 100  # bytes of a key
-
-cdef dict ZONES = {}  # those that were read before: reading a zone's file takes longer than its name
+    LONGEST_ZONE = 100  # characters of a key in an error
 
 
 cdef int need(const Reader *reader, Py_ssize_t size) except -1:
@@ -339,14 +337,14 @@ cdef class ValueDecoder:
             return self.read_object(reader, depth)
         if code == EXT_SET or code == EXT_FROZENSET:
             return self.read_set(reader, code, depth)
+        if code == EXT_DATETIME or code == EXT_TIME:
+            return self.read_time(reader, code)
         return self.read_leaf(reader, code)
 
     cdef object read_leaf(self, Reader *reader, int code):
         # An extension that holds no values; apart, so that no level of nesting has room for it on the stack.
         cdef Py_ssize_t size = reader.end - reader.at
         cdef const uint8_t *at = reader.at
-        if code == EXT_DATETIME or code == EXT_TIME:
-            return self.read_time(reader, code)
         reader.at = reader.end
         if code == EXT_BUFFER and size == 4:
             take_memory(&reader.budget, COST_BUFFER)
@@ -402,7 +400,7 @@ cdef class ValueDecoder:
         else:
             zone = self.read_part_of_zone(reader)
         if type(zone) is str:
-            return zone_of(zone)
+            return known_zone(zone)
         if type(zone) is not int:
             raise invalid("a time zone is an offset, an offset with a name, or a key")
         take_memory(&reader.budget, COST_ZONE)
@@ -430,11 +428,11 @@ cdef class ValueDecoder:
         class_name = self.read_key(reader, depth)
         if type(class_name) is not str:
             raise invalid("the class name of an object is a str")
+        state = self.read(reader, depth)
+        take_memory(&reader.budget, COST_OBJECT)
         return self.build_object(class_name, state)
 
     cdef object build_object(self, str class_name, object state):
-        state = self.read(reader, depth)
-        take_memory(&reader.budget, COST_OBJECT)
         try:
             return self.from_state(class_name, state)
         except PyroError:
@@ -473,20 +471,10 @@ cdef object fixed_zone(object offset, str name):
         raise invalid(f"no such time zone: {error}") from None
 
 
-cdef object zone_of(str key):
-    zone = ZONES.get(key)
-    if zone is not None:
-        return zone
-    if PyUnicode_GET_LENGTH(key) > LONGEST_ZONE:
-        raise invalid("no such time zone: its key is too long")
-    from zoneinfo import ZoneInfo
-
-    try:
-        zone = ZoneInfo(key)
-    except (ValueError, LookupError, OSError, ImportError):  # whose texts name files of this machine
-        raise invalid(f"no such time zone: {key!r}") from None
-    if len(ZONES) < MOST_ZONES:
-        ZONES[key] = zone
+cdef object known_zone(str key):
+    zone = zone_of(key)
+    if zone is None:
+        raise invalid(f"no such time zone: {key[:LONGEST_ZONE]!r}")
     return zone
 
 
