@@ -30,6 +30,7 @@ __all__ = [
     "integer_of",
     "is_inert",
     "is_kind",
+    "know_pure_key",
     "list_of",
     "mapping_of",
     "parts_of",
@@ -192,6 +193,15 @@ def inert_of(value: Any, what: str) -> Any:
             f"{what} must consist of plain values: numbers, text, bytes, times, lists, tuples, sets and dicts"
         )
     return value
+
+
+PURE_KEYS: set[type] = set()
+"""Classes of the standard library that were met here: like ``ATOMS``, their objects are keys that run no code of others."""
+
+
+def know_pure_key(cls: type) -> None:
+    """Remember that objects of exactly this class, made by Python itself, need no look at what they consist of."""
+    PURE_KEYS.add(cls)
 
 
 _PROXY = "fastpyro.proxy.Proxy"

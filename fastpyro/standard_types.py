@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
+from functools import cache, lru_cache
 from types import MappingProxyType
 
-from fastpyro.checked import reason_of, text_of, texts_of, tuple_of
+from fastpyro.checked import know_pure_key, reason_of, text_of, texts_of, tuple_of
 from fastpyro.class_registry import register_builtin, register_decoder, register_later
 from fastpyro.errors import SerializeError
 from fastpyro.light_typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def refused(class_name: str, why: object) -> SerializeError:
 
 def _fields(class_name: str, state: Any, *kinds: type) -> tuple[Any, ...]:
     """Return a state that is a tuple of these exact types."""
-    if type(state) is tuple and tuple(map(type, state)) == kinds:
+    if type(state) is tuple and (*map(type, state),) == kinds:
         return state
     raise refused(class_name, f"expected ({', '.join(kind.__name__ for kind in kinds)})")
 
@@ -48,6 +49,8 @@ def _uri(name: str, state: Any) -> URI:
     if type(state) is not tuple or len(state) != 5:
         raise refused(name, "expected (protocol, object, socket name, host, port)")
     protocol, object_name, *rest = state
+    if (*map(type, state),) == _ORDINARY_URI and protocol == "PYRO" and ":" not in rest[1] and 0 <= rest[2] <= 65535:
+        return _checked_uri(name, f"PYRO:{object_name}@{rest[1]}:{rest[2]}")
     if text_of(protocol, "the protocol of a uri") == "PYROMETA":
         texts_of(object_name, "the tags of a uri")
     else:
@@ -57,13 +60,22 @@ def _uri(name: str, state: Any) -> URI:
     uri = URI.__new__(URI)
     try:
         uri.__setstate__((protocol, object_name, *rest))
-        checked = URI(str(uri))  # checks every part
+        text = str(uri)
     except Exception as error:
         raise refused(name, reason_of(error)) from None
-    checked.is_foreign = True
-    return checked
+    return _checked_uri(name, text)
 
 
+def _checked_uri(name: str, text: str) -> URI:
+    try:
+        uri = URI(text)  # checks every part
+    except Exception as error:
+        raise refused(name, reason_of(error)) from None
+    uri.is_foreign = True
+    return uri
+
+
+_ORDINARY_URI = (str, str, type(None), str, int)
 _LOCATION = ((str, type(None)), (str, type(None)), (int, type(None)))
 
 
@@ -74,29 +86,55 @@ def _decimal_text(value: Any) -> str:
     return text
 
 
-def _decimal(name: str, state: Any) -> Any:
+@cache
+def _decimals() -> tuple[Any, Any, Any]:
     from decimal import Context, Decimal, InvalidOperation
 
+    know_pure_key(Decimal)
+    return Decimal, Context(traps=[InvalidOperation]), InvalidOperation
+
+
+def _decimal(name: str, state: Any) -> Any:
+    Decimal, context, InvalidOperation = _decimals()
     if type(state) is not str or len(state) > LONGEST_DECIMAL:
         raise refused(name, f"expected a str of at most {MOST_DIGITS:,} digits")
     try:
-        return Decimal(state, Context(traps=[InvalidOperation]))  # the thread's own context may let NaN pass
+        return Decimal(state, context)  # the thread's own may let NaN pass
     except InvalidOperation:
         raise refused(name, f"{state[:50]!r} is no number") from None
 
 
-def _fraction(name: str, state: Any) -> Any:
+@cache
+def _fractions() -> tuple[Any, Any]:
     from fractions import Fraction
+    from math import gcd
 
+    know_pure_key(Fraction)
+    return Fraction, gcd
+
+
+def _fraction(name: str, state: Any) -> Any:
+    Fraction, gcd = _fractions()
     numerator, denominator = _fields(name, state, int, int)  # the codec bounds the digits of an int
     if denominator <= 0:
         raise refused(name, "the denominator is not positive")
-    return Fraction(numerator, denominator)
+    if gcd(numerator, denominator) != 1:
+        return Fraction(numerator, denominator)
+    value = object.__new__(Fraction)  # the constructor asks abstract classes what it was given, and takes 3 x as long
+    value._numerator, value._denominator = numerator, denominator
+    return value
+
+
+@cache
+def _uuid_class() -> Any:
+    from uuid import UUID
+
+    know_pure_key(UUID)
+    return UUID
 
 
 def _uuid(name: str, state: Any) -> Any:
-    from uuid import UUID
-
+    UUID = _uuid_class()
     if type(state) is not bytes or len(state) != 16:
         raise refused(name, "expected 16 bytes")
     return UUID(bytes=state)
@@ -135,8 +173,7 @@ def _array_state(value: Any) -> tuple[str, int, Any]:
 
 
 def _array(name: str, state: Any) -> Any:
-    from array import array, typecodes
-
+    array, typecodes = _arrays()
     code, size, data = _fields(name, state, str, int, bytes)
     if len(code) != 1 or code not in ARRAY_CODES:
         raise refused(name, f"type codes are {ARRAY_CODES}")
@@ -145,15 +182,23 @@ def _array(name: str, state: Any) -> Any:
             return array(code if code in typecodes else "u", data.decode("utf-8", "surrogatepass"))
         except UnicodeDecodeError as error:
             raise refused(name, reason_of(error)) from error
-    result: Any = array(_code_here(name, code, size))
+    code = _code_here(name, code, size)
     if len(data) % size:
         raise refused(name, f"{len(data):,} bytes are no whole number of items of {size}")
-    result.frombytes(data)
+    result = array(code, data)
     if sys.byteorder == "big":
         result.byteswap()
     return result
 
 
+@cache
+def _arrays() -> tuple[Any, str]:
+    from array import array, typecodes
+
+    return array, typecodes
+
+
+@lru_cache(64)
 def _code_here(name: str, code: str, size: int) -> str:
     """Return the type code that means the same here: a C long, for one, does not have the same size everywhere."""
     from array import array

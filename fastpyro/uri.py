@@ -52,6 +52,8 @@ class URI:
             return
         if not isinstance(uri, str):
             raise TypeError(f"uri parameter object is of wrong type: expected str or URI, not {type(uri).__name__}")
+        if self._take_ordinary(uri):
+            return
         if not uri.isprintable() and has_controls(uri.replace(_ABSTRACT, "@", 1)):
             raise PyroError(f"invalid uri {shown(uri)}: it has control characters")
         protocol, colon, rest = uri.partition(":")
@@ -74,6 +76,19 @@ class URI:
                 raise PyroError(f"invalid uri {shown(uri)}: a PYRO uri needs a location, @host:port or @./u:path")
             return
         self._take_location(location)
+
+    def _take_ordinary(self, uri: str) -> bool:
+        """Take PYRO:object@host:port in plain characters apart, quickly. Return whether it was that."""
+        protocol, _, rest = uri.partition(":")
+        name, _, location = rest.partition("@")
+        host, _, port = location.partition(":")
+        if protocol != "PYRO" or not name or not host or host[0] in "[." or not (port.isdigit() and len(port) <= 5):
+            return False
+        if not uri.isascii() or not uri.isprintable() or " " in uri or int(port) > 65535:
+            return False
+        self.protocol, self.object, self.host, self.port = protocol, name, host, int(port)
+        self.sockname, self.is_foreign = None, False
+        return True
 
     def _take_location(self, location: str) -> None:
         if location.startswith(_UNIX_PREFIX):

@@ -21,7 +21,7 @@ from libc.string cimport memset
 
 from fastpyro._memory_budget cimport Budget, begin_budget
 
-from fastpyro.checked import ATOMS, check_key as check_object, parts_of, reason_of
+from fastpyro.checked import ATOMS, PURE_KEYS, check_key as check_object, parts_of, reason_of
 from fastpyro.errors import SerializeError
 
 cdef extern from "Python.h":
@@ -42,6 +42,7 @@ cdef enum:
     DEEPEST = 300  # levels of a key that comparing looks into; values of messages have fewer
 
 cdef frozenset plain = ATOMS
+cdef set pure = PURE_KEYS  # which grows
 cdef Py_hash_t NOTHING = -1  # an empty place; no hash is -1
 
 
@@ -94,6 +95,8 @@ cdef int check_key(object key, Budget *budget) except -1:
         for item in <tuple> key:  # which is nested as deep as a value may be, at the most
             check_key(item, budget)
         return 0
+    if kind in pure:
+        return take_parts(budget, OBJECT_PARTS)
     if kind is not frozenset:  # its elements were keys already
         take_parts(budget, OBJECT_PARTS * <Py_ssize_t> check_object(key, budget.hashing // OBJECT_PARTS))
     return 0
