@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from array import array
+from array import array, typecodes
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -64,7 +64,7 @@ NATIVE: dict[str, tuple[int, Any]] = {
     "fraction": (MOST + 5, [Fraction(1, 3)] * COUNT),
     "long fraction": (MOST, [Fraction(3**300, 2**500)] * COUNT),
     "array": (MOST + 5, [array("b", b"a")] * COUNT),
-    "array of text": (MOST + 8, [array("u", "a")] * COUNT),
+    "array of text": (MOST + 8, [array("w" if "w" in typecodes else "u", "a")] * COUNT),
     "uuid": (OF_OBJECTS, [uuid.UUID(int=5)] * COUNT),
     "path": (OF_OBJECTS, [PurePosixPath("a")] * COUNT),
     "uri": (MOST + 8, [StateOf("fastpyro.URI", ("PYRO", "o", None, "h", 1))] * COUNT),
