@@ -3,7 +3,7 @@
 One datagram, ``GET_NSURI``, is answered with the URI as text; everything else is ignored. There is no proof that an
 answer is honest: a client believes it at its own risk, and the answering is off unless asked for. An answer is longer than
 the question, and who asks may lie about its address: each address gets a few answers in ten seconds, so that nobody is
-flooded by way of us.
+flooded by way of us, and each network a share of them all, so that one who lies leaves some to others.
 """
 
 from __future__ import annotations
@@ -38,25 +38,42 @@ REST_SECONDS = 0.1
 
 
 class _AnswerBudget:
-    """Counts the answers to each address, within windows of time."""
+    """Counts the answers to each address and each network, within windows of time.
+
+    Whoever asks under the addresses of others has a network of them, small or big, and takes its share only.
+    """
 
     def __init__(self) -> None:
         self._begun = 0.0
-        self._to: dict[str, int] = {}
-        self._all = 0
+        self._to: dict[bytes, int] = {}
 
     def take(self, host: str) -> bool:
         """Return whether an address may be answered once more."""
         now = time.monotonic()
         if now - self._begun >= WINDOW_SECONDS:
-            self._begun, self._all = now, 0
+            self._begun = now
             self._to.clear()
-        so_far = self._to.get(host, 0)
-        if so_far >= MOST_ANSWERS_TO_ONE or self._all >= MOST_ANSWERS:
+        address = _packed(host)
+        unit = len(address) // 4
+        shares = {
+            address: MOST_ANSWERS_TO_ONE,
+            address[: 2 * unit if unit > 1 else 3]: MOST_ANSWERS // 4,  # /24, or /64
+            address[:unit]: MOST_ANSWERS // 2,  # /8, or /32
+            b"": MOST_ANSWERS,
+        }
+        if any(self._to.get(network, 0) >= most for network, most in shares.items()):
             return False
-        self._to[host] = so_far + 1
-        self._all += 1
+        for network in shares:
+            self._to[network] = self._to.get(network, 0) + 1
         return True
+
+
+def _packed(host: str) -> bytes:
+    """Return an address in its 4 or 16 bytes; of an IPv4 one that came as IPv6 its 4."""
+    if ":" not in host:
+        return socket.inet_pton(socket.AF_INET, host)
+    address = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    return address[12:] if address.startswith(bytes(10) + b"\xff\xff") else address
 
 
 class BroadcastServer:

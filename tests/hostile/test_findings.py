@@ -122,7 +122,8 @@ COVER: dict[str, dict[str, str]] = {
         "naming/test_cleaner.py": "test_it_connects_only_to_where_a_name_was_registered",
         "naming/test_reachability.py": "test_silent_places_do_not_add_up",
         "naming/test_storage.py": "test_files_are_for_their_owner_only",
-        "naming/test_broadcast.py": "test_an_address_gets_a_few_answers_and_no_more",
+        "naming/test_broadcast.py": "test_an_address_gets_a_few_answers_and_no_more "
+        "test_who_asks_under_the_addresses_of_others_leaves_some",
         "test_hostile_trust.py": "test_an_answer_to_a_broadcast_leads_to_no_unix_socket",
     },
     "D15 combined daemons and forks": {

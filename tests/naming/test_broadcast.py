@@ -112,8 +112,29 @@ def test_an_address_gets_a_few_answers_and_no_more(asker: socket.socket, monkeyp
 
 def test_answers_to_everybody_are_bounded() -> None:
     budget = broadcast._AnswerBudget()
-    assert sum(budget.take(str(number)) for number in range(2 * broadcast.MOST_ANSWERS)) == broadcast.MOST_ANSWERS
-    assert len(budget._to) == broadcast.MOST_ANSWERS
+    hosts = [f"{first}.0.{third}.{last}" for third in range(20) for first in range(3, 9) for last in range(100)]
+    assert sum(map(budget.take, hosts)) == broadcast.MOST_ANSWERS
+    assert len(budget._to) < 2 * broadcast.MOST_ANSWERS
+
+
+@pytest.mark.parametrize(
+    ("form", "most"),
+    [
+        ("192.0.2.{0}", 1250),
+        ("::ffff:192.0.2.{0}", 1250),
+        ("10.{1}.{0}.1", 2500),
+        ("10.0.{1}.{0}", 2500),
+        ("2001:db8::{1}:{0}", 1250),
+        ("2001:db8:{1}:{0}::1", 2500),
+        ("fe80::{1}:{0}%eth0", 1250),
+    ],
+)
+def test_who_asks_under_the_addresses_of_others_leaves_some(form: str, most: int) -> None:
+    budget = broadcast._AnswerBudget()
+    hosts = [form.format(low, high) for high in range(40) for low in range(250)]
+    assert sum(map(budget.take, hosts)) == most
+    for other in ("198.51.100.1", "2001:db9::1"):
+        assert budget.take(other)
 
 
 def test_the_loop_outlives_every_failure(asker: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
