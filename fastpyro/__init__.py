@@ -35,7 +35,7 @@ from fastpyro import errors
 from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
 from fastpyro.config import config
-from fastpyro.exposure import behavior, callback, expose, oneway
+from fastpyro.exposure import behavior, callback, expose, oneway, urgent
 from fastpyro.light_typing import TYPE_CHECKING
 from fastpyro.proxy import Proxy
 from fastpyro.registration import (
@@ -96,6 +96,7 @@ __all__ = [
     "type_meta",
     "unregister_class_to_dict",
     "unregister_dict_to_class",
+    "urgent",
 ]
 
 # A client need not import the server, nor the other way round: these names are imported when they are first used.

@@ -9,7 +9,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.config import config
 from fastpyro.daemon import Daemon, serve
 from fastpyro.daemon_object import DaemonObject
-from fastpyro.exposure import behavior, callback, expose, oneway
+from fastpyro.exposure import behavior, callback, expose, oneway, urgent
 from fastpyro.locate import locate_ns, resolve
 from fastpyro.naming import start_ns, start_ns_loop, type_meta
 from fastpyro.proxy import Proxy
@@ -47,4 +47,5 @@ __all__ = [
     "type_meta",
     "unregister_class_to_dict",
     "unregister_dict_to_class",
+    "urgent",
 ]

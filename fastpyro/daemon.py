@@ -211,6 +211,10 @@ class Daemon:
             return self.instances.get(found, connection)
         return found
 
+    def registered_as(self, object_id: str) -> Any:
+        """Return the object or the class that a request means, and make nothing of it; None for an unknown id."""
+        return self._registered(object_id)
+
     def metadata(self, object_id: str, details: bool = False) -> dict[str, Any]:
         """Return the names that clients may use of an object; with ``details`` also signatures and docstrings.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from fastpyro import handshake
@@ -68,6 +67,9 @@ LONGEST_TEXT = 10_000
 """Characters of the text of such an error: Python's own may repeat a name that the caller chose."""
 
 
+MayRun: TypeAlias = Callable[[Any, list[Any]], bool]
+"""Asked with the id of an object and the names of its members before any of them is used."""
+
 Called: TypeAlias = tuple[Any, str, tuple[Any, ...], dict[str, Any]]
 """What a request calls, as far as it is known: the object, the method's name, its arguments and keywords."""
 
@@ -105,8 +107,13 @@ class Reply(NamedTuple):
     annotations: dict[str, Any] | None = None
 
 
-def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | PendingReply | None:
+def handle(
+    daemon: Daemon, connection: Connection, message: Message, may_run: MayRun | None = None
+) -> Reply | PendingReply | None:
     """Serve one request of a client. Returns the reply, the one that it will have, or None where none is wanted.
+
+    Arguments: ``may_run``, asked with the object's id and the names of its members that a call uses, before any of it is
+    done: when it says False the call waits elsewhere, and None is returned.
 
     Raises ProtocolError when the message is out of turn: the client must be dropped then. Raises Postponed.
     """
@@ -115,7 +122,7 @@ def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | 
         raise ProtocolError(f"message of type {message.kind} is out of turn")
     current_context.begin(connection, message)
     try:
-        reply = request(daemon, connection, message)
+        reply = request(daemon, connection, message, may_run)
         if connection.attached and isinstance(reply, Reply) and handshake.FAST in message.annotations:
             return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.native_answer()})
         return reply
@@ -123,11 +130,11 @@ def handle(daemon: Daemon, connection: Connection, message: Message) -> Reply | 
         current_context.end()
 
 
-def _ping(daemon: Daemon, connection: Connection, message: Message) -> Reply:
+def _ping(daemon: Daemon, connection: Connection, message: Message, _: MayRun | None) -> Reply:
     return Reply(MSG_PING, 0, message.serializer_id, b"pong")
 
 
-def _connect(daemon: Daemon, connection: Connection, message: Message) -> Reply:
+def _connect(daemon: Daemon, connection: Connection, message: Message, _: MayRun | None) -> Reply:
     try:
         request = handshake.read_request(message, connection.dialect, connection.accepted)
         annotations = _annotations(daemon) or {}
@@ -166,7 +173,9 @@ def refusal(reason: object, connection: Connection, message: Message | None = No
     )
 
 
-def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply | PendingReply | None:
+def _invoke(
+    daemon: Daemon, connection: Connection, message: Message, may_run: MayRun | None
+) -> Reply | PendingReply | None:
     flags = message.flags
     serializer = connection.serializer
     if serializer is None or serializer.serializer_id != message.serializer_id:
@@ -177,7 +186,7 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
             return None if flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
         connection.serializer = serializer
     if flags & FLAGS_BATCH:
-        return _invoke_batch(daemon, connection, message, serializer)
+        return _invoke_batch(daemon, connection, message, serializer, may_run)
     target: Any = None
     name: str = ""
     args: tuple[Any, ...] = ()
@@ -190,6 +199,8 @@ def _invoke(daemon: Daemon, connection: Connection, message: Message) -> Reply |
             payload = payload_of(message) if flags & FLAGS_COMPRESSED else message.payload
             object_id, name, args, kwargs = serializer.loads_call(payload, message.buffers)
         _begin_big(daemon, connection, message, object_id, [name])
+        if may_run is not None and not may_run(object_id, [args[0] if args and name in PSEUDO_METHODS else name]):
+            return None
         target = daemon.find_object(object_id, connection)
         pseudo_method = PSEUDO_METHODS.get(name)
         if pseudo_method is not None:
@@ -295,7 +306,9 @@ def _reply_serializer(connection: Connection, message: Message) -> Serializer:
         return get_serializer("serpent", connection.dialect)
 
 
-def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, serializer: Serializer) -> Reply | None:
+def _invoke_batch(
+    daemon: Daemon, connection: Connection, message: Message, serializer: Serializer, may_run: MayRun | None
+) -> Reply | None:
     limit = results_limit()
     results: Any = ResultWriter(native.codec, limit) if serializer is native else ResultList(serializer, limit)
     try:
@@ -303,7 +316,10 @@ def _invoke_batch(daemon: Daemon, connection: Connection, message: Message, seri
             object_id, calls = decode_batch(native.codec, payload_of(message))
         else:
             object_id, calls = read_batch(serializer.loads_call(payload_of(message)))
-        _begin_big(daemon, connection, message, object_id, chain([BATCH_METHOD], (call[0] for call in calls)))
+        names = [name for name, _, _ in calls]
+        _begin_big(daemon, connection, message, object_id, [BATCH_METHOD, *names])
+        if may_run is not None and not may_run(object_id, names):
+            return None
         target = daemon.find_object(object_id, connection)
     except Postponed:
         raise

@@ -31,6 +31,7 @@ __all__ = [
     "reset_members",
     "resolve_method",
     "set_exposed_property",
+    "urgent",
 ]
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ subclasses import loader builtins set_name prepare class_getitem fspath
 """
 _NEVER_EXPOSED = frozenset(f"__{name}__" for name in _NEVER_EXPOSED_NAMES.split())
 """Dunder names that no decorator can expose: construction, identity, comparison, serialization, reflection."""
+
+CO_COROUTINE = 0x80
+"""The flag of the code of an ``async def`` (``inspect`` takes long to import)."""
 
 INSTANCE_MODES = ("single", "session", "percall")
 
@@ -119,6 +123,32 @@ def oneway(method: Anything) -> Anything:
     return method
 
 
+def urgent(method_or_class: Anything) -> Anything:
+    """Mark a method, a property, or all public members of a class as urgent, such as the method that stops a machine.
+
+    On a server with threads it is run at once, even while slow calls of others take all places and more of them wait.
+    A quarter of THREADPOOL_SIZE and two urgent calls may be slow at a time; those beyond wait in front of all others. It
+    is exposed only if that is said, too. Returns its argument.
+    """
+    if isinstance(method_or_class, type):
+        for name, member in list(vars(method_or_class).items()):
+            if not is_private_attribute(name) and not isinstance(member, type):
+                _mark_urgent(member)
+    else:
+        _mark_urgent(method_or_class)
+    return method_or_class
+
+
+def _mark_urgent(member: Any) -> None:
+    if isinstance(member, property):
+        functions = [member.fget, member.fset, member.fdel]
+    else:
+        functions = [getattr(member, "__func__", member)]
+    for function in functions:
+        if callable(function) and hasattr(function, "__dict__"):
+            function._pyroUrgent = True  # type: ignore[union-attr]
+
+
 def callback(method: Anything) -> Anything:
     """Mark a method as a callback: its errors are also logged, with their traceback, in the process that defines it."""
     method._pyroCallback = True  # type: ignore[attr-defined]
@@ -150,11 +180,16 @@ def behavior(
 
 
 class MemberTable(NamedTuple):
-    """What clients may use of a class: names of methods, properties by name, and which methods are oneway."""
+    """What clients may use of a class: names of methods, properties by name, and which methods are oneway.
+
+    ``urgent`` members run whatever others do, and so do ``coroutines``, which occupy no thread.
+    """
 
     methods: frozenset[str]
     attrs: dict[str, Any]
     oneway: frozenset[str]
+    urgent: frozenset[str] = frozenset()
+    coroutines: frozenset[str] = frozenset()
 
 
 _tables: tuple[weakref.WeakKeyDictionary[type, MemberTable], weakref.WeakKeyDictionary[type, MemberTable]] = (
@@ -181,6 +216,8 @@ def reset_members(cls: type) -> None:
 def _make_table(cls: type, require_expose: bool) -> MemberTable:
     methods: set[str] = set()
     oneway_names: set[str] = set()
+    urgent_names: set[str] = set()
+    coroutines: set[str] = set()
     attrs: dict[str, Any] = {}
     for name in dir(cls):
         if is_private_attribute(name):
@@ -190,6 +227,8 @@ def _make_table(cls: type, require_expose: bool) -> MemberTable:
             function = getattr(member, "fget", None) or getattr(member, "fset", None) or getattr(member, "fdel", None)
             if not require_expose or getattr(function, "_pyroExposed", False):
                 attrs[name] = member
+                if getattr(function, "_pyroUrgent", False):
+                    urgent_names.add(name)
             continue
         member = getattr(cls, name, None)
         if isinstance(member, type) or not callable(member):
@@ -199,7 +238,13 @@ def _make_table(cls: type, require_expose: bool) -> MemberTable:
             methods.add(name)
             if getattr(member, "_pyroOneway", False):
                 oneway_names.add(name)
-    return MemberTable(frozenset(methods), attrs, frozenset(oneway_names))
+            if getattr(member, "_pyroUrgent", False):
+                urgent_names.add(name)
+            if getattr(getattr(member, "__code__", None), "co_flags", 0) & CO_COROUTINE:
+                coroutines.add(name)
+    return MemberTable(
+        frozenset(methods), attrs, frozenset(oneway_names), frozenset(urgent_names), frozenset(coroutines)
+    )
 
 
 def _static_member(cls: type, name: str) -> Any:

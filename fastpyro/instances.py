@@ -24,6 +24,10 @@ class InstanceTable:
         self.singles: dict[type, Any] = {}
         self._creating = Mutex(reentrant=True)
 
+    def has(self, cls: type, connection: Connection) -> bool:
+        """Return whether an instance is there already for the calls of a connection."""
+        return cls in connection.instances or cls in self.singles
+
     def get(self, cls: type, connection: Connection) -> Any:
         """Return the instance of ``cls`` for a call on ``connection``.
 

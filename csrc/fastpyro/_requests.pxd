@@ -32,7 +32,11 @@ cdef class Term:
     # The class and the method that runs, borrowed from its call; no name while none does.
     cdef PyObject *kind
     cdef PyObject *name
-    cdef long long deposed_at
+    cdef tuple noted  # the same for a request that is not ordinary, as far as that is known
+    cdef bint noted_slow, noted_urgent
+    cdef long long noted_at, deposed_at
+    cdef readonly bint urgent  # deposed, and the method is marked as urgent
+    cdef public object place  # what the request of a deposed leader takes
 
 
 cdef class OrdinaryRequests:
@@ -56,8 +60,8 @@ cdef class OrdinaryRequests:
     cdef int answer(
         self, ConnectionCore connection, Term term, const Header *header, const uint8_t *payload, double timeout
     ) except -1
-    cdef bint must_wait(self, str object_id, str name) except -1
+    cdef bint must_wait(self, ConnectionCore connection, str object_id, str name) except -1
     cdef Py_ssize_t big_size(self, str object_id, str name) except? -1
     cdef type kind_of(self, str object_id)
-    cdef object find_target(self, str object_id, ConnectionCore connection)
+    cdef object find_target(self, Term term, str object_id, ConnectionCore connection)
     cdef object call(self, Term term, object target, str name, tuple arguments, dict kwargs)

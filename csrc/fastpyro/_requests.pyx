@@ -15,14 +15,14 @@ Rule 5: the monitor reads three numbers without the GIL and takes it only to dep
 
 cimport cython
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t
 
 from fastpyro._batch cimport ResultWriter
+from fastpyro._call_form cimport is_awaitable, put_target, read_arguments, read_names
 from fastpyro._callcontext cimport CallState, current_state
 from fastpyro._codec cimport Codec
-from fastpyro._decoder cimport Reader, invalid
+from fastpyro._decoder cimport Reader
 from fastpyro._encoder cimport Writer
 from fastpyro._link cimport Link, Looker
 from fastpyro._mutex cimport lead
@@ -39,6 +39,7 @@ from fastpyro import message_kinds
 
 cdef int INVOKE = message_kinds.MSG_INVOKE, RESULT = message_kinds.MSG_RESULT, ONEWAY = message_kinds.FLAGS_ONEWAY
 cdef int NATIVE = message_kinds.NATIVE_SERIALIZER_ID
+cdef str MAKING = ""  # stands for a method's name while an instance is made
 
 cdef enum:
     TICK = 1000  # microseconds between two looks of the monitor: a request that is seen twice is slow
@@ -48,16 +49,6 @@ cdef enum:
     MOST_SLOW = 10000  # names of methods that are remembered as slow
     BIG = 1 << 20  # bytes of a reply from which on its method is remembered as one with big replies
     MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
-
-cdef extern from *:
-    """
-    /* Coroutines have this slot, and so has whatever else can be awaited. */
-    static int is_awaitable(PyObject *value) {
-        PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
-        return methods != NULL && methods->am_await != NULL;
-    }
-    """
-    bint is_awaitable(object value) noexcept
 
 cdef extern from "Python.h":
     object PyObject_VectorcallMethod(object name, PyObject **arguments, size_t count, PyObject *names)
@@ -99,7 +90,7 @@ cdef class ConnectionCore:
 @cython.final
 cdef class Term:
     def __cinit__(self):
-        self.oneway = self.deposed = self.alone = False
+        self.oneway = self.deposed = self.alone = self.urgent = self.noted_slow = self.noted_urgent = False
         self.kind = self.name = NULL
 
 
@@ -136,7 +127,30 @@ cdef class OrdinaryRequests:
 
     def end_request(self, Term term not None):
         """Note that a request has been served."""
+        cdef long long now
+        if term.noted is not None:
+            now = monotonic()
+            if term.noted_slow:
+                if now - term.noted_at < QUICK:
+                    self.slow.pop(term.noted, None)
+            elif term.deposed and self.full and now - term.deposed_at < ACCIDENT:
+                self.slow.pop(term.noted, None)
+            term.noted = None
         self.end(term)
+
+    def note(self, Term term not None, type kind not None, str name not None, bint slow, bint urgent):
+        """Note which method a request that is not ordinary runs, before it runs.
+
+        Arguments: ``slow``, whether it is known to be; then it has to be quick to be known as quick again.
+        """
+        term.noted = kind, name
+        term.noted_slow = slow
+        term.noted_urgent = urgent
+        term.noted_at = monotonic()
+
+    def is_slow(self, kind, str name):
+        """Return whether a method of a class is known to be slow. Argument: ``name``, empty for making an instance."""
+        return (kind, name) in self.slow
 
     def depose(self, Term term not None, unsigned long serial, bint free_oneway):
         """Take the office from the leader that serves a request. False when it serves none, or another one already.
@@ -144,12 +158,12 @@ cdef class OrdinaryRequests:
         Arguments: ``serial``, which request, 0 for any; ``free_oneway``: a oneway request does not keep its connection.
         """
         cdef ConnectionCore connection = term.connection
-        cdef bint found_slow = False
+        cdef tuple called = term.noted
+        cdef bint urgent = called is not None and term.noted_urgent
         if connection is None or term.deposed or not (serial == 0 or serial == self.serial):
             return False
-        if serial != 0 and term.name != NULL and len(self.slow) < MOST_SLOW:
-            kind, name = <object> term.kind, <object> term.name
-            found_slow = True
+        if term.name != NULL:
+            called = <object> term.kind, <object> term.name
         term.deposed_at = monotonic()
         term.deposed = True
         self.running = 0
@@ -160,8 +174,12 @@ cdef class OrdinaryRequests:
             term.alone = connection.ordered or connection.link is None
         if term.alone:
             connection.held += 1
-        if found_slow:  # last, because it may let other threads run
-            self.slow[kind, name] = True
+        # Last, because it may let other threads run.
+        if term.name != NULL and called is not None:
+            urgent = called[1] in members_of(called[0], self.require_expose).urgent
+        term.urgent = urgent
+        if serial != 0 and called is not None and len(self.slow) < MOST_SLOW:
+            self.slow[called] = True
         return True
 
     cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1:
@@ -330,7 +348,7 @@ cdef class OrdinaryRequests:
             try:
                 self.codec.decoder.begin(&reader, payload, header.payload_size)
                 object_id, name = read_names(self.codec, &reader)
-                if name.startswith("__") or (self.full and self.must_wait(object_id, name)):
+                if name.startswith("__") or (self.full and self.must_wait(connection, object_id, name)):
                     return 1
                 if len(self.big) > 0 and not header.flags & ONEWAY:
                     reserved = self.big_size(object_id, name)
@@ -340,7 +358,7 @@ cdef class OrdinaryRequests:
                 arguments = read_arguments(self.codec, &reader)
                 kwargs = self.codec.decoder.read_keywords(&reader, 1)
                 self.codec.decoder.finish(&reader)
-                target = self.find_target(object_id, connection)
+                target = self.find_target(term, object_id, connection)
                 result = self.call(term, target, name, arguments, kwargs)
             except BaseException as error:
                 called = target, name or "", () if arguments is None else arguments[1:], kwargs or {}
@@ -387,9 +405,16 @@ cdef class OrdinaryRequests:
         size = self.big.get((self.kind_of(object_id), name))
         return 0 if size is None else size
 
-    cdef bint must_wait(self, str object_id, str name) except -1:
+    cdef bint must_wait(self, ConnectionCore connection, str object_id, str name) except -1:
         """Return whether a call is known to be slow, as far as that can be told without making an instance."""
-        return (self.kind_of(object_id), name) in self.slow
+        kind = self.kind_of(object_id)
+        if (kind, name) in self.slow:
+            return True
+        return (
+            (kind, MAKING) in self.slow
+            and self.objects.get(object_id) is kind
+            and not self.daemon.instances.has(kind, connection)
+        )
 
     cdef type kind_of(self, str object_id):
         target = self.objects.get(object_id)
@@ -397,10 +422,15 @@ cdef class OrdinaryRequests:
             target = target()
         return target if isinstance(target, type) else type(target)
 
-    cdef object find_target(self, str object_id, ConnectionCore connection):
+    cdef object find_target(self, Term term, str object_id, ConnectionCore connection):
         target = self.objects.get(object_id)
         if target is None or isinstance(target, (type, weakref.ref)):
-            return self.daemon.find_object(object_id, connection)
+            if isinstance(target, type):
+                term.kind, term.name = <PyObject *> target, <PyObject *> MAKING
+            try:
+                return self.daemon.find_object(object_id, connection)
+            finally:
+                term.name = NULL
         return target
 
     cdef object call(self, Term term, object target, str name, tuple arguments, dict kwargs):
@@ -411,16 +441,16 @@ cdef class OrdinaryRequests:
         names = self.methods.get(kind)
         if names is None:
             names = self.methods[kind] = members_of(kind, self.require_expose).methods
-        if name not in names:
-            method = resolve_method(target, name, self.require_expose)
-            return method(*arguments[1:], **(kwargs or {}))
+        method = None if name in names else resolve_method(target, name, self.require_expose)
         known_slow = len(self.slow) > 0 and (kind, name) in self.slow
-        if known_slow:
-            self.server.step_down(term)
-            began = monotonic()
         term.kind, term.name = <PyObject *> kind, <PyObject *> name
-        put_target(arguments, target)
         try:
+            if known_slow:
+                self.server.step_down(term)
+                began = monotonic()
+            if method is not None:  # what an instance has of its own
+                return method(*arguments[1:], **(kwargs or {}))
+            put_target(arguments, target)
             if kwargs is None:
                 return PyObject_VectorcallMethod(name, tuple_items(arguments, 0), PyTuple_GET_SIZE(arguments), NULL)
             return PyObject_Call(getattr(target, name), arguments[1:], kwargs)
@@ -453,36 +483,6 @@ def perform_batch(target, list calls not None, bint require_expose, results, awa
             results.add(result)
         else:
             out.add(result)
-
-
-cdef int put_target(tuple arguments, object target) except -1:
-    # The first element is empty so far.
-    Py_INCREF(target)
-    PyTuple_SET_ITEM(arguments, 0, target)
-    return 0
-
-
-cdef tuple read_names(Codec codec, Reader *reader):
-    if codec.decoder.read_count(reader, 0x90, 0xdc) != 4:
-        raise invalid("a call is an array of 4 elements")
-    object_id = codec.decoder.read_key(reader, 1)
-    name = codec.decoder.read_key(reader, 1)
-    if type(object_id) is not str or type(name) is not str:
-        raise invalid("object id and method of a call are str")
-    return object_id, name
-
-
-cdef tuple read_arguments(Codec codec, Reader *reader):
-    """Return the positional arguments, behind a first element that is for the object."""
-    cdef Py_ssize_t count = codec.decoder.read_count(reader, 0x90, 0xdc), index
-    cdef tuple arguments
-    codec.decoder.take_elements(reader, count)
-    arguments = PyTuple_New(count + 1)
-    for index in range(count):
-        item = codec.decoder.read(reader, 1)
-        Py_INCREF(item)
-        PyTuple_SET_ITEM(arguments, index + 1, item)
-    return arguments
 
 
 cdef bint encode_result(Codec codec, Writer out, int seq, object result, Link link) except -1:

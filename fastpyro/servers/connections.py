@@ -40,7 +40,7 @@ from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
 if TYPE_CHECKING:
     from fastpyro._message import Message
     from fastpyro.daemon import Daemon
-    from fastpyro.dispatch import Called, Reply
+    from fastpyro.dispatch import Called, MayRun, Reply
     from fastpyro.servers.big_replies import BigReplies
 
 __all__ = ["ConnectionServer"]
@@ -349,11 +349,11 @@ class ConnectionServer(ABC):
             self.drop(connection)
         return message
 
-    def answer(self, connection: Connection, message: Message) -> None:
+    def answer(self, connection: Connection, message: Message, may_run: MayRun | None = None) -> None:
         """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
         reply = None
         try:
-            reply = dispatch.handle(self.daemon, connection, message)
+            reply = dispatch.handle(self.daemon, connection, message, may_run)
         except Postponed as error:
             assert self.big_replies is not None
             self.big_replies.wait(connection, message, error.size)

@@ -8,9 +8,9 @@ waited for: its leader steps down before it runs it.
 Rule 1: only the leader of the current term waits in the poller, accepts, reads and drops idle connections.
 Rule 2: requests of one connection may run at once, but for those of session objects: such a connection is held by the
         deposed thread, out of the poller, until it is done (`ONEWAY_THREADED = False` does the same to oneway requests).
-Rule 3: THREADPOOL_SIZE requests are slow at once. Beyond it the leader queues requests whose methods are known to be slow,
-        and what is not ordinary, and refuses them when the queue is full. Others run at once; a small reserve is for those
-        that turn out slow. When that is used up too, all requests are queued.
+Rule 3: THREADPOOL_SIZE requests are slow at once (`places`). Beyond it the leader queues those whose methods are known to be
+        slow, and refuses some when the queue is full. Others run at once; a small reserve is for those that turn out slow.
+        When that is used up too, all requests are queued but the urgent ones, and coroutines.
 Rule 4: `_lock` guards terms, threads and the queue. Under it nothing runs that can wait, and no user code.
 """
 
@@ -20,18 +20,22 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastpyro import dispatch
 from fastpyro._mutex import set_leading
 from fastpyro._requests import Term
+from fastpyro.batch_values import BATCH_METHOD
 from fastpyro.config import config
 from fastpyro.errors import ServerOverloadedError
+from fastpyro.exposure import members_of
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers import forks
 from fastpyro.servers.big_replies import BigReplies, size_of
 from fastpyro.servers.connections import ConnectionServer
+from fastpyro.servers.places import Place, Places, Waiting, place_of
 from fastpyro.servers.unsent import AMONG_THREADS
 
 if TYPE_CHECKING:
@@ -61,17 +65,11 @@ class ThreadedServer(ConnectionServer):
         self._vacant = True  # nobody leads
         self._started = False
         self._threads = 0
-        self._slow = 0  # threads inside a slow request
         self._standby: deque[threading.Event] = deque()
-        self._queue: deque[tuple[Connection, Message]] = deque()
-        self._queued_bytes = 0
         self._monitor_wake = threading.Event()
         self._stopped = threading.Event()
         self._current = threading.local()
-        self.most_slow = max(config.THREADPOOL_SIZE, 1)
-        self.reserve = self.most_slow // 4 + 2
-        self.most_queued = config.REQUEST_QUEUE_SIZE
-        self.most_queued_bytes = config.MAX_QUEUED
+        self.places = Places(max(config.THREADPOOL_SIZE, 1), config.REQUEST_QUEUE_SIZE, config.MAX_QUEUED)
         self.oneway_threaded = config.ONEWAY_THREADED
         self.big_replies = self.requests.big_replies = BigReplies(self)
 
@@ -112,9 +110,8 @@ class ThreadedServer(ConnectionServer):
             if own is not None:
                 self._farewells.add(own)
             standby, self._standby = self._standby, deque()
-            for connection, _ in self._queue:
-                connection.in_call -= 1
-            self._queue.clear()
+            for waiting in self.places.clear():
+                waiting.place.connection.in_call -= 1
         if self.big_replies is not None:
             self.big_replies.stop()
         self.requests.stop()
@@ -142,7 +139,7 @@ class ThreadedServer(ConnectionServer):
             if self._standby:
                 self._standby.pop().set()
                 return
-            if self._threads > self._slow + (self.most_slow if again else 0):
+            if self._threads > self.places.busy + (self.places.size if again else 0):
                 return  # one of them is not slow any more, and on its way to look whether it is needed
             self._threads += 1
             number = self._threads
@@ -188,7 +185,7 @@ class ThreadedServer(ConnectionServer):
                     set_leading(True)  # the end of a request does not say so when its leader was deposed
                     self._current.term = None
                     if term.deposed:
-                        self._leave_slow()
+                        self._give_place(term.place)
                 continue
             if not self._serve_queued() and not self._stand_by():
                 return
@@ -199,7 +196,7 @@ class ThreadedServer(ConnectionServer):
         """Wait to be needed. False when this thread is one too many and shall end."""
         event = threading.Event()
         with self._lock:
-            if self._vacant or (self._queue and self._slow < self.most_slow) or self.stopping:
+            if self._vacant or self.stopping or self.places.has_next:
                 return True
             self._standby.append(event)
         if event.wait(STANDBY_SECONDS):
@@ -243,22 +240,24 @@ class ThreadedServer(ConnectionServer):
         with self._lock:
             if self.stopping or term is not self._term or not self.requests.depose(term, serial, self.oneway_threaded):
                 return
-            self._count_slow(1)
             connection = term.connection
+            term.place = place_of(connection, term.urgent)
+            self.places.take(term.place)
+            self._note_places()
             if connection.held:
                 self.poller.remove(connection.fd)  # before the deposed thread can give it back
             elif connection.channel.has_buffered:
                 self._pending.append(connection)
         self._elect()
 
-    def _leave_slow(self) -> None:
+    def _give_place(self, place: Place) -> None:
         with self._lock:
-            self._count_slow(-1)
+            self.places.give(place)
+            self._note_places()
 
-    def _count_slow(self, change: int) -> None:
-        self._slow += change
-        self.requests.full = self._slow >= self.most_slow
-        self.requests.jammed = self._slow >= self.most_slow + self.reserve
+    def _note_places(self) -> None:
+        self.requests.full = self.places.full
+        self.requests.jammed = self.places.jammed
 
     # ---- what a leader does
 
@@ -305,10 +304,7 @@ class ThreadedServer(ConnectionServer):
         """Go on serving a connection with a message that is not ordinary, if there is one. As `_serve`."""
         try:
             while message is not None and not term.deposed:
-                if self.requests.full and message.kind == MSG_INVOKE:
-                    self._enqueue(connection, message)
-                else:
-                    self._run(term, connection, message)
+                self._run(term, connection, message)
                 if term.deposed or not connection.channel.has_buffered or connection.held or connection.channel.closed:
                     break
                 message = self.next_request(connection, term)
@@ -324,7 +320,8 @@ class ThreadedServer(ConnectionServer):
     def _run(self, term: Term, connection: Connection, message: Message) -> None:
         self.requests.begin_request(term, connection, message.flags)
         try:
-            self.answer(connection, message)
+            is_call = message.kind == MSG_INVOKE
+            self.answer(connection, message, partial(self._may_run, term, connection, message) if is_call else None)
         finally:
             self.requests.end_request(term)
 
@@ -342,23 +339,69 @@ class ThreadedServer(ConnectionServer):
 
     # ---- the queue, for when as many requests are slow as may be
 
-    def _enqueue(self, connection: Connection, message: Message) -> None:
-        size = size_of(message)
+    def _may_run(self, term: Term, connection: Connection, message: Message, object_id: Any, names: list[Any]) -> bool:
+        """Whether a call that is not ordinary may run now. If not, it is in the queue then, or refused."""
+        daemon, requests, places = self.daemon, self.requests, self.places
+        found = daemon.registered_as(object_id) if type(object_id) is str else None
+        if found is None:
+            return True  # what it gets is an error, and quickly
+        kind = found if isinstance(found, type) else type(found)
+        table = members_of(kind, daemon.require_expose)
+        used = {name for name in names if type(name) is str and (name in table.methods or name in table.attrs)}
+        if not used:
+            return True
+        called = used.copy().pop() if len(names) == 1 else BATCH_METHOD
+        slow = any(requests.is_slow(kind, name) for name in (called, *used))
+        if found is kind and requests.is_slow(kind, "") and not daemon.instances.has(kind, connection):
+            slow = True
+        urgent = used <= table.urgent
+        prompt = len(names) == 1 and used <= table.coroutines
+        if places.full and not prompt:
+            place, holds = place_of(connection, urgent), self._holds(connection, message, found)
+            waiting = Waiting(place, message, size_of(message), slow, holds, False)
+            if not self._start_or_wait(term, waiting):
+                return False
+        if not term.deposed:
+            requests.note(term, kind, called, slow, urgent)
+            if slow:
+                self.step_down(term)
+                requests.note(term, kind, called, slow, urgent)  # from now on its time counts
+        return True
+
+    def _holds(self, connection: Connection, message: Message, found: Any) -> bool:
+        """Whether a connection is held while a call of it waits, because its calls are served one by one."""
+        ordered = connection.ordered
+        if isinstance(found, type):
+            ordered = ordered or getattr(found, "_pyroInstancing", ("session", None))[0] == "session"
+        if message.flags & FLAGS_ONEWAY:
+            return not self.oneway_threaded or (ordered and not connection.oneway_apart)
+        return ordered or connection.link is None
+
+    def _start_or_wait(self, term: Term, waiting: Waiting) -> bool:
+        """True when a call may begin now; else let it wait, and refuse who has too many there."""
+        connection = waiting.place.connection
         with self._lock:
-            room = len(self._queue) < self.most_queued and self._queued_bytes + size <= self.most_queued_bytes
-            if room:
-                self._queue.append((connection, message))
-                self._queued_bytes += size
+            if term.deposed or self.stopping or self.places.may_start(waiting.place, waiting.slow):
+                return True
+            waiting, refused = self.places.enqueue(waiting)
+            if not any(one is waiting for one in refused):
                 connection.in_call += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
-                connection.held += 1  # its further requests wait where they are, in order
-                self.poller.remove(connection.fd)
-            if self._standby:
-                self._standby.pop().set()  # a slow request may have ended since `full` was looked at
-        if room:
-            return
+                if waiting.holds or waiting.pauses:
+                    connection.held += 1  # its further requests wait where they are, in order
+                    self.poller.remove(connection.fd)
+        for one in refused:
+            self._refuse_call(one)
+            if one is not waiting:  # it has waited
+                one.place.connection.end_call()
+                if one.holds or one.pauses:
+                    self.give_back(one.place.connection)
+        return False
+
+    def _refuse_call(self, waiting: Waiting) -> None:
+        connection, message, places = waiting.place.connection, waiting.message, self.places
         refusal = ServerOverloadedError(
-            f"the server is busy: {self.most_slow} calls are running (THREADPOOL_SIZE), and {self.most_queued} are waiting "
-            f"(REQUEST_QUEUE_SIZE) or would hold more than {self.most_queued_bytes:,} bytes (MAX_QUEUED); try again later"
+            f"the server is busy: {places.size} calls are running (THREADPOOL_SIZE), and {places.most_waiting} are waiting "
+            f"(REQUEST_QUEUE_SIZE) or would hold more than {places.most_bytes:,} bytes (MAX_QUEUED); try again later"
         )
         log.warning("%r: %s", connection, refusal)
         if not message.flags & FLAGS_ONEWAY:
@@ -367,20 +410,22 @@ class ThreadedServer(ConnectionServer):
     def _serve_queued(self) -> bool:
         """Serve one request of the queue. False when there is none, or as many are slow as may be."""
         with self._lock:
-            if not self._queue or self._slow >= self.most_slow or self.stopping:
-                return False
-            connection, message = self._queue.popleft()
-            self._queued_bytes -= size_of(message)
-            self._count_slow(1)
+            waiting = None if self.stopping else self.places.next()
+            self._note_places()
+        if waiting is None:
+            return False
+        connection = waiting.place.connection
+        if waiting.pauses:
+            self.give_back(connection)
         set_leading(False)
         try:
-            self.answer(connection, message)
+            self.answer(connection, waiting.message)
         finally:
             set_leading(True)
             connection.end_call()
-            self._leave_slow()
+            self._give_place(waiting.place)
             if self._stopped.is_set():
                 self.say_farewell(connection)
-            else:
+            elif waiting.holds:
                 self.give_back(connection)
         return True

@@ -343,7 +343,6 @@ PLACES: dict[str, bytes] = {
 }
 
 
-@OPEN
 @pytest.mark.parametrize("what", PLACES)
 def test_d08_one_client_does_not_take_all_places(make_field: Callable[..., Field], what: str) -> None:
     """With server type thread, where slow calls are no matter; everything from one connection, then from ten."""

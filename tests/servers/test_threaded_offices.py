@@ -280,10 +280,6 @@ def test_nothing_that_a_result_does_ends_the_leader(gate: Gate) -> None:
         fastpyro.unregister_class_to_dict(Odd)
 
 
-@pytest.mark.skipif(
-    fastpyro.config.PORTABLE,
-    reason="while all places are taken only plain calls over the native channel pass the queue",
-)
 def test_what_a_full_server_does(gate: Gate) -> None:
     """Two run, three wait and get their results; the sixth is refused at once; quick calls are served."""
     with settings(THREADPOOL_SIZE=2, REQUEST_QUEUE_SIZE=3):
@@ -299,10 +295,10 @@ def test_what_a_full_server_does(gate: Gate) -> None:
             until(reached)
 
         for count, proxy in enumerate(proxies[:2], 1):
-            call(proxy, partial(lambda count: server._slow == count, count))
+            call(proxy, partial(lambda count: server.places.busy == count, count))
         gate.wait_for(2)
         for count, proxy in enumerate(proxies[2:5], 1):
-            call(proxy, partial(lambda count: len(server._queue) == count, count))
+            call(proxy, partial(lambda count: server.places.waiting == count, count))
         before = time.monotonic()
         for _ in range(2):
             with pytest.raises(ServerOverloadedError, match="REQUEST_QUEUE_SIZE"):
@@ -314,10 +310,10 @@ def test_what_a_full_server_does(gate: Gate) -> None:
         for caller in callers:
             caller.thread.join(DEADLINE)
         assert [caller.result for caller in callers] == [True] * 5
-        until(lambda: server._slow == 0)
+        until(lambda: server.places.busy == 0)
         assert proxies[5].wait() is True
         assert worker.noted == ["quick"]
-        assert (len(server._queue), server._queued_bytes) == (0, 0)
+        assert (server.places.waiting, server.places.waiting_bytes) == (0, 0)
 
 
 def test_who_waits_in_the_queue_is_not_silent(gate: Gate) -> None:
@@ -329,7 +325,7 @@ def test_who_waits_in_the_queue_is_not_silent(gate: Gate) -> None:
         callers = []
         for count, proxy in enumerate(proxies, 1):
             callers.append(stack.enter_context(Peer(proxy.wait)))
-            until(partial(lambda count: server._slow + len(server._queue) == count, count))
+            until(partial(lambda count: server.places.busy + server.places.waiting == count, count))
         assert len(server.connections) == 3
         pretend_silence(server)
         until(lambda: len(server.connections) == 2)
@@ -356,7 +352,7 @@ def test_waiting_requests_end_with_the_server(gate: Gate) -> None:
                         proxy.wait()
 
                 stack.enter_context(Peer(call))
-                until(partial(lambda count: server._slow + len(server._queue) == count + 1, count))
+                until(partial(lambda count: server.places.busy + server.places.waiting == count + 1, count))
             before = time.monotonic()
         assert time.monotonic() - before < 4
         gate.open()  # only now the method that runs can end
@@ -383,7 +379,7 @@ def test_a_method_is_taken_for_slow_as_long_as_it_is(slow_first: bool, gate: Gat
             proxy.work(0)
 
         def led_by_one() -> bool:
-            until(lambda: server._slow == 0)
+            until(lambda: server.places.busy == 0)
             names.clear()
             for _ in range(50):
                 proxy.work(0)
