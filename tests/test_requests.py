@@ -111,6 +111,7 @@ class Server:
         self.daemon = daemon
         self.stepped_down = 0
         self.woken = 0
+        self.turns = 0
         self.pending: list[dispatch.PendingReply] = []
 
     def failed(self, connection: Any, message: Message, *rest: Any) -> Any:
@@ -132,6 +133,9 @@ class Server:
 
     def wake_monitor(self) -> None:
         self.woken += 1
+
+    def next_turn(self, connection: Connection) -> None:
+        self.turns += 1
 
 
 class Both:
@@ -426,6 +430,7 @@ def test_who_keeps_the_connection(both: Both, flags: int, free_oneway: bool, ses
     near, far = unix_pair()
     connection = Connection(PlainChannel(far), "peer", accepted_ids(["native"]))
     with near, contextlib.closing(connection):
+        connection.handshaken = True
         if session:
             connection.ordered = True
         term = Term()

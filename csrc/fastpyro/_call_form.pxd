@@ -3,9 +3,12 @@
 
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport uint64_t
 
 from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader, invalid
+from fastpyro._encoder cimport Writer
+from fastpyro._message cimport HEADER_SIZE, Header, write_plain_header
 
 cdef extern from *:
     """
@@ -46,3 +49,20 @@ cdef inline int put_target(tuple arguments, object target) except -1:
     Py_INCREF(target)
     PyTuple_SET_ITEM(arguments, 0, target)
     return 0
+
+
+cdef inline bint encode_result(
+    Codec codec, Writer out, int kind, const Header *request, object result, uint64_t most
+) except -1:
+    """Lay out the whole reply to a request; False when that fails, and then somebody else shall say why."""
+    out.reserve(HEADER_SIZE)
+    out.size = HEADER_SIZE
+    out.collects = True
+    try:
+        codec.encoder.write(out, result, 0)
+        if out.buffers is not None:
+            return False
+        write_plain_header(out.data, kind, 0, request.seq, request.serializer_id, out.size - HEADER_SIZE, most)
+    except (Exception, SystemExit):
+        return False
+    return True

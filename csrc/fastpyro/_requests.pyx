@@ -19,7 +19,7 @@ from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t
 
 from fastpyro._batch cimport ResultWriter
-from fastpyro._call_form cimport is_awaitable, put_target, read_arguments, read_names
+from fastpyro._call_form cimport encode_result, is_awaitable, put_target, read_arguments, read_names
 from fastpyro._callcontext cimport CallState, current_state
 from fastpyro._codec cimport Codec
 from fastpyro._decoder cimport Reader
@@ -29,7 +29,7 @@ from fastpyro._mutex cimport lead
 from fastpyro._posix cimport usleep
 from fastpyro._spin cimport monotonic
 from fastpyro._stream cimport deadline_in
-from fastpyro._message cimport HEADER_SIZE, Header, Message, message_of, write_plain_header
+from fastpyro._message cimport Header, Message, message_of
 from fastpyro._message_stream cimport SMALL_REPLY
 
 import weakref
@@ -48,6 +48,7 @@ cdef enum:
     ACCIDENT = 10000000  # nanoseconds; while the server is full, a method that goes on for no longer is not called slow
     MOST_SLOW = 10000  # names of methods that are remembered as slow
     BIG = 1 << 20  # bytes of a reply from which on its method is remembered as one with big replies
+    TURN = 250  # microseconds for which the requests that one connection has sent at once are served before others' are
     MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
 
 cdef extern from "Python.h":
@@ -167,11 +168,12 @@ cdef class OrdinaryRequests:
         term.deposed_at = monotonic()
         term.deposed = True
         self.running = 0
-        # Objects of a session are never called concurrently; a channel that takes one message at a time is not shared.
+        # Objects of a session are never called concurrently, a channel that takes one message at a time is not shared,
+        # and nothing may overtake a handshake.
         if term.oneway:
             term.alone = not free_oneway or (connection.ordered and not connection.oneway_apart)
         else:
-            term.alone = connection.ordered or connection.link is None
+            term.alone = connection.ordered or connection.link is None or not connection.handshaken
         if term.alone:
             connection.held += 1
         # Last, because it may let other threads run.
@@ -249,6 +251,7 @@ cdef class OrdinaryRequests:
         cdef uint8_t payload[SMALL_REPLY]
         cdef Message message
         cdef bint small = False
+        cdef double until = 0
         while True:
             message = self.receive(link, &header, payload, &small)
             if message is None and not small:
@@ -262,7 +265,13 @@ cdef class OrdinaryRequests:
                 return message_of(&header, payload)
             if term.deposed or connection.held or link.closing or link.broken:
                 return None
-            if link.end == link.start and (looker is None or self.stopped or not looker.look_at(link)):
+            if link.end == link.start:
+                if looker is None or self.stopped or not looker.look_at(link):
+                    return None
+            elif until == 0:
+                until = connection.last_used + TURN * 1e-6
+            elif connection.last_used > until:
+                self.server.next_turn(connection)
                 return None
 
     def serve_ready(
@@ -369,7 +378,7 @@ cdef class OrdinaryRequests:
                     return 0
                 if state.reply_plain() and not PyIter_Check(result) and not awaits:
                     out = self.codec.take_writer()
-                    if encode_result(self.codec, out, header.seq, result, link):
+                    if encode_result(self.codec, out, RESULT, header, result, link.max_message_size):
                         result = None  # what is big need not be there twice while it is sent
                         link.enter()
                         try:
@@ -483,18 +492,3 @@ def perform_batch(target, list calls not None, bint require_expose, results, awa
             results.add(result)
         else:
             out.add(result)
-
-
-cdef bint encode_result(Codec codec, Writer out, int seq, object result, Link link) except -1:
-    """Lay out the whole reply; False when that fails, and then somebody else shall say why."""
-    out.reserve(HEADER_SIZE)
-    out.size = HEADER_SIZE
-    out.collects = True
-    try:
-        codec.encoder.write(out, result, 0)
-        if out.buffers is not None:
-            return False
-        write_plain_header(out.data, RESULT, 0, seq, NATIVE, out.size - HEADER_SIZE, link.max_message_size)
-    except (Exception, SystemExit):
-        return False
-    return True

@@ -5,7 +5,6 @@ Which thread does it, and when, is the business of the subclasses. A connection 
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -35,6 +34,7 @@ from fastpyro.servers.late_replies import LateReplies
 from fastpyro.servers.refusals import refuse
 from fastpyro.servers.unfinished import UnfinishedMessages
 from fastpyro.servers.unsent import ALONE, Patience, UnsentReplies
+from fastpyro.servers.wakeups import Wakeups
 from fastpyro.trusted_peers import hmac_key_of, may_use_pickles
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ MOST_UNADMITTED = 1000
 
 MOST_ACCEPTED = 32
 """Connections that are taken in at a time: those that are here already have their turn in between."""
+
+TURN = 250e-6
+"""Seconds for which what one connection has sent at once is served before others have their turn; as in `_requests`."""
 
 LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
@@ -107,10 +110,8 @@ class ConnectionServer(ABC):
         forks.remember(self)
 
     def _watch_listener(self) -> None:
-        self._wake_receiver, self._wake_sender = socket.socketpair()
-        self._wake_receiver.setblocking(False)
-        self._wake_sender.setblocking(False)
-        self.wake_fd = self._wake_receiver.fileno()
+        self._wakeups = Wakeups()
+        self.wake_fd = self._wakeups.fd
         self.poller.add(self.listener_fd)
         self.poller.add(self.wake_fd)
 
@@ -122,8 +123,7 @@ class ConnectionServer(ABC):
         if self.big_replies is not None:
             self.big_replies.after_fork()
         self.poller.close()
-        self._wake_receiver.close()
-        self._wake_sender.close()
+        self._wakeups.close()
         if self.serving:
             self.forked = self.stopping = True
             self.requests.stop()
@@ -158,13 +158,10 @@ class ConnectionServer(ABC):
 
     def wakeup(self) -> None:
         """Make the thread that waits in the poller look round."""
-        with contextlib.suppress(OSError):  # it has been told already, or the server is closed
-            self._wake_sender.send(b"!")
+        self._wakeups.wake()
 
     def drain_wakeups(self) -> None:
-        with contextlib.suppress(OSError):  # empty
-            while self._wake_receiver.recv(1024):
-                pass
+        self._wakeups.drain()
 
     def accept_some(self) -> Connection | None:
         """Accept connections that wait. Returns the last one of them, which will say something soon."""
@@ -294,6 +291,10 @@ class ConnectionServer(ABC):
                 return
             self._pending.append(connection)
         self.wakeup()
+
+    def next_turn(self, connection: Connection) -> None:
+        """Go on with a connection, which has more requests here, when others have had their turn. By who serves it."""
+        self._pending.append(connection)
 
     def asking_client(self) -> Connection | None:
         """Return the connection whose call this thread is in, if it is one of this server's."""
@@ -496,5 +497,4 @@ class ConnectionServer(ABC):
         self.shutdown()
         self.unsent.close()
         self.poller.close()
-        self._wake_receiver.close()
-        self._wake_sender.close()
+        self._wakeups.close()

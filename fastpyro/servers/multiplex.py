@@ -19,7 +19,7 @@ from fastpyro._requests import Term
 from fastpyro.config import config
 from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
-from fastpyro.servers.connections import ConnectionServer
+from fastpyro.servers.connections import TURN, ConnectionServer
 from fastpyro.servers.oneway_calls import OnewayCalls
 from fastpyro.serving_threads import begin_to_serve, end_serving
 
@@ -54,7 +54,7 @@ class MultiplexServer(ConnectionServer):
         if self.stopping:
             return []
         served = [connection.sock for connection in list(self.connections.values()) if not connection.held]
-        own = [self.listener, self._wake_receiver, *served]
+        own = [self.listener, self._wakeups.receiver, *served]
         own = [sock for sock in own if sock.fileno() >= 0]
         return own + [sock for other in self.others() for sock in other.sockets]
 
@@ -81,7 +81,7 @@ class MultiplexServer(ConnectionServer):
         """Wait for requests and serve them, once. Whatever fails costs the connection that it is about, or a moment."""
         leading = self._lead()
         try:
-            last = self._last.channel if self._last is not None else None
+            last = self._last.channel if self._last is not None and not self._pending else None
             ready = self.poller.wait(wait, last if isinstance(last, Link) else None)
             self.serve_ready(ready, self.looker if len(ready) == 1 and wait else None)
             self.look_at_deadlines()
@@ -134,6 +134,11 @@ class MultiplexServer(ConnectionServer):
         self.combined = [other for other in self.combined if not _is_closed(other)]
         return self.combined
 
+    def next_turn(self, connection: Connection) -> None:
+        """As any server, and come back to it also where a foreign loop waits."""
+        super().next_turn(connection)
+        self.wakeup()
+
     def give_back(self, connection: Connection) -> None:
         """As any server, and have a foreign loop watch the connection again."""
         super().give_back(connection)
@@ -180,8 +185,10 @@ class MultiplexServer(ConnectionServer):
                 self._serve_pending()
 
     def _serve_pending(self) -> None:
-        while self._pending and not self.stopping:
+        for _ in range(len(self._pending)):  # those that have more afterwards wake this thread again
             connection = self._pending.popleft()
+            if self.stopping:
+                return
             if not connection.held and self.connections.get(connection.fd) is connection:
                 self._serve(connection, None)
 
@@ -189,6 +196,7 @@ class MultiplexServer(ConnectionServer):
         self._serving = connection
         try:
             message = self.next_request(connection, self._term, looker)
+            until = connection.last_used + TURN
             while message is not None:
                 if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
                     self._answer_apart(connection, message)
@@ -196,6 +204,9 @@ class MultiplexServer(ConnectionServer):
                     self._answer(connection, message)
                 more = connection.channel.has_buffered and not connection.channel.closed
                 more = more and not connection.held and not self.stopping
+                if more and time.monotonic() > until:
+                    self.next_turn(connection)
+                    break
                 message = self.next_request(connection, self._term) if more else None
         finally:
             self._serving = None

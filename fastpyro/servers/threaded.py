@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -34,7 +35,7 @@ from fastpyro.lazy_logging import logger
 from fastpyro.message_kinds import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.servers import forks
 from fastpyro.servers.big_replies import BigReplies, size_of
-from fastpyro.servers.connections import ConnectionServer
+from fastpyro.servers.connections import TURN, ConnectionServer
 from fastpyro.servers.places import Place, Places, Waiting, place_of
 from fastpyro.servers.unsent import AMONG_THREADS
 
@@ -302,10 +303,14 @@ class ThreadedServer(ConnectionServer):
 
     def _serve_on(self, term: Term, connection: Connection, message: Message | None) -> bool:
         """Go on serving a connection with a message that is not ordinary, if there is one. As `_serve`."""
+        until = connection.last_used + TURN
         try:
             while message is not None and not term.deposed:
                 self._run(term, connection, message)
                 if term.deposed or not connection.channel.has_buffered or connection.held or connection.channel.closed:
+                    break
+                if time.monotonic() > until:
+                    self.next_turn(connection)
                     break
                 message = self.next_request(connection, term)
         finally:

@@ -67,6 +67,8 @@ class Machine:
 
     @fastpyro.urgent
     def stop_and_wait(self) -> bool:
+        with self._lock:
+            self.inside += 1
         return self.gate.wait(DEADLINE)
 
 
@@ -101,7 +103,7 @@ class Scene:
             until(lambda: self.places.busy == self.running)  # what was slow before by accident is over
             self.running += 1
             peers.append(self.begin(getattr(client, method)))
-            until(lambda: self.places.busy == self.running)
+            until(lambda: self.places.busy == self.running == self.machine.inside)  # and no other is slow by accident
         return peers
 
     def jam(self) -> None:

@@ -318,7 +318,7 @@ def test_slow_calls_that_take_all_places_delay_no_quick_ones(places: int) -> Non
                 new._pyroTimeout = 2.0
                 new.null()
         assert times[int(len(times) * 0.9)] < 0.05
-        assert old.waiting() == places
+        assert places <= old.waiting() <= places + places // 4 + 2  # some may begin before it is known to be slow
         old.let_go()
         assert slow_ones.join() == [True] * 20
 

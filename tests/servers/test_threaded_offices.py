@@ -6,6 +6,7 @@ The server runs in this process, so that a test can hold its methods and hooks a
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 import threading
 import time
@@ -19,8 +20,9 @@ from socket_pairs import DEADLINE, Peer
 
 import fastpyro
 from fastpyro._message import pack_message
+from fastpyro._wire import Decoder
 from fastpyro.errors import ServerOverloadedError
-from fastpyro.message_kinds import MSG_INVOKE
+from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTOK, MSG_INVOKE, MSG_RESULT
 from fastpyro.serializers import native
 from fastpyro.servers.threaded import ThreadedServer
 
@@ -386,3 +388,36 @@ def test_a_method_is_taken_for_slow_as_long_as_it_is(slow_first: bool, gate: Gat
             return max(names.count(name) for name in names) >= 40
 
         until(led_by_one)  # soon; on a loaded machine any call may look slow now and then
+
+
+def test_nothing_overtakes_a_slow_handshake(gate: Gate) -> None:
+    """The client sends its first call behind its CONNECT; whoever takes over leaves it until that is answered."""
+
+    class Careful(fastpyro.Daemon):
+        def validateHandshake(self, conn: Any, data: Any) -> Any:
+            return gate.pass_through() if data == "slow" else "hello"
+
+    daemon = Careful(host="127.0.0.1")
+    daemon.register(Worker(gate), "worker")
+    connect_message = native.dumps({"handshake": "slow", "object": "worker"})
+    call = native.dumps_call("worker", "null", (), {})
+    with serving(daemon) as server, connect(daemon, "worker") as proxy:
+        host, _, port = daemon.locationStr.rpartition(":")
+        with socket.create_connection((host, int(port)), DEADLINE) as client:
+            client.sendall(
+                pack_message(MSG_CONNECT, 0, 0, native.serializer_id, connect_message)
+                + pack_message(MSG_INVOKE, 0, 1, native.serializer_id, call)
+            )
+            gate.wait_for(1)
+            until(lambda: server.places.busy == 1)
+            for _ in range(3):
+                proxy.null()
+            gate.open()
+            decoder, kinds = Decoder(), []
+            while len(kinds) < 2:
+                data = client.recv(4096)
+                assert data, kinds
+                decoder.feed(data)
+                while (message := decoder.next_message()) is not None:
+                    kinds.append(message.kind)
+        assert kinds == [MSG_CONNECTOK, MSG_RESULT]
