@@ -28,8 +28,9 @@ from fastpyro.lazy_logging import logger
 from fastpyro.poller import make_poller
 from fastpyro.serializers import PICKLE_IDS, native
 from fastpyro.servers import forks
-from fastpyro.servers.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors, oldest_of_most
+from fastpyro.servers.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors
 from fastpyro.servers.hooks import call_hook
+from fastpyro.servers.idle_connections import drop_stranger, keep_within, make_room
 from fastpyro.servers.late_replies import LateReplies
 from fastpyro.servers.refusals import refuse
 from fastpyro.servers.unfinished import UnfinishedMessages
@@ -172,7 +173,7 @@ class ConnectionServer(ABC):
             try:
                 fd = self.poller.accept(self.listener)
             except OSError as error:
-                if error.errno in OUT_OF_ROOM and self.drop_stranger(f"there is no room for others ({error})"):
+                if error.errno in OUT_OF_ROOM and make_room(self, f"there is no room for others ({error})"):
                     continue
                 if not self.stopping:
                     self._pause_accepting(error)
@@ -187,15 +188,6 @@ class ConnectionServer(ABC):
                 continue
             newest = self.admit(sock, address)
         return newest
-
-    def drop_stranger(self, reason: str) -> bool:
-        """Drop the connection that is longest in its handshake, of the address with most of those. False without any."""
-        oldest = oldest_of_most(self.unadmitted.values())
-        if oldest is None:
-            return False
-        log.warning("dropping %r: %s", oldest, reason)
-        self.drop(oldest)
-        return True
 
     def _pause_accepting(self, error: OSError) -> None:
         if self.listener.fileno() < 0:
@@ -217,6 +209,7 @@ class ConnectionServer(ABC):
                 log.error("a connection from %r cannot be TLS: %s", address, error)
                 sock.close()
                 return None
+        keep_within(self)
         connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
         fd = connection.fd
         self.connections[fd] = connection
@@ -225,7 +218,7 @@ class ConnectionServer(ABC):
         self.unsent.watch(connection)
         connection.big_replies = self.big_replies
         if len(self.unadmitted) > self.most_unadmitted:
-            self.drop_stranger(f"over {self.most_unadmitted} connections are in their handshake")
+            drop_stranger(self, f"over {self.most_unadmitted} connections are in their handshake")
         self.poller.add(fd)
         if self.stopping:
             self.drop(connection)

@@ -61,6 +61,7 @@ COVER: dict[str, dict[str, str]] = {
         "test_d08_one_client_does_not_take_all_places test_d08_one_stream_fetched_many_times_takes_not_all_places "
         "test_d08_silent_connections_keep_nobody_out test_d08_errors_of_one_are_cheap_for_the_others "
         "test_d08_a_storm_of_connections_keeps_nobody_out",
+        "hostile/test_processes.py": "test_d08_admitted_clients_that_hold_all_descriptors",
         "naming/test_start.py": "test_looking_up_beside_changes_that_wait_for_a_locked_file",
     },
     "D9 interrupts and destructors": {

@@ -25,6 +25,22 @@ EVIL = "x\nERROR forged line\x1b[31m\x07"
 
 
 @pytest.mark.parametrize("servertype", ["thread", "multiplex"])
+def test_d08_admitted_clients_that_hold_all_descriptors(make_field: Callable[..., Field], servertype: str) -> None:
+    """They come again when they are dropped, and say nothing more."""
+
+    def attack(field: Field) -> None:
+        held = [field.attacker(admitted=True, patience=30) for _ in range(300)]
+        while field.going():
+            held.pop(0).sock.close()
+            held.append(field.attacker(admitted=True, patience=30))
+            time.sleep(0.01)
+        for one in held:
+            one.sock.close()
+
+    make_field("--descriptors", "256", servertype=servertype).holds("D8, idle clients hold all descriptors", attack)
+
+
+@pytest.mark.parametrize("servertype", ["thread", "multiplex"])
 def test_d09_destructors_that_call_keep_nobody_waiting(make_field: Callable[..., Field], servertype: str) -> None:
     """Clients have a method make garbage whose destructors call the daemon itself, in whatever thread collects it."""
 

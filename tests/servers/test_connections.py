@@ -118,6 +118,7 @@ def test_out_of_descriptors_is_survived() -> None:
                     crowd.append(fastpyro.Proxy(server.uri()))
                     crowd[-1]._pyroTimeout = 1
                     crowd[-1]._pyroBind()
+                    assert proxy.add(1, 1) == 2  # whoever is idle longest would give way
             waiting = [socket.create_connection(address(server)) for _ in range(5)]
             before = proxy.cpu_seconds()
             threading.Event().wait(0.5)
