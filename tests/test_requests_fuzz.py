@@ -134,6 +134,8 @@ class Side:
         self.connection.handshaken = True
         self.connection.channel.set_max_message_size(0)
         self.server.unadmitted.clear()
+        self.turns: list[Connection] = []
+        self.server.next_turn = self.turns.append  # type: ignore[method-assign]
 
     def report(self, _daemon: Any, _client: Any, method: Any, args: Any, kwargs: Any, error: BaseException) -> None:
         name = method if isinstance(method, str) else method.__name__
@@ -160,8 +162,11 @@ class Side:
     def serve(self) -> None:
         """Serve what is here as the leader does."""
         term = Term()
-        while (message := self.server.next_request(self.connection, term)) is not None:
-            self.server.answer(self.connection, message)
+        self.turns.append(self.connection)
+        while self.turns:  # requests that took longer than a turn go on in the next one
+            self.turns.clear()
+            while (message := self.server.next_request(self.connection, term)) is not None:
+                self.server.answer(self.connection, message)
         assert term.connection is None
         assert not term.deposed
 
