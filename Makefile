@@ -13,11 +13,11 @@ BIN := $(abspath $(VENV))/bin
 RUN := "$(BIN)/python"
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 
-NATIVE := $(sort $(wildcard csrc/fastpyro/*.pyx))
-NATIVE_SOURCES := setup.py $(NATIVE) $(sort $(wildcard csrc/fastpyro/*.pxd))
-NATIVE_MODULES := $(NATIVE:csrc/fastpyro/%.pyx=fastpyro.%)
+NATIVE := $(sort $(shell find csrc -name '*.pyx'))
+NATIVE_SOURCES := setup.py $(NATIVE) $(sort $(shell find csrc -name '*.pxd'))
+NATIVE_MODULES := $(subst /,.,$(NATIVE:csrc/%.pyx=%))
 # The tests that reach native code with hostile input: they run once more under the sanitizers.
-NATIVE_TESTS = $(wildcard $(NATIVE:csrc/fastpyro/_%.pyx=tests/test_%.py)) $(shell find tests -name 'test_*fuzz*.py' | sort)
+NATIVE_TESTS = $(wildcard $(subst /_,/test_,$(NATIVE:csrc/fastpyro/%.pyx=tests/%.py))) $(shell find tests -name 'test_*fuzz*.py' | sort)
 
 HAS_BUILD := $(VENV)/.has-build
 HAS_TESTS := $(VENV)/.has-group-test $(VENV)/.has-group-bench
@@ -90,7 +90,8 @@ coverage: $(VENV)/.has-group-build $(HAS_TESTS) $(VENV)/.has-group-coverage
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
-	rm -f fastpyro/*.so csrc/fastpyro/*.c
+	find fastpyro -name '*.so' -exec rm -f {} +
+	find csrc -name '*.c' -exec rm -f {} +
 	find fastpyro tests bench examples docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Not a word of its own: the sources without environments, objects and caches, into the folder COPY.

@@ -1,4 +1,4 @@
-"""Compiles csrc/fastpyro/*.pyx into fastpyro/*.so; the metadata is in pyproject.toml."""
+"""Compiles csrc/fastpyro/**/*.pyx into fastpyro/**/*.so; the metadata is in pyproject.toml."""
 
 import os
 import sys

@@ -24,10 +24,10 @@ CALM = "fastpyro, before the storm"
 
 def storm(address: tuple[str, int], clients: int) -> float:
     """Let so many clients come at once. Returns the seconds until all of them were admitted; asserts that they were."""
-    from fastpyro._message import pack_message
-    from fastpyro._wire import Decoder
-    from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTOK, PROTOCOL_VERSION
-    from fastpyro.serializers import get_serializer
+    from fastpyro.constants import MSG_CONNECT, MSG_CONNECTOK, PROTOCOL_VERSION
+    from fastpyro.protocol._assembler import Decoder
+    from fastpyro.protocol._message import pack_message
+    from fastpyro.serializers.registry import get_serializer
 
     serializer = get_serializer("serpent", PROTOCOL_VERSION)
     payload = serializer.dumps({"handshake": "hello", "object": "subject"})

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fastpyro._batch import BatchWriter, decode_batch
-from fastpyro.serializers import native
+from fastpyro.protocol._batch import BatchWriter, decode_batch
+from fastpyro.serializers.registry import native
 
 CODEC = native.codec
 ECHO = ["hello", 42, {"key": [1, 2, 3]}]

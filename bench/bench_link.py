@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from fastpyro._link import Link
-from fastpyro.channel import PortableChannel
-from fastpyro.message_kinds import MSG_INVOKE, NATIVE_SERIALIZER_ID
+from fastpyro.constants import MSG_INVOKE, NATIVE_SERIALIZER_ID
+from fastpyro.transport._link import Link
+from fastpyro.transport.channel import PortableChannel
 
 MIB = 1 << 20
 
 ECHO_PROCESS = """
 import socket, sys
-from fastpyro._link import Link
+from fastpyro.transport._link import Link
 from fastpyro.errors import ConnectionClosedError
 link = Link(socket.socket(fileno=int(sys.argv[1])))
 try:

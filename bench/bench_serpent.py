@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import serpent
 
-from fastpyro.serializers import get_serializer
+from fastpyro.serializers.registry import get_serializer
 
 ARGUMENTS = ("obj", "echo", ("hello", 42), {"key": [1, 2, 3]})
 DICTS = [{"id": number, "name": f"item {number}", "value": number * 0.5, "tags": ["a", "b"]} for number in range(1000)]

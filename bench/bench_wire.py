@@ -1,4 +1,4 @@
-"""Messages and their bytes, without a connection: what a call costs in `_wire` alone."""
+"""Messages and their bytes, without a connection: what a call costs in `_assembler` alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fastpyro._message import Message, pack_message
-from fastpyro._wire import Decoder
-from fastpyro.message_kinds import MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
+from fastpyro.constants import MSG_INVOKE, MSG_RESULT, NATIVE_SERIALIZER_ID
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._message import Message, pack_message
 
 ECHO_PAYLOAD = b"\x94\xa3obj\xa4echo\x92\xa5hello*\x81\xa3key\x93\x01\x02\x03"
 ANNOTATIONS = {"CALL": b"0123456789", "USER": b"somebody"}

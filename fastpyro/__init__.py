@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from fastpyro import _wire as _wire
+    from fastpyro.protocol import _assembler as _assembler
 except ImportError as _error:
     raise ImportError(
         "fastpyro's native modules are not built for this Python: run `make build`, or install a wheel"
@@ -31,14 +31,15 @@ if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():  # CPython 3.1
         "Start Python without PYTHON_GIL=0 and -X gil=0; a free-threaded build then turns the lock on by itself"
     )
 
-from fastpyro import errors
+from fastpyro import _old_names, errors
+from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
+from fastpyro.client.proxy import Proxy
 from fastpyro.config import config
-from fastpyro.exposure import behavior, callback, expose, oneway, urgent
-from fastpyro.light_typing import TYPE_CHECKING
-from fastpyro.proxy import Proxy
-from fastpyro.registration import (
+from fastpyro.server.exposure import behavior, callback, expose, oneway, urgent
+from fastpyro.uri import URI
+from fastpyro.values.registration import (
     SerializerBase,
     register_class,
     register_class_to_dict,
@@ -47,19 +48,18 @@ from fastpyro.registration import (
     unregister_class_to_dict,
     unregister_dict_to_class,
 )
-from fastpyro.uri import URI
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from fastpyro.async_proxy import AsyncProxy, async_, asyncproxy
-    from fastpyro.batch_proxy import BatchProxy, batch
-    from fastpyro.blobs import SerializedBlob
-    from fastpyro.daemon import Daemon, serve
-    from fastpyro.daemon_object import DaemonObject
-    from fastpyro.futures import Future, FutureResult
-    from fastpyro.locate import locate_ns, locateNS, resolve
+    from fastpyro.client.async_proxy import AsyncProxy, async_, asyncproxy
+    from fastpyro.client.batch import BatchProxy, batch
+    from fastpyro.client.locate import locate_ns, locateNS, resolve
+    from fastpyro.futures.future import Future, FutureResult
     from fastpyro.naming import start_ns, start_ns_loop, type_meta
+    from fastpyro.protocol.blobs import SerializedBlob
+    from fastpyro.server.daemon import Daemon, serve
+    from fastpyro.server.daemon_object import DaemonObject
 
 __all__ = [
     "URI",
@@ -99,29 +99,31 @@ __all__ = [
     "urgent",
 ]
 
+sys.meta_path.append(_old_names.OldNames)
+
 # A client need not import the server, nor the other way round: these names are imported when they are first used.
 _LATER = {
-    "AsyncProxy": "fastpyro.async_proxy",
-    "async": "fastpyro.async_proxy",
-    "async_": "fastpyro.async_proxy",
-    "asyncproxy": "fastpyro.async_proxy",
-    "BatchProxy": "fastpyro.batch_proxy",
-    "batch": "fastpyro.batch_proxy",
-    "SerializedBlob": "fastpyro.blobs",
-    "Daemon": "fastpyro.daemon",
-    "DaemonObject": "fastpyro.daemon_object",
-    "serve": "fastpyro.daemon",
-    "Future": "fastpyro.futures",
-    "FutureResult": "fastpyro.futures",
-    "locate_ns": "fastpyro.locate",
-    "locateNS": "fastpyro.locate",
-    "resolve": "fastpyro.locate",
+    "AsyncProxy": "fastpyro.client.async_proxy",
+    "async": "fastpyro.client.async_proxy",
+    "async_": "fastpyro.client.async_proxy",
+    "asyncproxy": "fastpyro.client.async_proxy",
+    "BatchProxy": "fastpyro.client.batch",
+    "batch": "fastpyro.client.batch",
+    "SerializedBlob": "fastpyro.protocol.blobs",
+    "Daemon": "fastpyro.server.daemon",
+    "DaemonObject": "fastpyro.server.daemon_object",
+    "serve": "fastpyro.server.daemon",
+    "Future": "fastpyro.futures.future",
+    "FutureResult": "fastpyro.futures.result",
+    "locate_ns": "fastpyro.client.locate",
+    "locateNS": "fastpyro.client.locate",
+    "resolve": "fastpyro.client.locate",
     "start_ns": "fastpyro.naming",
     "start_ns_loop": "fastpyro.naming",
     "type_meta": "fastpyro.naming",
 }
 
-_MODULES = frozenset({"api", "core", "futures", "naming"})
+_MODULES = frozenset({"api", "client", "core", "futures", "naming", "server"})
 """Pyro's documented submodules: ``import fastpyro`` is enough to use ``fastpyro.core.Proxy``."""
 
 

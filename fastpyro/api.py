@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from fastpyro._version import __version__
-from fastpyro.batch_proxy import BatchProxy
-from fastpyro.blobs import SerializedBlob
 from fastpyro.callcontext import current_context
+from fastpyro.client.batch import BatchProxy
+from fastpyro.client.locate import locate_ns, resolve
+from fastpyro.client.proxy import Proxy
 from fastpyro.config import config
-from fastpyro.daemon import Daemon, serve
-from fastpyro.daemon_object import DaemonObject
-from fastpyro.exposure import behavior, callback, expose, oneway, urgent
-from fastpyro.locate import locate_ns, resolve
 from fastpyro.naming import start_ns, start_ns_loop, type_meta
-from fastpyro.proxy import Proxy
-from fastpyro.registration import (
+from fastpyro.protocol.blobs import SerializedBlob
+from fastpyro.server.daemon import Daemon, serve
+from fastpyro.server.daemon_object import DaemonObject
+from fastpyro.server.exposure import behavior, callback, expose, oneway, urgent
+from fastpyro.uri import URI
+from fastpyro.values.registration import (
     SerializerBase,
     register_class_to_dict,
     register_dict_to_class,
     unregister_class_to_dict,
     unregister_dict_to_class,
 )
-from fastpyro.uri import URI
 
 __all__ = [
     "URI",

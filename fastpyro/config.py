@@ -9,10 +9,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from fastpyro._foreign_text import MASKED
+from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro._version import __version__
-from fastpyro.foreign_text import MASKED
-from fastpyro.light_typing import TYPE_CHECKING, NamedTuple
-from fastpyro.message_kinds import PROTOCOL_VERSION
+from fastpyro.constants import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from typing import Any

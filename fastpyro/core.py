@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from fastpyro.async_proxy import async_, asyncproxy
-from fastpyro.batch_proxy import BatchProxy, batch
 from fastpyro.callcontext import current_context
-from fastpyro.daemon import Daemon
-from fastpyro.daemon_object import DaemonObject
-from fastpyro.exposure import behavior, callback, expose, oneway
-from fastpyro.futures import Future, FutureResult
-from fastpyro.locate import locate_ns, locateNS, resolve
-from fastpyro.message_kinds import DAEMON_NAME, NAMESERVER_NAME
+from fastpyro.client.async_proxy import async_, asyncproxy
+from fastpyro.client.batch import BatchProxy, batch
+from fastpyro.client.locate import locate_ns, locateNS, resolve
+from fastpyro.client.proxy import Proxy
+from fastpyro.constants import DAEMON_NAME, NAMESERVER_NAME
+from fastpyro.futures.future import Future, FutureResult
 from fastpyro.naming import type_meta
-from fastpyro.proxy import Proxy
+from fastpyro.server.daemon import Daemon
+from fastpyro.server.daemon_object import DaemonObject
+from fastpyro.server.exposure import behavior, callback, expose, oneway
 from fastpyro.uri import URI
 
 __all__ = [

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._foreign_text import shown
 from fastpyro.config import config
-from fastpyro.exposure import expose, oneway
-from fastpyro.foreign_text import shown
+from fastpyro.server.exposure import expose, oneway
 
 if TYPE_CHECKING:
-    from fastpyro.daemon import Daemon
-    from fastpyro.proxy import Proxy
+    from fastpyro.client.proxy import Proxy
+    from fastpyro.server.daemon import Daemon
     from fastpyro.uri import URI
 
 __all__ = ["OBJECT_NAME", "EchoServer", "serve_echo"]
@@ -146,7 +146,7 @@ def serve_echo(
 
 
 def _multiplexed_daemon(host: str | None, port: int, unixsocket: str | None) -> Daemon:
-    from fastpyro.daemon import Daemon
+    from fastpyro.server.daemon import Daemon
 
     before = config.SERVERTYPE
     config.SERVERTYPE = "multiplex"
@@ -175,8 +175,8 @@ def _name_server(host: str | None) -> Iterator[URI]:
 @contextlib.contextmanager
 def _registered(name_server_uri: URI | None, uri: URI) -> Iterator[Proxy]:
     """Register the object, as long as the context lasts."""
+    from fastpyro.client.locate import locate_ns
     from fastpyro.errors import PyroError
-    from fastpyro.locate import locate_ns
 
     place = (name_server_uri.host or "", name_server_uri.port) if name_server_uri else ("", None)
     with locate_ns(*place) as name_server:

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import builtins
 
-from fastpyro.foreign_text import on_lines, on_one_line
-from fastpyro.light_typing import TYPE_CHECKING
+from fastpyro._foreign_text import on_lines, on_one_line
+from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.tracebacks import excepthook, get_pyro_traceback
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 
-from fastpyro.foreign_text import MASKED, is_key_name, is_secret_name, on_lines, on_one_line
-from fastpyro.light_typing import TYPE_CHECKING
+from fastpyro._foreign_text import MASKED, is_key_name, is_secret_name, on_lines, on_one_line
+from fastpyro._light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from traceback import TracebackException

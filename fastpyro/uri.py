@@ -5,10 +5,10 @@ Knows the text and its parts; resolving a name is the business of `locate`.
 
 from __future__ import annotations
 
+from fastpyro._foreign_text import has_controls, on_one_line, shown
+from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.config import config
 from fastpyro.errors import PyroError
-from fastpyro.foreign_text import has_controls, on_one_line, shown
-from fastpyro.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,6 +34,8 @@ class URI:
     Attributes: ``protocol`` ("PYRO", "PYRONAME" or "PYROMETA"), ``object`` (id or name; for PYROMETA a set of tags),
     ``sockname`` (path of a Unix socket) or ``host`` and ``port``; those that do not apply are None.
     """
+
+    __module__ = "fastpyro"
 
     __slots__ = ("host", "is_foreign", "object", "port", "protocol", "sockname")
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from fastpyro.class_registry import StateOf
-from fastpyro.serializers import get_serializer
+from fastpyro.serializers.registry import get_serializer
+from fastpyro.values.class_registry import StateOf
 
 COUNT = 1500
 REPEATS = 7

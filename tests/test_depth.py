@@ -20,7 +20,7 @@ import pytest
 
 import fastpyro
 from fastpyro.errors import SerializeError
-from fastpyro.serializers import get_serializer
+from fastpyro.serializers.registry import get_serializer
 
 BINARY_LEVELS = 100
 TEXT_LEVELS = 200

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpyro.foreign_text import has_controls, is_key_name, is_secret_name, on_lines, on_one_line, shown
+from fastpyro._foreign_text import has_controls, is_key_name, is_secret_name, on_lines, on_one_line, shown
 
 HARMFUL = ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x9b", "\x85", "\u2028"]
 HARMFUL += ["\u202e", "\u2066", "\u200b", "\ufeff", "\ud800"]

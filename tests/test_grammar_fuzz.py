@@ -28,14 +28,14 @@ from hypothesis import strategies as st
 from reference_codec import NotAValue, ReferenceCodec
 
 import fastpyro
-from fastpyro import class_registry
-from fastpyro._batch import decode_batch, decode_results
-from fastpyro._memory_budget import most_memory
-from fastpyro.batch_values import read_batch, read_results
-from fastpyro.blobs import read_blob_annotation
+from fastpyro.constants import PROTOCOL_VERSION
 from fastpyro.errors import ProtocolError, PyroError, SecurityError, SerializeError
-from fastpyro.message_kinds import PROTOCOL_VERSION
-from fastpyro.serializers import get_serializer
+from fastpyro.protocol._batch import decode_batch, decode_results
+from fastpyro.protocol.blobs import read_blob_annotation
+from fastpyro.protocol.peer_batches import read_batch, read_results
+from fastpyro.serializers.registry import get_serializer
+from fastpyro.values import class_registry
+from fastpyro.values._memory_budget import most_memory
 
 PIECES = [1, 3, 10, 30, 100]
 MESSAGES = 3

@@ -13,9 +13,7 @@ import pytest
 from server_process import SubjectServer
 
 import fastpyro
-from fastpyro._message import Message, pack_message
-from fastpyro._wire import Decoder
-from fastpyro.message_kinds import (
+from fastpyro.constants import (
     FLAGS_BATCH,
     FLAGS_EXCEPTION,
     MARSHAL_ID,
@@ -26,7 +24,9 @@ from fastpyro.message_kinds import (
     MSG_RESULT,
     SERPENT_ID,
 )
-from fastpyro.serializers import NAMES, PICKLE_IDS, get_serializer, get_serializer_by_id, native
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._message import Message, pack_message
+from fastpyro.serializers.registry import NAMES, PICKLE_IDS, get_serializer, get_serializer_by_id, native
 
 ID = native.serializer_id
 HELLO = pack_message(MSG_CONNECT, 0, 0, ID, native.dumps({"handshake": "hello", "object": "calculator"}))

@@ -12,12 +12,8 @@ from typing import Any
 import pytest
 
 import fastpyro
-from fastpyro._message import Message, pack_message
-from fastpyro._pyro4_message import pack_pyro4_message
-from fastpyro._wire import Decoder
 from fastpyro.config import config
-from fastpyro.errors import CommunicationError, ProtocolError, SecurityError, SerializeError
-from fastpyro.message_kinds import (
+from fastpyro.constants import (
     FLAGS_COMPRESSED,
     FLAGS_EXCEPTION,
     FLAGS_META_ON_CONNECT,
@@ -30,7 +26,11 @@ from fastpyro.message_kinds import (
     PICKLE_ID,
     SERPENT_ID,
 )
-from fastpyro.serializers import get_serializer, get_serializer_by_id
+from fastpyro.errors import CommunicationError, ProtocolError, SecurityError, SerializeError
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._message import Message, pack_message
+from fastpyro.protocol._pyro4_message import pack_pyro4_message
+from fastpyro.serializers.registry import get_serializer, get_serializer_by_id
 
 
 class Subject:

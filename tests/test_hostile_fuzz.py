@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from server_process import SubjectServer
 
 import fastpyro
-from fastpyro._message import pack_message
-from fastpyro._wire import Decoder
-from fastpyro.message_kinds import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE, MSG_PING, MSG_RESULT
-from fastpyro.serializers import get_serializer_by_id, native
+from fastpyro.constants import MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE, MSG_PING, MSG_RESULT
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._message import pack_message
+from fastpyro.serializers.registry import get_serializer_by_id, native
 
 ID = native.serializer_id
 HELLO = pack_message(MSG_CONNECT, 0, 0, ID, native.dumps({"handshake": "hello", "object": "calculator"}))

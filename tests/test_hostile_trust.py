@@ -17,18 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_trusted_peers import AS_ROOT, OTHER_USERS_SERVER, served, settings, somebody_else, trap_in
+from strangers import AS_ROOT, OTHER_USERS_SERVER, served, settings, somebody_else, trap_in
 
 import fastpyro
-from fastpyro import handshake, locate
-from fastpyro._message import pack_message
-from fastpyro._pyro4_message import pack_pyro4_message
-from fastpyro._wire import Decoder
-from fastpyro.class_registry import StateOf, unregister_dict_to_class
+from fastpyro.client import resolver
 from fastpyro.config import config
-from fastpyro.errors import NamingError, PyroError, SecurityError, SerializeError
-from fastpyro.handshake import FAST
-from fastpyro.message_kinds import (
+from fastpyro.constants import (
     FLAGS_BATCH,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
@@ -44,7 +38,14 @@ from fastpyro.message_kinds import (
     PICKLE_ID,
     SERPENT_ID,
 )
-from fastpyro.serializers import get_serializer, native
+from fastpyro.errors import NamingError, PyroError, SecurityError, SerializeError
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._message import pack_message
+from fastpyro.protocol._pyro4_message import pack_pyro4_message
+from fastpyro.serializers.registry import get_serializer, native
+from fastpyro.transport import handshake
+from fastpyro.transport.handshake import FAST
+from fastpyro.values.class_registry import StateOf, unregister_dict_to_class
 
 assert settings  # a fixture that every test here uses
 
@@ -443,9 +444,9 @@ def test_an_answer_to_a_broadcast_leads_to_no_unix_socket(monkeypatch: pytest.Mo
 
         thread = threading.Thread(target=answer)
         thread.start()
-        monkeypatch.setattr(locate, "BROADCAST_ROUND_SECONDS", 0.2)
+        monkeypatch.setattr(resolver, "BROADCAST_ROUND_SECONDS", 0.2)
         config.BROADCAST_ADDRS = ["127.0.0.1"]
-        assert locate._ask_the_network(liar.getsockname()[1]) is None
+        assert resolver._ask_the_network(liar.getsockname()[1]) is None
         thread.join(10)
         assert not thread.is_alive()
 

@@ -29,9 +29,11 @@ from tripwires import (
 )
 
 import fastpyro
-from fastpyro import blobs, remote_calls, serializers
-from fastpyro.batch_values import read_batch, read_results
+from fastpyro.client import session
 from fastpyro.errors import PyroError
+from fastpyro.protocol import blobs
+from fastpyro.protocol.peer_batches import read_batch, read_results
+from fastpyro.serializers import registry as serializers
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def readers(name: str, dialect: int) -> list[Callable[[bytes], Any]]:
         return read_results(serializer.loads(data))
 
     def error(data: bytes) -> Any:
-        return remote_calls._error_in(serializer.loads(data))
+        return session._error_in(serializer.loads(data))
 
     def annotation(data: bytes) -> Any:
         return blobs.read_blob_annotation(data, dialect)
@@ -70,7 +72,7 @@ def readers(name: str, dialect: int) -> list[Callable[[bytes], Any]]:
     if name != "native":
         found += [batch, results]
     else:
-        from fastpyro._batch import decode_batch, decode_results
+        from fastpyro.protocol._batch import decode_batch, decode_results
 
         codec = serializers.native.codec
         found += [lambda data: decode_batch(codec, data), lambda data: decode_results(codec, data)]

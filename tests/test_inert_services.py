@@ -29,11 +29,9 @@ from tripwires import (
 )
 
 import fastpyro
-from fastpyro import dispatch, handshake, metadata, remote_calls, serializers
-from fastpyro._message import Message, pack_message
-from fastpyro._wire import Decoder
-from fastpyro.connection import Connection
-from fastpyro.message_kinds import (
+from fastpyro.client import metadata, session
+from fastpyro.client.item_stream import StreamResult
+from fastpyro.constants import (
     FLAGS_BATCH,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
@@ -48,7 +46,12 @@ from fastpyro.message_kinds import (
     NAMESERVER_NAME,
 )
 from fastpyro.naming import start_ns
-from fastpyro.stream_result import StreamResult
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._message import Message, pack_message
+from fastpyro.serializers import registry as serializers
+from fastpyro.server import dispatch
+from fastpyro.server.connection import Connection
+from fastpyro.transport import handshake
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +190,7 @@ def test_clients_take_whole_replies(name: str, dialect: int) -> None:
 
     def take(flags: int, payload: bytes, **annotations: bytes) -> Any:
         message = message_of(MSG_RESULT, payload, serializer, flags, **annotations)
-        return watched(lambda: remote_calls.result_of(proxy, channel, message, 5, serializer.serializer_id), Exception)
+        return watched(lambda: session.result_of(proxy, channel, message, 5, serializer.serializer_id), Exception)
 
     for wire in wires_of(name):
         for content in [wire, *(STATES if name == "native" else CLASS_DICTS)]:

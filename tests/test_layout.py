@@ -1,7 +1,7 @@
 """Holds the source tree to ARCHITECTURE.md: who may import whom, how long a file may be, what each module brings along.
 
-The rules are the tables at the head of this file. A module that is in none of them fails: give it a place here and
-in ARCHITECTURE.md.
+The rules are the tables at the head of this file. A package, or a module outside of the packages, that is in none of them
+fails: give it a place here and in ARCHITECTURE.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 import fnmatch
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,27 +20,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "fastpyro"
 CSRC = ROOT / "csrc" / "fastpyro"
 
-# From the bottom up. A module imports from its own layer and from those below; packages stand under their first name.
+# From the bottom up: packages, and modules outside of them. Each imports from its own layer and from those below.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset(
-        {"_version", "errors", "config", "uri", "message_kinds", "call_threads", "tracebacks", "checked", "time_zones"}
-    )
-    | frozenset({"_blocks", "_mutex", "_pusher", "light_typing", "lazy_logging", "foreign_text"})
-    | frozenset({"declared_fields", "_memory_budget", "_tables", "serving_threads"}),
-    frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder"}),
-    frozenset({"_codec", "_msgpack", "_serpent", "_serpent_reader", "_serpent_writer", "_marshal", "_json_scan"}),
-    frozenset(
-        {"_spin", "_stream", "_intake", "_output", "_message_stream", "_link", "_poller", "_batch", "_callcontext"}
-    ),
-    frozenset({"serializers", "class_registry", "remote_exceptions", "exposure", "callcontext"})
-    | frozenset({"object_state", "standard_types", "numpy_types", "_proxy", "_requests"})
-    | frozenset({"channel", "sockets", "poller", "signatures", "oneway_names"})
-    | frozenset({"class_dicts", "text_codecs", "pickles", "compression", "tls", "trusted_peers"}),
-    frozenset({"handshake", "connection", "blobs", "batch_values", "metadata", "registration"}),
-    frozenset({"proxy", "remote_calls", "locate", "stream_result", "remote_method"})
-    | frozenset({"dispatch", "instances", "streams", "coroutines"}),
-    frozenset({"batch_proxy"}) | frozenset({"daemon", "daemon_object", "servers"}),
-    frozenset({"futures", "future_result", "pipelined_calls", "async_proxy"}),
+    frozenset({"_version", "errors", "tracebacks", "config", "uri", "constants"})
+    | frozenset({"_light_typing", "_lazy_logging", "_foreign_text", "_mutex", "_old_names"}),
+    frozenset({"values"}),
+    frozenset({"serializers"}),
+    frozenset({"protocol"}),
+    frozenset({"callcontext"}),
+    frozenset({"futures"}),
+    frozenset({"transport"}),
+    frozenset({"client", "server"}),
     frozenset({"naming"}),
     frozenset({"echo"}),
     frozenset({"cli"}),
@@ -49,60 +39,35 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"", "core", "api"}),  # "" is fastpyro/__init__.py; the others are Pyro's names for it
 )
 
-# Neither side imports the other when it is imported itself.
-CLIENT_SIDE = frozenset(
-    {
-        "_proxy",
-        "proxy",
-        "remote_calls",
-        "locate",
-        "stream_result",
-        "remote_method",
-        "oneway_names",
-        "metadata",
-        "batch_proxy",
-        "futures",
-        "future_result",
-        "pipelined_calls",
-        "async_proxy",
-    }
-)
-SERVER_SIDE = frozenset(
-    {"_requests", "daemon", "daemon_object", "servers", "dispatch", "instances", "streams", "coroutines"}
-    | {"connection", "poller"}
-)
+# Neither imports the other.
+SIDES = frozenset({"client", "server"})
 
 # Imports inside functions that point up or to the other side, each with its reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("batch_proxy", "futures"): "an asynchronous batch runs in the background",
-    ("daemon", "locate"): "serve and serveSimple announce what they serve",
-    ("proxy", "batch_proxy"): "Pyro's _pyroBatch is a method of the proxy",
-    ("proxy", "async_proxy"): "Pyro's _pyroAsync is a method of the proxy",
+    ("server.daemon", "client.locate"): "serve and serveSimple announce what they serve",
 }
 
-# Native modules that turn bytes into values and back, and must not know where the bytes come from.
-SANS_IO = frozenset({"_message", "_pyro4_message", "_wire", "_encoder", "_decoder", "_codec", "_batch"}) | frozenset(
-    {
-        "_msgpack",
-        "_serpent",
-        "_serpent_reader",
-        "_serpent_writer",
-        "_marshal",
-        "_json_scan",
-        "_memory_budget",
-        "_tables",
-    }
+# Packages that turn bytes into values and back, and must not know where the bytes come from.
+SANS_IO = ("values", "serializers", "protocol")
+INPUT_OUTPUT = re.compile(
+    r"^\s*(?:from|cimport|import)\s+(?:posix\b|socket\b|select\b|selectors\b|os\b|\S*_posix\b)", re.M
 )
-INPUT_OUTPUT = re.compile(r"^\s*(?:from|cimport|import)\s+(?:posix\b|socket\b|select\b|os\b|\S*_posix\b)", re.MULTILINE)
+KNOW_THE_SYSTEM: dict[str, str] = {"serializers/_blocks.pyx": "its thread asks the clock, and sleeps"}
 
 # Modules without a test file of their own, each with its reason.
 WITHOUT_TEST: dict[str, str] = {
     "_version": "one string",
-    "message_kinds": "numbers, which tests/test_wire.py uses",
-    "_serpent_reader": "tests/test_serpent.py has it through its face",
-    "_serpent_writer": "tests/test_serpent.py has it through its face",
+    "constants": "numbers, which tests/protocol/test_assembler.py uses",
+    "callcontext": "names of another module",
     "core": "names of other modules",
     "api": "names of other modules",
+    "client.interfaces": "types only",
+    "client.locate": "tests/client/test_resolver.py has its functions, too",
+    "client.proxy_state": "tests/client/test_proxy.py has it through its face",
+    "serializers._serpent_reader": "tests/serializers/test_serpent.py has it through its face",
+    "serializers._serpent_writer": "tests/serializers/test_serpent.py has it through its face",
+    "server.interfaces": "types only",
+    "server.servers": "names of other modules, and one choice among them",
 }
 
 LINE_LIMIT = 500
@@ -141,18 +106,18 @@ class Import(NamedTuple):
     importer: str
     imported: str
     line: int
-    late: bool
-    """Whether it stands in a function, and so happens after all modules are there."""
+    when: str
+    """When it happens: "early", with the module; "late", in a function; "types", for the type checker only."""
 
 
-def module_name(path: Path) -> str:
+def module_name(path: Path, root: Path = PACKAGE) -> str:
     """Return the name of a module within the package, such as `naming.storage`."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    parts = path.relative_to(root).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
 
 def room(module: str) -> str:
-    """Return the name under which a module stands in the tables."""
+    """Return the name under which a module stands in the table of layers."""
     return module.partition(".")[0]
 
 
@@ -161,21 +126,25 @@ def python_modules() -> list[Path]:
 
 
 def native_modules() -> list[Path]:
-    return sorted(CSRC.glob("*.pyx"))
+    return sorted(CSRC.rglob("*.pyx"))
+
+
+def native_names() -> set[str]:
+    return {module_name(path, CSRC) for path in native_modules()}
 
 
 def is_type_checking(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def statements(body: list[ast.stmt], late: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
-    """Yield all statements that run, each with whether it stands in a function."""
+def statements(body: list[ast.stmt], when: str = "early") -> Iterator[tuple[ast.stmt, str]]:
+    """Yield all statements, each with when it runs."""
     for node in body:
-        yield node, late
-        inside = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        yield node, when
+        inside = "late" if when == "early" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else when
         for field in ("body", "orelse", "finalbody"):
-            if not (field == "body" and is_type_checking(node)):
-                yield from statements(getattr(node, field, []), inside)
+            for_types = field == "body" and is_type_checking(node)
+            yield from statements(getattr(node, field, []), "types" if for_types else inside)
         for branch in getattr(node, "handlers", []) + getattr(node, "cases", []):
             yield from statements(branch.body, inside)
 
@@ -210,136 +179,140 @@ def is_module(full_name: str) -> bool:
 
 
 def python_imports(path: Path) -> Iterator[Import]:
-    for node, late in statements(ast.parse(path.read_text(encoding="utf-8")).body):
+    for node, when in statements(ast.parse(path.read_text(encoding="utf-8")).body):
         for imported in imported_names(path, node):
-            yield Import(module_name(path), imported, getattr(node, "lineno", 0), late)
+            yield Import(module_name(path), imported, getattr(node, "lineno", 0), when)
 
 
-CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+(?P<source>\S+)\s+)?c?import\s+\(?(?P<names>[^#\n]*)", re.MULTILINE)
+CYTHON_IMPORT = re.compile(r"^\s*from\s+fastpyro(?P<source>\S*)\s+c?import\s+\(?(?P<names>[^#\n]*)", re.MULTILINE)
 
 
 def cython_imports(path: Path) -> Iterator[Import]:
-    """Yield the imports of a .pyx file, found by their lines: `ast` does not read Cython."""
+    """Yield the imports of a .pyx or .pxd file, found by their lines: `ast` does not read Cython."""
     text = path.read_text(encoding="utf-8")
     for match in CYTHON_IMPORT.finditer(text):
+        source = match["source"].removeprefix(".")
         names = [name.split()[0] for name in match["names"].split(",") if name.strip(" ()\\")]
-        source = match["source"]
-        if source and source not in {".", "fastpyro"}:
-            names = [source]
-        for name in names:
-            stem = re.sub(r"^(fastpyro)?\.", "", name) if name.startswith((".", "fastpyro.")) else name
-            if stem != name or source in {".", "fastpyro"}:
-                yield Import(path.stem, stem, text.count("\n", 0, match.start()) + 1, late=False)
+        below = [name for name in (f"{source}.{one}".strip(".") for one in names) if is_module(f"fastpyro.{name}")]
+        for name in below or [source]:
+            if is_module(f"fastpyro.{name}"):  # what has no stub is a .pxd by itself: declarations of C
+                yield Import(module_name(path, CSRC), name, text.count("\n", 0, match.start()) + 1, "early")
 
 
 def all_imports() -> list[Import]:
     found = [one for path in python_modules() for one in python_imports(path)]
-    found += [one for path in native_modules() for one in cython_imports(path)]
-    helpers = {path.stem for path in CSRC.glob("*.pxd")} - {path.stem for path in native_modules()}
-    return [one for one in found if room(one.importer) != room(one.imported) and one.imported not in helpers]
+    found += [one for suffix in ("pyx", "pxd") for path in CSRC.rglob(f"*.{suffix}") for one in cython_imports(path)]
+    return [one for one in found if one.importer != one.imported]
+
+
+def between_rooms() -> list[Import]:
+    """Return the imports between rooms that have a place; `test_every_module_has_a_place` reports the others."""
+    known = frozenset().union(*LAYERS)
+    ends = [(one, {room(one.importer), room(one.imported)}) for one in all_imports()]
+    return [one for one, rooms in ends if len(rooms) == 2 and rooms <= known]
 
 
 def level(module: str) -> int:
     return next(number for number, layer in enumerate(LAYERS) if room(module) in layer)
 
 
-def crosses_sides(one: Import) -> bool:
-    ends = {room(one.importer), room(one.imported)}
-    return bool(ends & CLIENT_SIDE and ends & SERVER_SIDE) and len(ends) == 2
-
-
-def placed(imports: list[Import]) -> list[Import]:
-    """Return the imports between modules that have a place; `test_every_module_has_a_place` reports the others."""
-    known = frozenset().union(*LAYERS)
-    return [one for one in imports if {room(one.importer), room(one.imported)} <= known]
+def points_up(one: Import) -> bool:
+    return level(one.imported) > level(one.importer) or {room(one.importer), room(one.imported)} == SIDES
 
 
 def report(imports: list[Import]) -> str:
     return "\n".join(f"{one.importer or '__init__'}:{one.line} imports {one.imported or 'fastpyro'}" for one in imports)
 
 
-def test_the_tables_name_each_module_once() -> None:
+def circles(pairs: Iterable[tuple[str, str]]) -> set[frozenset[str]]:
+    """Return the groups of nodes of a graph that reach each other."""
+    graph: dict[str, set[str]] = {}
+    for one, other in pairs:
+        graph.setdefault(one, set()).add(other)
+        graph.setdefault(other, set())
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting.extend(new)
+        return seen
+
+    reach = {node: reached(node) for node in graph}
+    groups = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
+    return {group for group in groups if len(group) > 1}
+
+
+def test_the_table_names_each_room_once() -> None:
     names = [name for layer in LAYERS for name in layer]
     assert len(names) == len(set(names))
-    assert set(names) >= CLIENT_SIDE | SERVER_SIDE
-    assert not CLIENT_SIDE & SERVER_SIDE
+    assert any(layer >= SIDES for layer in LAYERS)
 
 
-def test_every_module_has_a_place() -> None:
-    modules = {room(module_name(path)) for path in python_modules()} | {path.stem for path in native_modules()}
-    assert modules <= frozenset().union(*LAYERS)
-
-
-def test_every_place_has_a_module() -> None:
-    modules = {room(module_name(path)) for path in python_modules()} | {path.stem for path in native_modules()}
-    assert frozenset().union(*LAYERS) <= modules
+def test_every_module_has_a_place_and_every_place_a_module() -> None:
+    modules = {room(module_name(path)) for path in python_modules()} | {room(name) for name in native_names()}
+    assert modules == frozenset().union(*LAYERS)
 
 
 def test_imports_point_down() -> None:
-    wrong = [one for one in placed(all_imports()) if not one.late and level(one.imported) > level(one.importer)]
-    assert not wrong, report(wrong)
-
-
-def test_client_and_server_do_not_import_each_other() -> None:
-    wrong = [one for one in placed(all_imports()) if not one.late and crosses_sides(one)]
+    wrong = [one for one in between_rooms() if one.when != "late" and points_up(one)]
     assert not wrong, report(wrong)
 
 
 def test_late_imports_against_the_arrows_are_listed() -> None:
-    against = [
-        one
-        for one in placed(all_imports())
-        if one.late and (crosses_sides(one) or level(one.imported) > level(one.importer))
-    ]
-    wrong = [one for one in against if (room(one.importer), room(one.imported)) not in LATE_IMPORTS]
+    against = [one for one in between_rooms() if one.when == "late" and points_up(one)]
+    wrong = [one for one in against if (one.importer, one.imported) not in LATE_IMPORTS]
     assert not wrong, report(wrong)
-    unused = set(LATE_IMPORTS) - {(room(one.importer), room(one.imported)) for one in against}
-    assert not unused
+    assert set(LATE_IMPORTS) == {(one.importer, one.imported) for one in against}
 
 
-def test_imports_make_no_circle() -> None:
-    waiting: dict[str, set[str]] = {}
-    for one in placed(all_imports()):
-        waiting.setdefault(room(one.imported), set())
-        if not one.late:
-            waiting.setdefault(room(one.importer), set()).add(room(one.imported))
-    while free := {module for module, needs in waiting.items() if not needs}:
-        waiting = {module: needs - free for module, needs in waiting.items() if module not in free}
-    assert not waiting
+def test_packages_make_no_circle() -> None:
+    assert not circles((room(one.importer), room(one.imported)) for one in between_rooms())
+
+
+def test_modules_make_no_circle() -> None:
+    """Whenever an import happens: early, late, or for types only."""
+    assert not circles((one.importer, one.imported) for one in all_imports())
 
 
 def test_errors_import_nothing_native() -> None:
-    native = {path.stem for path in native_modules()}
-    assert not [one for one in all_imports() if one.importer == "errors" and one.imported in native]
+    assert not [one for one in all_imports() if one.importer == "errors" and one.imported in native_names()]
 
 
-@pytest.mark.parametrize("module", sorted(SANS_IO))
-def test_sans_io_modules_know_no_descriptor(module: str) -> None:
-    text = (CSRC / f"{module}.pyx").read_text(encoding="utf-8")
-    assert not INPUT_OUTPUT.search(text), f"{module} is bytes in, values out"
+@pytest.mark.parametrize("package", SANS_IO)
+def test_sans_io_packages_know_no_descriptor(package: str) -> None:
+    sources = [*(CSRC / package).rglob("*.pyx"), *(PACKAGE / package).rglob("*.py")]
+    knowing = {f"{package}/{path.name}" for path in sources if INPUT_OUTPUT.search(path.read_text(encoding="utf-8"))}
+    assert knowing <= set(KNOW_THE_SYSTEM), f"{package} is bytes in, values out"
 
 
-@pytest.mark.parametrize("path", native_modules(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", native_modules(), ids=lambda path: module_name(path, CSRC))
 def test_native_module_has_stub(path: Path) -> None:
-    assert (PACKAGE / f"{path.stem}.pyi").exists()
+    assert (PACKAGE / path.relative_to(CSRC)).with_suffix(".pyi").exists()
 
 
 def expected_tests() -> list[Path]:
     """Return the test file that each module must have."""
     expected = {
-        ROOT / "tests" / place_of_tests(path.relative_to(PACKAGE))
+        place_of_tests(path.relative_to(PACKAGE))
         for path in python_modules()
         if path.stem not in {"__init__", "__main__"} and module_name(path) not in WITHOUT_TEST
     }
-    native = {ROOT / "tests" / f"test{path.stem}.py" for path in native_modules() if path.stem not in WITHOUT_TEST}
+    native = {
+        place_of_tests(path.relative_to(CSRC))
+        for path in native_modules()
+        if module_name(path, CSRC) not in WITHOUT_TEST
+    }
     return sorted(expected | native)
 
 
 def place_of_tests(module: Path) -> Path:
     """Return where a module's tests are. A facade is a table of names, tried as a whole."""
     if module.parts[:2] in {("compat", "pyro4"), ("compat", "pyro5")}:
-        return Path("compat") / f"test_{module.parts[1]}.py"
-    return module.parent / f"test_{module.stem}.py"
+        return ROOT / "tests" / "compat" / f"test_{module.parts[1]}.py"
+    return ROOT / "tests" / module.parent / f"test_{module.stem.lstrip('_')}.py"
 
 
 @pytest.mark.parametrize("path", expected_tests(), ids=lambda path: str(path.relative_to(ROOT / "tests")))
@@ -376,8 +349,8 @@ LOCKS = re.compile(
     r"\b(?:threading\.(?:R?Lock|Condition|(?:Bounded)?Semaphore|Barrier)|allocate_lock|queue\.\w*Queue)\("
 )
 LOCKS_OF_THE_STANDARD_LIBRARY: dict[str, str] = {
-    "call_threads": "`wake` guards nothing: a thread waits at it, and whoever hands it work lets it go",
-    "servers.threaded": "not yet",
+    "futures.thread_pool": "`wake` guards nothing: a thread waits at it, and whoever hands it work lets it go",
+    "server.threaded": "not yet",
 }
 """Modules with such a lock, each with its reason. An interrupt may leave it locked for ever: ours is `_mutex.Mutex`."""
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fastpyro import lazy_logging
-from fastpyro.foreign_text import has_controls
-from fastpyro.lazy_logging import LazyLogger, logger
+from fastpyro import _lazy_logging
+from fastpyro._foreign_text import has_controls
+from fastpyro._lazy_logging import LazyLogger, logger
 from fastpyro.tracebacks import REMOTE_HEAD, attach_remote_traceback
 
 log = LazyLogger("fastpyro.test")
@@ -37,9 +37,9 @@ def test_a_level_that_nobody_asked_for_is_not_logged(caplog: pytest.LogCaptureFi
 def test_debugging_imports_nothing_and_warnings_are_seen_all_the_same() -> None:
     program = """
 import sys
-from fastpyro import lazy_logging
-from fastpyro.foreign_text import has_controls
-from fastpyro.lazy_logging import LazyLogger, logger
+from fastpyro import _lazy_logging
+from fastpyro._foreign_text import has_controls
+from fastpyro._lazy_logging import LazyLogger, logger
 from fastpyro.tracebacks import REMOTE_HEAD, attach_remote_traceback
 log = LazyLogger("fastpyro.test")
 log.debug("unseen")
@@ -99,6 +99,6 @@ def test_records_that_cannot_be_made_are_reported_by_logging(
 
 
 def test_every_logger_of_the_package_is_one_of_these() -> None:
-    folder = Path(lazy_logging.__file__).parent
+    folder = Path(_lazy_logging.__file__).parent
     files = {str(path.relative_to(folder)) for path in folder.rglob("*.py") if "getLogger(" in path.read_text("utf-8")}
-    assert files == {"lazy_logging.py", "compat/shared/logs.py"}
+    assert files == {"_lazy_logging.py", "compat/shared/logs.py"}

@@ -9,11 +9,11 @@ import typing
 
 import pytest
 
-from fastpyro import light_typing
-from fastpyro.light_typing import TYPE_CHECKING
+from fastpyro import _light_typing
+from fastpyro._light_typing import TYPE_CHECKING
 
 
-class Light(light_typing.NamedTuple):
+class Light(_light_typing.NamedTuple):
     """A point."""
 
     x: int
@@ -50,7 +50,7 @@ def test_a_named_tuple(kind: typing.Any) -> None:
 
 def test_only_type_checkers_check() -> None:
     assert TYPE_CHECKING is False
-    assert light_typing.Protocol is object
+    assert _light_typing.Protocol is object
 
 
 def test_importing_a_client_takes_only_what_a_call_takes() -> None:

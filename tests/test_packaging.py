@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NATIVE_NAMES = sorted(path.stem for path in (ROOT / "csrc" / "fastpyro").glob("*.pyx"))
+CSRC = ROOT / "csrc" / "fastpyro"
+NATIVE_NAMES = sorted(str(path.relative_to(CSRC).with_suffix("")) for path in CSRC.rglob("*.pyx"))
 
 # Long enough to compile the native modules on a slow machine, and still a bound.
 pytestmark = pytest.mark.timeout(600)

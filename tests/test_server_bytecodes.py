@@ -15,15 +15,15 @@ import pytest
 from every_bytecode import Destructor, each_number, happening, in_time, interrupted
 
 import fastpyro
-from fastpyro import class_registry
 from fastpyro._mutex import Mutex
-from fastpyro.coroutines import Coroutines
 from fastpyro.errors import PyroError
-from fastpyro.instances import InstanceTable
 from fastpyro.naming.name_server import NameServer
 from fastpyro.naming.storage import SqlStorage
-from fastpyro.servers.shares import Shares
-from fastpyro.streams import StreamTable
+from fastpyro.server.coroutines import Coroutines
+from fastpyro.server.instances import InstanceTable
+from fastpyro.server.item_streams import StreamTable
+from fastpyro.server.shares import Shares
+from fastpyro.values import class_registry
 
 # What was made just before the interrupt is closed by its own destructor, which warns.
 pytestmark = [

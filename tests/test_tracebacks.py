@@ -15,7 +15,7 @@ import pytest
 
 import fastpyro
 from fastpyro import tracebacks
-from fastpyro.foreign_text import MASKED, has_controls
+from fastpyro._foreign_text import MASKED, has_controls
 from fastpyro.tracebacks import (
     attach_remote_traceback,
     excepthook,

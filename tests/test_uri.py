@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastpyro._foreign_text import has_controls
 from fastpyro.errors import PyroError
-from fastpyro.foreign_text import has_controls
 from fastpyro.uri import URI
 
 

@@ -11,8 +11,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fastpyro._foreign_text import on_one_line
 from fastpyro._version import __version__
-from fastpyro.foreign_text import on_one_line
 
 __all__ = ["main"]
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from fastpyro.foreign_text import on_lines
+from fastpyro._foreign_text import on_lines
 
 __all__ = ["EPILOG", "add_arguments", "parse_arguments", "parse_value", "run"]
 
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make the call. Raises whatever the call raises."""
+    from fastpyro.client.proxy import Proxy
     from fastpyro.config import config
-    from fastpyro.proxy import Proxy
 
     args, kwargs = parse_arguments(options.args)
     if options.timeout is not None:

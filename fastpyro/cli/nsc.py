@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastpyro.foreign_text import on_one_line
+from fastpyro._foreign_text import on_one_line
 
 __all__ = ["COMMANDS", "EPILOG", "add_arguments", "handle_command", "run"]
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run one command. Raises NamingError when there is no name server, or what the name server raises."""
-    from fastpyro.locate import locate_ns
+    from fastpyro.client.locate import locate_ns
 
     if options.verbose:
         print("Locating name server...")

@@ -1,4 +1,4 @@
-"""The name server: what it stores, how it is found, and how it is started. Clients use `fastpyro.locate` instead.
+"""The name server: what it stores, how it is found, and how it is started. Clients use `client.locate` instead.
 
 Its parts are imported when they are first used, so that whoever needs one of them does not load the others.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastpyro.locate import locate_ns, locateNS, resolve
+    from fastpyro.client.locate import locate_ns, locateNS, resolve
     from fastpyro.naming.broadcast import BroadcastServer
     from fastpyro.naming.cleaner import AutoCleaner
     from fastpyro.naming.name_server import NameServer, type_meta
@@ -39,9 +39,9 @@ _PLACES = {
     "NameServer": "fastpyro.naming.name_server",
     "NameServerDaemon": "fastpyro.naming.start",
     "SqlStorage": "fastpyro.naming.storage",
-    "locateNS": "fastpyro.locate",
-    "locate_ns": "fastpyro.locate",
-    "resolve": "fastpyro.locate",
+    "locateNS": "fastpyro.client.locate",
+    "locate_ns": "fastpyro.client.locate",
+    "resolve": "fastpyro.client.locate",
     "startNS": "fastpyro.naming.start",
     "startNSloop": "fastpyro.naming.start",
     "start_ns": "fastpyro.naming.start",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fastpyro.checked import is_kind, type_name
+from fastpyro._foreign_text import has_controls, on_one_line, shown
 from fastpyro.errors import NamingError
-from fastpyro.foreign_text import has_controls, on_one_line, shown
 from fastpyro.uri import URI
+from fastpyro.values.checked import is_kind, type_name
 
 __all__ = [
     "check_one_of",

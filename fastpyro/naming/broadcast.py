@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Iterable
 
+from fastpyro._lazy_logging import logger
 from fastpyro.config import config
-from fastpyro.lazy_logging import logger
-from fastpyro.sockets import host_port_text
+from fastpyro.transport.sockets import host_port_text
 from fastpyro.uri import URI
 
 __all__ = ["BroadcastServer"]

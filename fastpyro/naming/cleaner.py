@@ -13,10 +13,10 @@ import threading
 import time
 from typing import NamedTuple
 
+from fastpyro._lazy_logging import logger
 from fastpyro.config import config
+from fastpyro.constants import NAMESERVER_NAME
 from fastpyro.errors import PyroError
-from fastpyro.lazy_logging import logger
-from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.name_server import NameServer
 from fastpyro.naming.origins import may_be_at
 from fastpyro.naming.reachability import Target, addresses_of, reachable

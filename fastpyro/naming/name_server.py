@@ -13,11 +13,9 @@ from typing import Any, TypeAlias
 
 from fastpyro._mutex import Guard, Mutex
 from fastpyro.callcontext import current_context
-from fastpyro.checked import type_name
 from fastpyro.config import config
+from fastpyro.constants import NAMESERVER_NAME
 from fastpyro.errors import NamingError, TimeoutError
-from fastpyro.exposure import expose
-from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.arguments import (
     check_one_of,
     check_text,
@@ -33,7 +31,9 @@ from fastpyro.naming.arguments import (
 from fastpyro.naming.origins import origin_of
 from fastpyro.naming.patterns import Pattern
 from fastpyro.naming.storage import Registration, SqlStorage, Storage, open_storage
+from fastpyro.server.exposure import expose
 from fastpyro.uri import URI
+from fastpyro.values.checked import type_name
 
 __all__ = ["NameServer", "type_meta"]
 

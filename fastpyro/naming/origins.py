@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fastpyro.uri import URI
 
 if TYPE_CHECKING:
-    from fastpyro.connection import Connection
+    from fastpyro.server.connection import Connection
 
 __all__ = ["LOCAL", "SAME_HOST", "may_be_at", "origin_of"]
 

@@ -11,16 +11,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from fastpyro._lazy_logging import logger
 from fastpyro.config import config
-from fastpyro.daemon import Daemon
+from fastpyro.constants import NAMESERVER_NAME
 from fastpyro.errors import PyroError
-from fastpyro.lazy_logging import logger
-from fastpyro.message_kinds import NAMESERVER_NAME
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
 from fastpyro.naming.name_server import NameServer
 from fastpyro.naming.storage import Storage
-from fastpyro.trusted_peers import hmac_key_of
+from fastpyro.server.daemon import Daemon
+from fastpyro.transport.trusted_peers import hmac_key_of
 from fastpyro.uri import URI
 
 __all__ = ["NameServerDaemon", "startNS", "startNSloop", "start_ns", "start_ns_loop"]

@@ -10,8 +10,8 @@ from server_process import ServerProcess
 
 import fastpyro
 from fastpyro.cli import main
+from fastpyro.client.locate import locate_ns
 from fastpyro.errors import NamingError
-from fastpyro.locate import locate_ns
 
 
 def test_serves_and_ends_with_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from server_process import ServerProcess
 
 import fastpyro
 from fastpyro.cli.ns import default_storage
-from fastpyro.locate import locate_ns
+from fastpyro.client.locate import locate_ns
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from fastpyro._foreign_text import on_one_line
 from fastpyro.cli import main
 from fastpyro.cli.nsc import handle_command
-from fastpyro.foreign_text import on_one_line
 from fastpyro.naming import NameServerDaemon
 from fastpyro.naming.name_server import NameServer
 

@@ -261,7 +261,7 @@ for name in table:
 def test_handshake_data_travels_with_a_proxy_as_pyro5s_does(tmp_path: Path) -> None:
     program = """
 from Pyro5.api import Proxy
-from fastpyro.serializers import get_serializer
+from fastpyro.serializers.registry import get_serializer
 codec, proxy = get_serializer("serpent"), Proxy("PYRO:x@localhost:1")
 proxy._pyroHandshake, proxy._pyroSerializer = "password", "pickle"
 received = codec.loads(codec.dumps(proxy))

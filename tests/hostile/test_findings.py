@@ -39,17 +39,17 @@ COVER: dict[str, dict[str, str]] = {
     "D4 a client that does not read": {
         "hostile/test_resources.py": "test_d04_a_client_that_does_not_read_stops_nobody test_d04_nor_do_thirty_of_them "
         "test_d04_a_client_that_reads_a_byte_at_a_time_stops_nobody",
-        "servers/test_unsent.py": "test_who_takes_nothing_is_dropped test_memory_stays_bounded_with_many_that_do_not_read",
+        "server/test_unsent.py": "test_who_takes_nothing_is_dropped test_memory_stays_bounded_with_many_that_do_not_read",
     },
     "D5 memory": {
         "hostile/test_resources.py": "test_d05_small_messages_take_no_big_memory test_d05_a_promise_takes_no_memory "
         "test_d05_waiting_requests_count_their_buffers test_d05_a_long_name_comes_back_cut",
         "hostile/test_servers.py": "test_replies_of_every_size",
-        "test_memory_budget.py": "test_memory_stays_within_the_budget test_calls_of_a_batch_are_charged",
+        "values/test_memory_budget.py": "test_memory_stays_within_the_budget test_calls_of_a_batch_are_charged",
     },
     "D6 loops that end": {
         "hostile/test_resources.py": "test_d06_no_thread_to_be_had_ends_no_loop test_d06_no_memory_to_be_had_ends_no_loop",
-        "servers/test_multiplex.py": "test_no_failure_of_a_turn_ends_the_loop "
+        "server/test_multiplex.py": "test_no_failure_of_a_turn_ends_the_loop "
         "test_a_flood_of_oneway_calls_starts_few_threads",
     },
     "D7 processor time": {
@@ -68,10 +68,10 @@ COVER: dict[str, dict[str, str]] = {
         "hostile/test_processes.py": "test_d09_destructors_that_call_keep_nobody_waiting",
         "hostile/test_tls_servers.py": "test_d09_interrupts_leave_nobody_waiting",
         "test_server_bytecodes.py": "test_an_interrupt_anywhere test_a_destructor_anywhere test_names_in_a_file",
-        "channel_interruptions.py": "test_ctrl_c_while_waiting_for_the_reply test_ctrl_c_while_sending",
-        "channel_bytecodes.py": "test_an_interrupt_anywhere_in_an_exchange "
+        "support/channel_interruptions.py": "test_ctrl_c_while_waiting_for_the_reply test_ctrl_c_while_sending",
+        "support/channel_bytecodes.py": "test_an_interrupt_anywhere_in_an_exchange "
         "test_an_interrupt_anywhere_while_waiting_for_another_thread",
-        "test_proxy_bytecodes.py": "test_an_interrupt_anywhere",
+        "client/test_proxy_bytecodes.py": "test_an_interrupt_anywhere",
         "test_mutex.py": "test_an_interrupt_anywhere test_a_signal_while_waiting_keeps_the_lock_until_the_block_ends",
     },
     "D10 classes of errors": {
@@ -81,23 +81,23 @@ COVER: dict[str, dict[str, str]] = {
     "D11 a: empty keys": {
         "hostile/test_checklist.py": "test_d11_an_empty_key_is_no_key "
         "test_item_15_pickles_need_opting_in_and_a_peer_that_has_shown_who_it_is",
-        "test_trusted_peers.py": "test_an_empty_key_is_refused_wherever_one_is_set "
+        "transport/test_trusted_peers.py": "test_an_empty_key_is_refused_wherever_one_is_set "
         "test_who_signs_with_the_empty_key_is_never_admitted",
     },
     "D11 b: pickles that a sender names": {
         "hostile/test_processes.py": "test_d11_a_callback_behind_a_unix_socket_that_names_pickle",
         "test_hostile_trust.py": "test_a_callback_of_a_client_is_never_called_with_pickles",
-        "test_trusted_peers.py": "test_proxies_travel_without_key_password_and_pickles "
+        "transport/test_trusted_peers.py": "test_proxies_travel_without_key_password_and_pickles "
         "test_an_object_does_not_say_where_it_lives",
     },
     "D11 c: Unix sockets": {
-        "test_trusted_peers.py": "test_another_users_unix_socket_gets_no_pickle_and_is_read_none "
+        "transport/test_trusted_peers.py": "test_another_users_unix_socket_gets_no_pickle_and_is_read_none "
         "test_another_users_pickle_is_refused_over_a_unix_socket",
         "test_hostile_trust.py": "test_a_name_server_on_the_network_leads_to_no_unix_socket "
         "test_a_proxy_that_came_from_elsewhere_does_not_lead_past_tls",
     },
     "D11 d: connected sockets": {
-        "test_trusted_peers.py": "test_a_connected_socket_demands_the_key_that_is_set_after_the_daemon_is_made "
+        "transport/test_trusted_peers.py": "test_a_connected_socket_demands_the_key_that_is_set_after_the_daemon_is_made "
         "test_pickles_over_a_connected_socket_need_the_same_as_anywhere "
         "test_a_daemon_on_a_connected_socket_reads_no_pickle_of_a_stranger test_keys_hold_for_combined_daemons",
     },
@@ -130,38 +130,41 @@ COVER: dict[str, dict[str, str]] = {
     "D15 combined daemons and forks": {
         "hostile/test_processes.py": "test_d15_whatever_children_do_the_parent_serves_on "
         "test_d15_strangers_at_a_combined_daemon",
-        "servers/test_multiplex.py": "test_combined_daemons_live_and_end_by_themselves",
-        "servers/test_forks.py": "test_whatever_a_child_does_the_parent_serves_on "
+        "server/test_multiplex.py": "test_combined_daemons_live_and_end_by_themselves",
+        "server/test_forks.py": "test_whatever_a_child_does_the_parent_serves_on "
         "test_a_daemon_that_has_not_served_is_the_childs_to_serve",
     },
     "D16 coroutines and destructors": {
         "hostile/test_resources.py": "test_d16_a_coroutine_may_raise_anything",
-        "test_proxy_bytecodes.py": "test_a_destructor_anywhere",
-        "channel_bytecodes.py": "test_a_destructor_anywhere_in_an_exchange test_a_destructor_that_closes_the_channel",
-        "test_link_reentrance.py": "test_destructors_in_the_reader",
+        "client/test_proxy_bytecodes.py": "test_a_destructor_anywhere",
+        "support/channel_bytecodes.py": "test_a_destructor_anywhere_in_an_exchange "
+        "test_a_destructor_that_closes_the_channel",
+        "transport/test_link_reentrance.py": "test_destructors_in_the_reader",
     },
     "D17 state of registered classes": {
         "hostile/test_decoding.py": "test_d17_attributes_that_nobody_declared_are_refused "
         "test_d17_flags_that_nobody_declared_are_refused",
-        "test_object_state.py": "test_data_does_not_replace_methods test_foreign_flags_are_refused_and_none_is_kept "
+        "values/test_object_state.py": "test_data_does_not_replace_methods test_foreign_flags_are_refused_and_none_is_kept "
         "test_nobody_exposes_by_sending",
     },
     "D18 TLS files, secrets, metadata, times, listeners": {
         "hostile/test_processes.py": "test_d18_an_authority_that_was_replaced_is_trusted_no_more "
         "test_d18_a_daemon_whose_listener_is_closed_says_so",
-        "test_tls.py": "test_replaced_files_count_for_the_next_connection "
+        "transport/test_tls.py": "test_replaced_files_count_for_the_next_connection "
         "test_a_replaced_file_in_a_folder_of_authorities",
         "hostile/test_checklist.py": "test_d18_no_password_is_printed",
         "test_tracebacks.py": "test_details_hide_secrets test_details_hide_keys_wherever_they_stand",
-        "test_metadata.py": "test_names_of_the_proxy_itself_are_left_out test_a_proxy_keeps_what_is_its_own",
+        "client/test_metadata.py": "test_names_of_the_proxy_itself_are_left_out test_a_proxy_keeps_what_is_its_own",
         "test_config.py": "test_long_times_are_cut_where_no_clock_overflows test_times_that_are_none_are_refused",
-        "servers/test_connections.py": "test_a_daemon_whose_listener_is_gone_says_so_and_ends_with_its_last_client",
+        "server/test_connection_server.py": "test_a_daemon_whose_listener_is_gone_says_so_and_ends_with_its_last_client",
     },
     "D19 protocol 48's signatures": {
         "hostile/test_checklist.py": "test_d19_unsigned_messages_are_refused_before_they_are_read",
         "test_hostile_trust.py": "test_no_message_without_a_signature_in_a_signed_conversation",
     },
-    "annotations that travel on": {"test_callcontext.py": "test_annotations_of_the_protocols_do_not_travel_on"},
+    "annotations that travel on": {
+        "protocol/test_call_context.py": "test_annotations_of_the_protocols_do_not_travel_on"
+    },
     "a hostile server": {
         "hostile/test_servers.py": "test_error_replies test_results_of_a_batch_that_are_more_or_fewer "
         "test_streams_without_end test_time_limits_are_honoured test_many_calls_under_way "

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from fastpyro.config import config
-from fastpyro.daemon import Daemon
 from fastpyro.errors import PyroError
 from fastpyro.naming import broadcast
 from fastpyro.naming.broadcast import BroadcastServer
+from fastpyro.server.daemon import Daemon
 from fastpyro.uri import URI
 
 URI_TEXT = "PYRO:Pyro.NameServer@127.0.0.1:9090"

@@ -11,10 +11,10 @@ import pytest
 
 from fastpyro.config import config
 from fastpyro.errors import NamingError, PyroError
-from fastpyro.exposure import members_of
 from fastpyro.naming import name_server as module
 from fastpyro.naming.name_server import NameServer, type_meta
 from fastpyro.naming.origins import LOCAL
+from fastpyro.server.exposure import members_of
 from fastpyro.uri import URI
 
 X, Y = "PYRO:x@localhost:1", "PYRO:y@localhost:2"

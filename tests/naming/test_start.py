@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import fastpyro
+from fastpyro.client.locate import locate_ns
 from fastpyro.config import config
 from fastpyro.errors import NamingError, PyroError
-from fastpyro.locate import locate_ns
 from fastpyro.naming import NameServerDaemon, start_ns, start_ns_loop, startNS, startNSloop, storage
 from fastpyro.naming.storage import SqlStorage
 

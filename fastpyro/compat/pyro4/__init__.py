@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastpyro.async_proxy import async_ as _async
+from fastpyro.client.async_proxy import async_ as _async
 from fastpyro.compat.shared.logs import configure as _configure_logging
 
 _configure_logging(

@@ -8,10 +8,10 @@ import platform
 import sys
 from typing import Any
 
+from fastpyro.client.proxy import connected_proxies
 from fastpyro.compat.shared.config_view import PeerConfiguration
 from fastpyro.config import config as _config
 from fastpyro.config import without_secrets
-from fastpyro.proxy import connected_proxies
 
 from .constants import PROTOCOL_VERSION, VERSION
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastpyro.message_kinds import DAEMON_NAME, NAMESERVER_NAME
-from fastpyro.message_kinds import OLD_PROTOCOL_VERSION as PROTOCOL_VERSION
+from fastpyro.constants import DAEMON_NAME, NAMESERVER_NAME
+from fastpyro.constants import OLD_PROTOCOL_VERSION as PROTOCOL_VERSION
 
 VERSION = "4.82"
 """The version of Pyro4 whose programs run here."""

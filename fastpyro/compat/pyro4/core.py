@@ -12,27 +12,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import fastpyro.async_proxy
-import fastpyro.daemon
-import fastpyro.locate
-import fastpyro.proxy
-import fastpyro.standard_types
+import fastpyro.client.async_proxy
+import fastpyro.client.locate
+import fastpyro.client.proxy
+import fastpyro.server.daemon
 import fastpyro.uri
-from fastpyro._proxy import install
-from fastpyro.batch_proxy import BatchProxy as _BatchProxyAdapter
-from fastpyro.batch_proxy import batch
-from fastpyro.blobs import SerializedBlob
+import fastpyro.values.standard_types
+from fastpyro._lazy_logging import logger
 from fastpyro.callcontext import CallContext as _CallContext
 from fastpyro.callcontext import current_context
-from fastpyro.class_registry import register_decoder
+from fastpyro.client._proxy import install
+from fastpyro.client.batch import BatchProxy as _BatchProxyAdapter
+from fastpyro.client.batch import batch
+from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
+from fastpyro.client.method import RemoteMethod as _RemoteMethod
 from fastpyro.config import config
-from fastpyro.daemon_object import DaemonObject
-from fastpyro.exposure import behavior, callback, expose, oneway
-from fastpyro.lazy_logging import logger
-from fastpyro.message_kinds import MSG_CONNECTOK, MSG_RESULT
-from fastpyro.pickles import is_reading
-from fastpyro.remote_method import RemoteMethod as _RemoteMethod
-from fastpyro.stream_result import StreamResult as _StreamResultIterator
+from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT
+from fastpyro.protocol.blobs import SerializedBlob
+from fastpyro.serializers.pickles import is_reading
+from fastpyro.server.daemon_object import DaemonObject
+from fastpyro.server.exposure import behavior, callback, expose, oneway
+from fastpyro.values.class_registry import register_decoder
 
 __all__ = [
     "URI",
@@ -67,10 +67,10 @@ class URI(fastpyro.uri.URI):
     __slots__ = ()
 
 
-class Proxy(fastpyro.proxy.Proxy):
+class Proxy(fastpyro.client.proxy.Proxy):
     """Stands for a remote object; see fastpyro.Proxy. Threads may share it."""
 
-    __dir__ = fastpyro.proxy.Proxy.__dir__  # programs replace it in this class
+    __dir__ = fastpyro.client.proxy.Proxy.__dir__  # programs replace it in this class
     _pyro_sends_handshake = True  # as Pyro4's
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -147,11 +147,11 @@ class _AsynchronousCalls:
     def __getattr__(self, name: str) -> Any:
         value = super().__getattr__(name)  # type: ignore[misc]
         if isinstance(value, _RemoteMethod):
-            return fastpyro.async_proxy.AsyncMethod(self, name, value)  # type: ignore[arg-type]
+            return fastpyro.client.async_proxy.AsyncMethod(self, name, value)
         return value
 
     def _pyroRelease(self) -> None:
-        fastpyro.async_proxy.release_copies(self)  # type: ignore[arg-type]
+        fastpyro.client.async_proxy.release_copies(self)
         super()._pyroRelease()  # type: ignore[misc]
 
 
@@ -208,7 +208,7 @@ def _also_sending(annotations: dict[str, bytes]) -> Iterator[None]:
         current_context.annotations = before
 
 
-class Daemon(fastpyro.daemon.Daemon):
+class Daemon(fastpyro.server.daemon.Daemon):
     """fastpyro's daemon under Pyro4's name."""
 
     def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:
@@ -220,7 +220,7 @@ class Daemon(fastpyro.daemon.Daemon):
         objects: dict[Any, str | None],
         host: str | None = None,
         port: int = 0,
-        daemon: fastpyro.daemon.Daemon | None = None,
+        daemon: fastpyro.server.daemon.Daemon | None = None,
         ns: bool = True,
         verbose: bool = True,
     ) -> None:
@@ -230,33 +230,33 @@ class Daemon(fastpyro.daemon.Daemon):
         new daemon, or an existing ``daemon``; ``ns``: register the names in the name server, otherwise they become the
         objects' ids; ``verbose``: print what is served. Raises NamingError when there is no name server.
         """
-        fastpyro.daemon.serve(objects, host, port, daemon or Daemon(host, port), ns, verbose)
+        fastpyro.server.daemon.serve(objects, host, port, daemon or Daemon(host, port), ns, verbose)
 
 
 def pyroObjectToAutoProxy(obj: Any) -> Any:
     """Return a proxy for an object that is registered with a daemon, anything else unchanged."""
-    daemon = fastpyro.daemon.daemon_of(obj)
+    daemon = fastpyro.server.daemon.daemon_of(obj)
     return obj if daemon is None else daemon.proxyFor(obj)
 
 
 def _resolve(uri: str | fastpyro.uri.URI, hmac_key: str | bytes | None = None) -> URI:
     """Return the PYRO uri that a uri stands for; see fastpyro.resolve. Argument ``hmac_key``: the name server's."""
-    return URI(fastpyro.locate.resolve(uri, hmac_key=hmac_key))
+    return URI(fastpyro.client.locate.resolve(uri, hmac_key=hmac_key))
 
 
 def _locateNS(
     host: str | None = None, port: int | None = None, broadcast: bool = True, hmac_key: str | bytes | None = None
 ) -> Proxy:
     """Return a connected proxy for the name server; see fastpyro.locate_ns. Argument ``hmac_key``: the name server's."""
-    return fastpyro.locate.locateNS(host, port, broadcast, hmac_key)  # type: ignore[return-value]
+    return fastpyro.client.locate.locateNS(host, port, broadcast, hmac_key)  # type: ignore[return-value]
 
 
 def _build_uri(class_name: str, state: Any) -> URI:
-    return URI(fastpyro.standard_types._uri(class_name, state))
+    return URI(fastpyro.values.standard_types._uri(class_name, state))
 
 
 def _build_proxy(class_name: str, state: Any) -> Any:
-    return fastpyro.proxy.build_proxy(class_name, state, Proxy)
+    return fastpyro.client.proxy.build_proxy(class_name, state, Proxy)
 
 
 install(Proxy, _RemoteMethod, SerializedBlob)

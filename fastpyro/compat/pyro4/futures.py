@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fastpyro.futures import Future, FutureResult, _ExceptionWrapper
+from fastpyro.futures.future import Future, FutureResult, _ExceptionWrapper
 
 __all__ = ["Future", "FutureResult", "_ExceptionWrapper"]

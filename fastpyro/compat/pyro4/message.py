@@ -1,6 +1,6 @@
 """Pyro4.message: numbers of protocol 48, and its messages as objects.
 
-What fastpyro itself sends and receives is native code (`fastpyro._pyro4_message`); these objects are for programs that
+What fastpyro itself sends and receives is native code (`protocol._pyro4_message`); these objects are for programs that
 look at messages, or make some of their own.
 """
 
@@ -15,13 +15,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from fastpyro import errors
-from fastpyro._pyro4_message import FLAGS, SERIALIZERS, pack_pyro4_message
-from fastpyro._wire import Decoder
 from fastpyro.callcontext import current_context
 from fastpyro.compat.shared.pings import ping
-from fastpyro.compression import payload_of
 from fastpyro.config import config
-from fastpyro.message_kinds import (
+from fastpyro.constants import (
     FLAGS_BATCH,
     FLAGS_COMPRESSED,
     FLAGS_EXCEPTION,
@@ -34,6 +31,9 @@ from fastpyro.message_kinds import (
     MSG_RESULT,
     OLD_PROTOCOL_VERSION,
 )
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._pyro4_message import FLAGS, SERIALIZERS, pack_pyro4_message
+from fastpyro.protocol.compression import payload_of
 
 __all__ = [
     "FLAGS_BATCH",

@@ -6,14 +6,14 @@ import optparse
 import os
 from typing import Any
 
-from fastpyro.message_kinds import NAMESERVER_NAME
+from fastpyro.constants import NAMESERVER_NAME
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
 from fastpyro.naming.name_server import NameServer, type_meta
 from fastpyro.naming.start import NameServerDaemon
 from fastpyro.naming.storage import MemoryStorage
-from fastpyro.trusted_peers import hmac_key_of
+from fastpyro.transport.trusted_peers import hmac_key_of
 
 from .core import URI
 from .core import _locateNS as locateNS

@@ -6,9 +6,9 @@ import dbm
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fastpyro._lazy_logging import logger
 from fastpyro._mutex import Mutex
 from fastpyro.errors import NamingError
-from fastpyro.lazy_logging import logger
 from fastpyro.naming.storage import Registration, SqlStorage
 
 __all__ = ["DbmStorage", "SqlStorage", "storage_of"]

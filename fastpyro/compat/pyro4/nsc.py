@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastpyro.foreign_text import on_one_line
+from fastpyro._foreign_text import on_one_line
 
 from .errors import PyroError
 from .naming import locateNS

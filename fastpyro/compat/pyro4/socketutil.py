@@ -20,9 +20,9 @@ from fastpyro.compat.shared.socket_helpers import set_nodelay as setNoDelay
 from fastpyro.compat.shared.socket_helpers import set_noinherit as setNoInherit
 from fastpyro.compat.shared.socket_helpers import set_reuseaddr as setReuseAddr
 from fastpyro.config import config
-from fastpyro.connection import Connection as SocketConnection
-from fastpyro.sockets import family_name as family_str
-from fastpyro.tls import make_context
+from fastpyro.server.connection import Connection as SocketConnection
+from fastpyro.transport.sockets import family_name as family_str
+from fastpyro.transport.tls import make_context
 
 __all__ = [
     "ERRNO_BADF",

@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-import fastpyro.registration
-from fastpyro import errors, exposure
-from fastpyro._pyro4_message import SERIALIZERS
-from fastpyro.class_dicts import PYRO4, ClassDicts
-from fastpyro.compression import deflated, payload_of
+import fastpyro.values.registration
+from fastpyro import errors
 from fastpyro.config import config
-from fastpyro.exposure import is_private_attribute
-from fastpyro.message_kinds import FLAGS_COMPRESSED, OLD_PROTOCOL_VERSION
-from fastpyro.serializers import IDS
-from fastpyro.serializers import get_serializer as _get_serializer
+from fastpyro.constants import FLAGS_COMPRESSED, OLD_PROTOCOL_VERSION
+from fastpyro.protocol._pyro4_message import SERIALIZERS
+from fastpyro.protocol.compression import deflated, payload_of
+from fastpyro.serializers.registry import IDS
+from fastpyro.serializers.registry import get_serializer as _get_serializer
+from fastpyro.server import exposure
+from fastpyro.server.exposure import is_private_attribute
 from fastpyro.tracebacks import excepthook
 from fastpyro.tracebacks import format_traceback as formatTraceback
 from fastpyro.tracebacks import get_pyro_traceback as getPyroTraceback
+from fastpyro.values.peer_dicts import PYRO4, ClassDicts
 
 __all__ = [
     "CloudpickleSerializer",
@@ -56,7 +57,7 @@ _PYRO4_IDS = dict(SERIALIZERS)
 _class_dicts = ClassDicts(PYRO4)
 
 
-class SerializerBase(fastpyro.registration.SerializerBase):
+class SerializerBase(fastpyro.values.registration.SerializerBase):
     """What all serializers have; and the place where classes are registered.
 
     A serializer turns values into bytes (``serializeData``, ``dumps``) and calls into bytes (``serializeCall``,

@@ -6,20 +6,20 @@ import socket
 from threading import get_ident
 from typing import Any
 
-import fastpyro.batch_proxy
-import fastpyro.proxy
-from fastpyro.blobs import SerializedBlob
-from fastpyro.class_registry import register_decoder
+import fastpyro.client.batch
+import fastpyro.client.proxy
+from fastpyro.client.proxy import build_proxy
 from fastpyro.config import config
 from fastpyro.errors import PyroError, SerializeError
-from fastpyro.proxy import build_proxy
+from fastpyro.protocol.blobs import SerializedBlob
+from fastpyro.values.class_registry import register_decoder
 
 from .core import URI
 
 __all__ = ["BatchProxy", "Proxy", "SerializedBlob"]
 
 
-class Proxy(fastpyro.proxy.Proxy):
+class Proxy(fastpyro.client.proxy.Proxy):
     """A proxy that only the thread that made it may use, until another one claims it (``_pyroClaimOwnership``)."""
 
     _pyro_sends_handshake = True  # as Pyro5's
@@ -74,7 +74,7 @@ class Proxy(fastpyro.proxy.Proxy):
         super().__del__()
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("__") and name not in fastpyro.proxy.Proxy._pyro_local_names:
+        if not name.startswith("__") and name not in fastpyro.client.proxy.Proxy._pyro_local_names:
             self.__check_owner()
         return super().__getattr__(name)
 
@@ -91,12 +91,13 @@ class Proxy(fastpyro.proxy.Proxy):
         return f"{super().__repr__()[:-1]}; owner {self.__dict__.get('_pyroOwner')}>"
 
 
-class BatchProxy(fastpyro.batch_proxy.BatchProxy):
+class BatchProxy(fastpyro.client.batch.BatchProxy):
     """A batch of calls; calling it claims the proxy for the calling thread."""
 
     def __call__(self, oneway: bool = False) -> Any:  # type: ignore[override]
-        if isinstance(self._proxy, Proxy):
-            self._proxy._pyroClaimOwnership()
+        proxy: Any = self._proxy
+        if isinstance(proxy, Proxy):
+            proxy._pyroClaimOwnership()
         return super().__call__(oneway)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import fastpyro.locate
+import fastpyro.client.locate
 import fastpyro.uri
-from fastpyro import standard_types
-from fastpyro.class_dicts import FailedCall as _ExceptionWrapper
-from fastpyro.class_registry import register_decoder
-from fastpyro.locate import locate_ns
-from fastpyro.message_kinds import DAEMON_NAME, NAMESERVER_NAME
+from fastpyro.client.locate import locate_ns
+from fastpyro.constants import DAEMON_NAME, NAMESERVER_NAME
 from fastpyro.naming import type_meta
+from fastpyro.values import standard_types
+from fastpyro.values.class_registry import register_decoder
+from fastpyro.values.peer_dicts import FailedCall as _ExceptionWrapper
 
 __all__ = ["DAEMON_NAME", "NAMESERVER_NAME", "URI", "_ExceptionWrapper", "locate_ns", "resolve", "type_meta"]
 
@@ -24,7 +24,7 @@ class URI(fastpyro.uri.URI):
 
 def resolve(uri: str | fastpyro.uri.URI, delay_time: float = 0.0) -> URI:
     """Return the PYRO uri that a uri stands for; see fastpyro.resolve."""
-    return URI(fastpyro.locate.resolve(uri, delay_time))
+    return URI(fastpyro.client.locate.resolve(uri, delay_time))
 
 
 def _build(class_name: str, state: Any) -> URI:

@@ -6,9 +6,9 @@ import argparse
 import sys
 from typing import Any
 
+from fastpyro._foreign_text import on_one_line
 from fastpyro.cli import nsc
-from fastpyro.foreign_text import on_one_line
-from fastpyro.locate import locate_ns
+from fastpyro.client.locate import locate_ns
 
 __all__ = ["handle_command", "main"]
 

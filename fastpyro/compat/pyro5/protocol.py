@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastpyro._message import Message as ReceivingMessage
-from fastpyro._message import pack_message
 from fastpyro.callcontext import current_context
 from fastpyro.compat.shared.pings import ping
-from fastpyro.compression import deflated
 from fastpyro.config import config
-from fastpyro.message_kinds import (
+from fastpyro.constants import (
     FLAGS_BATCH,
     FLAGS_COMPRESSED,
     FLAGS_CORR_ID,
@@ -26,6 +23,9 @@ from fastpyro.message_kinds import (
     MSG_RESULT,
     PROTOCOL_VERSION,
 )
+from fastpyro.protocol._message import Message as ReceivingMessage
+from fastpyro.protocol._message import pack_message
+from fastpyro.protocol.compression import deflated
 
 __all__ = [
     "FLAGS_BATCH",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastpyro.registration import (
+from fastpyro.serializers.registry import Serializer, get_serializer
+from fastpyro.values.registration import (
     SerializerBase,
     register_class_to_dict,
     register_dict_to_class,
     unregister_class_to_dict,
     unregister_dict_to_class,
 )
-from fastpyro.serializers import Serializer, get_serializer
 
 __all__ = [
     "SerializerBase",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import fastpyro.daemon
-from fastpyro.daemon import serve
-from fastpyro.daemon_object import DaemonObject
-from fastpyro.exposure import behavior, callback, expose, is_private_attribute, oneway
+import fastpyro.server.daemon
+from fastpyro.server.daemon import serve
+from fastpyro.server.daemon_object import DaemonObject
+from fastpyro.server.exposure import behavior, callback, expose, is_private_attribute, oneway
 
 from . import client as client  # what a daemon makes proxies of
 from .core import URI
@@ -15,7 +15,7 @@ from .core import URI
 __all__ = ["Daemon", "DaemonObject", "behavior", "callback", "expose", "is_private_attribute", "oneway", "serve"]
 
 
-class Daemon(fastpyro.daemon.Daemon):
+class Daemon(fastpyro.server.daemon.Daemon):
     """fastpyro's daemon under Pyro5's name."""
 
     def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:

@@ -17,8 +17,8 @@ from fastpyro.compat.shared.socket_helpers import (
     set_noinherit,
     set_reuseaddr,
 )
-from fastpyro.connection import Connection as SocketConnection
-from fastpyro.sockets import family_name as family_str
+from fastpyro.server.connection import Connection as SocketConnection
+from fastpyro.transport.sockets import family_name as family_str
 
 USE_MSG_WAITALL = True
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fastpyro.servers.existing import ExistingConnectionServer as SocketServer_ExistingConnection
+from fastpyro.server.existing import ExistingConnectionServer as SocketServer_ExistingConnection
 
 __all__ = ["SocketServer_ExistingConnection"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fastpyro.servers.multiplex import MultiplexServer as SocketServer_Multiplex
+from fastpyro.server.multiplex import MultiplexServer as SocketServer_Multiplex
 
 __all__ = ["SocketServer_Multiplex"]

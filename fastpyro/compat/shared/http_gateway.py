@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+from fastpyro._foreign_text import has_controls, on_one_line, shown
 from fastpyro.callcontext import current_context
-from fastpyro.checked import is_kind, mapping_of
-from fastpyro.class_dicts import ClassDicts, PeerNames
+from fastpyro.client.locate import check_location
 from fastpyro.compat.shared.http_server import GatewayServer
-from fastpyro.compression import payload_of
+from fastpyro.constants import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT
 from fastpyro.errors import NamingError, ProtocolError, PyroError
-from fastpyro.foreign_text import has_controls, on_one_line, shown
-from fastpyro.locate import check_location
-from fastpyro.message_kinds import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT
+from fastpyro.protocol.compression import payload_of
 from fastpyro.uri import URI
+from fastpyro.values.checked import is_kind, mapping_of
+from fastpyro.values.peer_dicts import ClassDicts, PeerNames
 
 __all__ = ["HttpGateway", "as_bytes", "serve", "single_values"]
 

@@ -18,8 +18,8 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
+from fastpyro._foreign_text import on_one_line
 from fastpyro._mutex import Mutex
-from fastpyro.foreign_text import on_one_line
 
 __all__ = ["GatewayServer"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastpyro.constants import MSG_PING, PING_SERIALIZER_ID
 from fastpyro.errors import ProtocolError
-from fastpyro.message_kinds import MSG_PING, PING_SERIALIZER_ID
 
 __all__ = ["ping"]
 

@@ -13,8 +13,8 @@ import Pyro4.naming
 import pytest
 
 import fastpyro
-from fastpyro.proxy import plain_invoke
-from fastpyro.serializers import get_serializer
+from fastpyro.client.proxy import plain_invoke
+from fastpyro.serializers.registry import get_serializer
 
 
 @Pyro4.expose

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import fastpyro
-from fastpyro.class_dicts import PYRO5
 from fastpyro.compat.shared import http_gateway
 from fastpyro.compat.shared.http_gateway import HttpGateway, single_values
 from fastpyro.errors import NamingError
 from fastpyro.naming import start_ns
+from fastpyro.values.peer_dicts import PYRO5
 
 
 class Subject:

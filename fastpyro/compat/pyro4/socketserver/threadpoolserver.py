@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fastpyro.servers.threaded import ThreadedServer as SocketServer_Threadpool
+from fastpyro.server.threaded import ThreadedServer as SocketServer_Threadpool
 
 __all__ = ["SocketServer_Threadpool"]

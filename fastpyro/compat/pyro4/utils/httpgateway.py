@@ -6,9 +6,9 @@ import optparse
 import os
 from typing import Any
 
-from fastpyro.class_dicts import PYRO4
 from fastpyro.compat.shared.http_gateway import HttpGateway, as_bytes, serve
 from fastpyro.compat.shared.http_gateway import single_values as singlyfy_parameters
+from fastpyro.values.peer_dicts import PYRO4
 
 from ..core import Proxy
 from ..naming import locateNS

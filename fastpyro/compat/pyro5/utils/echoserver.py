@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fastpyro.client.locate import locate_ns
 from fastpyro.config import config
 from fastpyro.echo import OBJECT_NAME, EchoServer
-from fastpyro.locate import locate_ns
 from fastpyro.naming.start import start_ns
 
 from ..server import Daemon

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fastpyro.class_dicts import PYRO5
 from fastpyro.compat.shared.http_gateway import HttpGateway, as_bytes, serve
 from fastpyro.compat.shared.http_gateway import single_values as singlyfy_parameters
+from fastpyro.values.peer_dicts import PYRO5
 
 from .. import config
 from ..client import Proxy

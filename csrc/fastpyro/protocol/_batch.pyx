@@ -1,0 +1,380 @@
+"""Many calls, or many results, in one payload. Sans-I/O.
+
+A batch of calls is the call form of `_codec` whose method is "<batch>" and whose arguments are one element for each
+call: an array of name, array of args, and map of kwargs or nil. Its results are an array; where a call failed, the
+array's last element is an extension of code 13 that holds the exception.
+
+Rule 1: calls are encoded when they are added; one that cannot be encoded leaves the batch as it was.
+Rule 2: an array's head has 32 bits here, so that it can be filled in when the count is known.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from fastpyro._byteorder cimport load32, store32
+from fastpyro.serializers._codec cimport Codec
+from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
+from fastpyro.serializers._encoder cimport ValueEncoder, Writer
+from fastpyro.serializers._extensions cimport EXT_FAILED
+from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_SLOT, take_memory
+from fastpyro._slots cimport (
+    PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, set_attribute_getter,
+)
+
+from fastpyro.values.checked import is_kind, type_name
+from fastpyro.errors import LocalProtocolError, MessageTooLargeError, SerializeError
+
+cdef enum:
+    FIRST_STEP = 1 << 20  # bytes of results of which is told who watches them
+    HEAD = 5  # an array's code and its 32-bit count
+
+
+cdef int write_array_head(uint8_t *at, Py_ssize_t count) except -1:
+    if count > 0xFFFFFFFFLL:
+        raise SerializeError(f"a batch of {count:,} calls exceeds the format's 4,294,967,295")
+    at[0] = 0xdd
+    store32(at + 1, <uint32_t> count)
+    return 0
+
+
+@cython.final
+cdef class BatchWriter:
+    """Calls that wait to be sent, encoded already.
+
+    Arguments: ``codec``, a ``Codec``. Not to be used by two threads at once, nor by the objects that are being added:
+    that raises LocalProtocolError.
+    """
+
+    cdef Codec codec
+    cdef Writer calls
+    cdef Py_ssize_t count
+    cdef bint adding
+
+    def __cinit__(self, Codec codec not None):
+        self.codec = codec
+        self.adding = False
+        self.clear()
+
+    def __len__(self):
+        return self.count
+
+    def add(self, str method not None, tuple args not None, dict kwargs=None):
+        """Queue a call. Raises SerializeError when an argument cannot be encoded; the batch is unchanged then."""
+        cdef Writer out = self.calls
+        cdef Py_ssize_t before = out.size
+        self.check_free()
+        self.adding = True
+        try:
+            out.put(0x93)
+            self.codec.encoder.write_text(out, method)
+            self.codec.encoder.write_items(out, args, 0, 2)
+            self.codec.encoder.write_keywords(out, kwargs, 2)
+        except BaseException:
+            out.size = before
+            raise
+        finally:
+            self.adding = False
+        self.count += 1
+
+    cdef int check_free(self) except -1:
+        # Encoding runs the user's code, and a call that is half encoded is no call.
+        if self.adding:
+            raise LocalProtocolError("this batch is being added to, by another thread or by the object that is added")
+        return 0
+
+    cdef int add_vector(self, str method, PyObject **args, Py_ssize_t count, PyObject *names) except -1:
+        # As `add`, for arguments that are in no tuple.
+        cdef Writer out = self.calls
+        cdef ValueEncoder encoder = self.codec.encoder
+        cdef Py_ssize_t before = out.size, index, named
+        self.check_free()
+        self.adding = True
+        try:
+            out.put(0x93)
+            encoder.write_text(out, method)
+            encoder.write_header(out, count, 0x90, 0xdc)
+            for index in range(count):
+                encoder.write(out, <object> args[index], 2)
+            if names == NULL:
+                out.put(0xc0)
+            else:
+                named = PyTuple_GET_SIZE(<object> names)
+                encoder.write_header(out, named, 0x80, 0xde)
+                for index in range(named):
+                    encoder.write_text(out, <str> PyTuple_GET_ITEM(<object> names, index))
+                    encoder.write(out, <object> args[count + index], 2)
+        except BaseException:
+            out.size = before
+            raise
+        finally:
+            self.adding = False
+        self.count += 1
+        return 0
+
+    def detach(self):
+        """Return a batch with the queued calls, and forget them here."""
+        cdef BatchWriter detached = BatchWriter(self.codec)
+        self.check_free()
+        detached.calls, self.calls = self.calls, detached.calls
+        detached.count, self.count = self.count, 0
+        return detached
+
+    def payload(self, str object_id not None):
+        """Return the payload of a request that performs the queued calls on an object."""
+        cdef Writer out = Writer.__new__(Writer)
+        self.check_free()
+        out.put(0x94)
+        self.codec.encoder.write_text(out, object_id)
+        self.codec.encoder.write_text(out, "<batch>")
+        out.reserve(HEAD + self.calls.size)
+        write_array_head(out.data + out.size, self.count)
+        out.size += HEAD
+        memcpy(out.data + out.size, self.calls.data, self.calls.size)
+        out.size += self.calls.size
+        out.put(0xc0)
+        return out.take()
+
+    def clear(self):
+        """Forget the queued calls."""
+        self.check_free()
+        self.calls = Writer.__new__(Writer)
+        self.count = 0
+
+    def copy(self):
+        """Return an independent batch with the same calls queued."""
+        cdef BatchWriter copied = BatchWriter(self.codec)
+        self.check_free()
+        copied.calls.reserve(self.calls.size)
+        memcpy(copied.calls.data, self.calls.data, self.calls.size)
+        copied.calls.size = self.calls.size
+        copied.count = self.count
+        return copied
+
+
+@cython.final
+cdef class QueuedMethod:
+    """A method of a batch: calling it queues the call. Arguments: ``writer``, ``name``."""
+
+    cdef void *vectorcall
+    cdef BatchWriter writer
+    cdef str name
+
+    def __cinit__(self, BatchWriter writer not None, str name not None):
+        self.vectorcall = <void *> queue_call
+        self.writer = writer
+        self.name = name
+
+    def __call__(self, /, *args, **kwargs):
+        self.writer.add(self.name, args, kwargs)
+
+    def __getattr__(self, str name):
+        return QueuedMethod(self.writer, f"{self.name}.{name}")
+
+
+cdef object queue_call(object callable, PyObject **args, size_t flags, PyObject *names):
+    cdef QueuedMethod method = <QueuedMethod> callable
+    method.writer.add_vector(method.name, args, PyVectorcall_NARGS(flags), names)
+
+
+cdef class BatchCore:
+    """The queue of a batch, and the methods of it that were asked for before."""
+
+    cdef readonly BatchWriter _writer
+    cdef dict queued
+
+    def _pyro_use_writer(self, BatchWriter writer not None):
+        """Queue calls there from now on."""
+        self._writer = writer
+        self.queued = {}
+
+    def _pyro_queued(self, str name not None):
+        """Return the method of that name."""
+        method = self.queued[name] = QueuedMethod(self._writer, name)
+        return method
+
+
+cdef object get_attribute(object self, object name):
+    cdef BatchCore core = <BatchCore> self
+    cdef PyObject *found
+    if core.queued is not None:
+        found = PyDict_GetItem(core.queued, name)
+        if found != NULL:
+            return <object> found
+    try:
+        return PyObject_GenericGetAttr(self, name)
+    except AttributeError:
+        return type(self).__getattr__(self, name)
+
+
+def install(type batch_class not None):
+    """Give a subclass of BatchCore its fast attribute access."""
+    if not issubclass(batch_class, BatchCore):
+        raise TypeError("install expects a subclass of BatchCore")
+    set_attribute_getter(batch_class, get_attribute)
+
+
+@cython.final
+cdef class ResultWriter:
+    """The results of a batch, in the making.
+
+    Arguments: ``codec``, a ``Codec``; ``limit``, the bytes that they may have (0: as many as the format allows).
+    """
+
+    def __cinit__(self, Codec codec not None, Py_ssize_t limit=0):
+        self.next_step = <Py_ssize_t> 0xFFFFFFFF
+        self.on_growth = None
+        self.codec = codec
+        self.limit = limit if limit > 0 else <Py_ssize_t> 0xFFFFFFFF
+        self.results = Writer.__new__(Writer)
+        self.results.size = HEAD
+        self.count = 0
+
+    def __len__(self):
+        return self.count
+
+    def watch(self, on_growth):
+        """Call ``on_growth(bytes, count)`` when they have grown to 1 MiB, and whenever they are twice as large.
+
+        It may raise an error, which ends the batch.
+        """
+        self.on_growth = on_growth
+        self.next_step = FIRST_STEP
+
+    cpdef add(self, value):
+        """Append a result.
+
+        Raises SerializeError when it cannot be encoded, MessageTooLargeError when the results would become too large;
+        they are unchanged then.
+        """
+        cdef Py_ssize_t before = self.results.size
+        try:
+            self.codec.encoder.write(self.results, value, 1)
+            if self.results.size > self.limit:
+                raise MessageTooLargeError(too_large(self.count, self.limit))
+            while self.results.size >= self.next_step:
+                self.next_step *= 2
+                self.on_growth(self.results.size, self.count + 1)
+        except BaseException:
+            self.results.size = before
+            raise
+        self.count += 1
+
+    def add_error(self, error):
+        """Append the exception that ended the batch. Raises SerializeError when it cannot be encoded."""
+        cdef Py_ssize_t before = self.results.size
+        try:
+            start = self.codec.encoder.begin_extension(self.results, EXT_FAILED)
+            self.codec.encoder.write(self.results, error, 2)
+            self.codec.encoder.end_extension(self.results, start)
+        except BaseException:
+            self.results.size = before
+            raise
+        self.count += 1
+
+    def payload(self):
+        """Return the payload of the reply."""
+        write_array_head(self.results.data, self.count)
+        return self.results.take()
+
+
+def too_large(Py_ssize_t count, Py_ssize_t limit):
+    """Return the text of the error that ends a batch at the call of that index."""
+    return (
+        f"with the result of call {count + 1:,} the results of this batch exceed {limit:,} bytes, the smaller one of "
+        "MAX_BATCH_RESULTS and MAX_MESSAGE_SIZE; the calls before it were performed"
+    )
+
+
+def decode_batch(Codec codec not None, data):
+    """Return ``(object id, [(method, args tuple, kwargs dict or None), …])`` of a batch. Raises SerializeError."""
+    cdef Py_buffer view
+    cdef ValueDecoder decoder = codec.decoder
+    cdef Reader reader
+    cdef Py_ssize_t count
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        decoder.begin_view(&reader, data, &view)
+        if decoder.read_count(&reader, 0x90, 0xdc) != 4:
+            raise invalid("a batch is an array of 4 elements")
+        object_id = decoder.read_key(&reader, 1)
+        method = decoder.read_key(&reader, 1)
+        if type(object_id) is not str or type(method) is not str or <str> method != "<batch>":
+            raise invalid("a batch has an object id and the method '<batch>'")
+        count = decoder.read_count(&reader, 0x90, 0xdc)
+        decoder.take_elements(&reader, count)
+        calls = [read_call(decoder, &reader) for _ in range(count)]
+        if decoder.read(&reader, 1) is not None:
+            raise invalid("a batch has no keyword arguments of its own")
+        decoder.finish(&reader)
+        return object_id, calls
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef tuple read_call(ValueDecoder decoder, Reader *reader):
+    take_memory(&reader.budget, COST_CONTAINER + 3 * COST_SLOT)
+    if decoder.read_count(reader, 0x90, 0xdc) != 3:
+        raise invalid("a call in a batch is an array of 3 elements")
+    method = decoder.read_key(reader, 2)
+    if type(method) is not str:
+        raise invalid("the method of a call is a str")
+    args = decoder.read_tuple(reader, decoder.read_count(reader, 0x90, 0xdc), 2)
+    return method, args, decoder.read_keywords(reader, 2)
+
+
+def decode_results(Codec codec not None, data):
+    """Return ``(list of results, exception that ended the batch or None)``. Raises SerializeError."""
+    cdef Py_buffer view
+    cdef ValueDecoder decoder = codec.decoder
+    cdef Reader reader
+    cdef Py_ssize_t count, index
+    cdef list values = []
+    error = None
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        decoder.begin_view(&reader, data, &view)
+        count = decoder.read_count(&reader, 0x90, 0xdc)
+        decoder.take_elements(&reader, count)
+        for index in range(count):
+            if index == count - 1 and is_failure(&reader):
+                error = read_failure(decoder, &reader)
+            else:
+                values.append(decoder.read(&reader, 1))
+        decoder.finish(&reader)
+        return values, error
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef bint is_failure(const Reader *reader) except -1:
+    # An extension's code stands behind the size: 1 byte of it for 0xc7, 4 bytes for 0xc9.
+    if reader.end - reader.at < 6:
+        return False
+    if reader.at[0] == 0xc7:
+        return reader.at[2] == EXT_FAILED
+    return reader.at[0] == 0xc9 and reader.at[5] == EXT_FAILED
+
+
+cdef object read_failure(ValueDecoder decoder, Reader *reader):
+    # Precondition: is_failure() has said so, and with it that 6 bytes are there.
+    cdef bint short = reader.at[0] == 0xc7
+    cdef Py_ssize_t size = reader.at[1] if short else load32(reader.at + 1)
+    cdef const uint8_t *end
+    reader.at += 3 if short else 6
+    need(reader, size)
+    end = reader.at + size
+    error = decoder.read(reader, 2)
+    if reader.at != end:
+        raise invalid("the error that ended a batch is not as long as it claims")
+    if not is_kind(error, BaseException):
+        raise invalid(f"a batch ended with a {type_name(error)}, not with an exception")
+    return error
+
+
+cdef QueuedMethod probe = QueuedMethod(BatchWriter(Codec(None, None)), "")
+allow_vectorcall(QueuedMethod, <char *> &probe.vectorcall - <char *> <PyObject *> probe)

@@ -1,0 +1,499 @@
+"""The bytes of one connected stream socket: sending, receiving, waiting. Knows no messages.
+
+Rule 1: a system call that cannot wait keeps the GIL, because giving it up and getting it back costs as much as the
+        call; whatever can wait, or moves much, runs without it.
+Rule 2: a timeout is one deadline over the whole operation, not a limit for each system call.
+Rule 3: `close` may come from any thread: it shuts the stream down, and the last user inside closes the descriptor.
+Rule 4: one thread receives at a time. A message that the system does not take at once is sent with `sending` set, which
+        no other sender passes, so that messages of several threads do not mix.
+Rule 5: who waits for bytes looks for them before it sleeps, as `_spin` allows; who waits for room in a Unix socket
+        does so as well, because the peer that makes room would wake it up on its own processor, on purpose.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
+)
+from libc.errno cimport EAGAIN, EINTR, errno  # Linux and macOS have EWOULDBLOCK == EAGAIN
+from libc.stdint cimport uint8_t
+from libc.string cimport strerror
+
+from fastpyro._posix cimport (
+    MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, iovec, msghdr, poll, pollfd, recv, sched_yield, send, sendmsg,
+)
+from fastpyro.transport._cork cimport MORE, forget_push, push_soon
+from fastpyro.transport._spin cimport (
+    Look, Spin, await_turn, begin_look, begin_spin, begin_wait, bulk_spin_of, end_spin, end_spins, end_turn, end_wait,
+    hit, is_crowd, may_yield, missed, monotonic, part, slept, spin_of, took_turn,
+)
+
+import socket as socket_module
+
+from fastpyro.errors import ConnectionClosedError, TimeoutError
+
+cdef enum:
+    AT_ONCE = 65536  # bytes up to which a send keeps the GIL
+    LONGEST_POLL = 3600 * 1000  # milliseconds; a longer wait is cut into several
+    MOST_PARTS = 64  # of a message in one system call
+    MOST_COLLECTED = 8192  # bytes of a message that may wait for company
+    BURST = 50000  # nanoseconds; messages that follow each other faster are a burst
+    LONGEST_TIME = 1000000000  # seconds; a longer timeout is cut to this
+    LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
+
+cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
+
+
+cdef inline double now() noexcept nogil:
+    return <double> monotonic() * 1e-9
+
+
+cdef double deadline_of(object timeout) except? -1:
+    # None and 0 mean "wait for ever", which is the deadline 0.
+    cdef double seconds
+    if timeout is None:
+        return 0
+    seconds = timeout
+    if seconds < 0 or seconds != seconds:
+        raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {timeout!r}")
+    return deadline_in(seconds)
+
+
+cdef double deadline_in(double seconds) noexcept:
+    return now() + (seconds if seconds < LONGEST_TIME else LONGEST_TIME) if seconds > 0 else 0
+
+
+cdef int milliseconds_until(double deadline) noexcept nogil:
+    # Rounded up, for poll; 0 when the deadline has passed.
+    cdef double left
+    if deadline == 0:
+        return LONGEST_POLL
+    left = (deadline - now()) * 1000
+    if left <= 0:
+        return 0
+    return <int> left + 1 if left < LONGEST_POLL else LONGEST_POLL
+
+
+cdef class Stream:
+    def __cinit__(self, sock, *arguments):
+        self.buffer = NULL
+        self.send_lock = NULL
+        self.start = self.end = 0
+        self.users = 0
+        self.closing = self.broken = self.sending = False
+        self.sock = sock
+        self.fd = -1
+        self.spin = spin_of(0)
+        self.send_spin = self.bulk_spin = bulk_spin_of(0)
+        self.last_unawaited = self.promise = 0
+        self.collects = False
+        self.send_lock = PyThread_allocate_lock()
+        if self.send_lock == NULL:
+            raise MemoryError
+
+    def __init__(self, sock, *arguments):
+        sock.setblocking(True)
+        self.fd = sock.fileno()
+        self.collects = MORE != 0 and sock.family != getattr(socket_module, "AF_UNIX", None)
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.buffer)
+        if self.promise:
+            forget_push(self.fd)
+        if self.send_lock != NULL:
+            PyThread_free_lock(self.send_lock)
+
+    @property
+    def closed(self):
+        """Whether the connection can no longer be used."""
+        return self.closing or self.broken
+
+    @property
+    def has_buffered(self):
+        """Whether received bytes wait here, so that the descriptor need not become readable for the next message."""
+        return self.end > self.start
+
+    def fileno(self):
+        """Return the descriptor, or -1 when the connection is closed."""
+        return -1 if self.closing else self.fd
+
+    def set_spin(self, int microseconds):
+        """Say how long to look for bytes before sleeping; 0: look once more after the processor was yielded."""
+        self.spin = spin_of(microseconds)
+        self.send_spin = self.bulk_spin = bulk_spin_of(microseconds)
+
+    def part_from_peer(self):
+        """Let the thread that looks step aside when the peer, who looks as well, shares its processor."""
+        part(&self.spin)
+        self.send_spin.parts = self.bulk_spin.parts = True
+
+    def close(self):
+        """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
+        if self.closing:
+            return
+        self.closing = True
+        end_spins(&self.spin)
+        self.give_up()
+        if self.users == 0:
+            self.close_socket()
+
+    def abandon(self):
+        """Give up this process's share of the connection, after a fork, without ending the parent's conversation."""
+        self.closing = True
+        self.close_socket()
+
+    @property
+    def steps_aside(self):
+        """How often a thread that waited for the peer has left the processor that it shared with it."""
+        return self.spin.steps + self.send_spin.steps + self.bulk_spin.steps
+
+    cdef int close_socket(self) except -1:
+        if self.promise:
+            forget_push(self.fd)
+        self.sock.close()
+        return 0
+
+    cdef int give_up(self) noexcept:
+        # Wakes every thread that waits in the connection.
+        try:
+            self.sock.shutdown(socket_module.SHUT_RDWR)
+        except OSError:
+            pass  # not connected any more
+        return 0
+
+    cdef int enter(self) except -1:
+        if self.closing or self.broken:
+            raise ConnectionClosedError("the connection is closed")
+        self.users += 1
+        return 0
+
+    cdef int leave(self) except -1:
+        self.users -= 1
+        if self.closing and self.users == 0:
+            self.close_socket()
+        return 0
+
+    cdef int take_buffer(self) except -1:
+        # Precondition: nothing is buffered.
+        global spare_buffer
+        self.start = self.end = 0
+        if self.buffer == NULL:
+            self.buffer, spare_buffer = spare_buffer, NULL
+            if self.buffer == NULL:
+                self.buffer = <uint8_t *> PyMem_RawMalloc(BUFFER_SIZE)
+                if self.buffer == NULL:
+                    raise MemoryError
+        return 0
+
+    cdef int release_buffer(self) noexcept:
+        global spare_buffer
+        if spare_buffer == NULL:
+            spare_buffer = self.buffer
+        else:
+            PyMem_RawFree(self.buffer)
+        self.buffer = NULL
+        self.start = self.end = 0
+        return 0
+
+    cdef int send_unawaited(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
+        """Send what nobody waits for: in quick succession such messages leave together."""
+        cdef long long time = monotonic()
+        cdef bint burst = time - self.last_unawaited < BURST
+        self.last_unawaited = time
+        if burst:
+            return self.send_collected(data, size, deadline)
+        return self.send_bytes(data, size, deadline)
+
+    cdef int send_collected(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
+        """Send what may wait a moment for company; over TCP only."""
+        cdef Py_ssize_t count
+        if not self.collects or self.sending or size > MOST_COLLECTED:
+            return self.send_bytes(data, size, deadline)
+        count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL | MORE)
+        if count == size:
+            return push_soon(self.fd, &self.promise)
+        if count > 0:
+            self.begin_sending()
+            return self.send_parts(data + count, size - count, NULL, 0, True, deadline)
+        return self.send_bytes(data, size, deadline)  # which waits, or says what is wrong
+
+    cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1:
+        """Send what the system takes without waiting, perhaps nothing. After a part `sending` is set: go on at once."""
+        cdef Py_ssize_t count
+        if self.sending or size > AT_ONCE:
+            return 0
+        if not is_crowd():
+            count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        else:  # others may be waiting for the GIL, and the system delivers small messages in the sender's time
+            self.begin_sending()
+            with nogil:
+                count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.end_sending()
+        if count >= 0:
+            if 0 < count < size:
+                self.begin_sending()
+            return count
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        self.broken = True
+        raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
+
+    cdef bint has_company(self) noexcept:
+        """Whether many threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
+        return is_crowd() and not self.sending and self.end == self.start
+
+    cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
+        """Send a small message and wait for bytes in answer, without the GIL. Returns what was sent, as `send_at_once`.
+
+        What has come, if anything, is in the buffer. Precondition: `has_company`.
+        """
+        cdef Py_ssize_t sent, received = -1
+        cdef int failure
+        cdef long long time
+        cdef bint yields = may_yield()
+        self.take_buffer()
+        begin_wait()
+        self.begin_sending()
+        with nogil:
+            end_turn()
+            sent = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            failure = errno
+            if sent == size:
+                self.end_sending()
+                if yields:
+                    sched_yield()
+                    received = recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
+                if not yields or (received < 0 and errno == EAGAIN):
+                    received = self.sleep_once(deadline)
+            time = await_turn()
+        took_turn(time)
+        end_wait()
+        if sent == size:
+            self.end = received if received > 0 else 0  # an end, an error or a timeout is met again by who comes next
+            return sent
+        if sent > 0:
+            return sent  # `sending` stays set
+        self.end_sending()
+        if failure == EAGAIN or failure == EINTR:
+            return 0
+        self.broken = True
+        raise ConnectionClosedError(f"sending: connection lost: {strerror(failure).decode()}")
+
+    cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
+        cdef Py_ssize_t count = self.send_at_once(data, size)
+        return 0 if count == size else self.send_parts(data + count, size - count, NULL, 0, count > 0, deadline)
+
+    cdef int send_parts(
+        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
+        double deadline,
+    ) except -1:
+        """Send head and tail as one message; as `send_vector`."""
+        cdef iovec parts[2]
+        parts[0].iov_base = <void *> head
+        parts[0].iov_len = head_size
+        parts[1].iov_base = <void *> tail
+        parts[1].iov_len = tail_size
+        return self.send_vector(&parts[0], 2, begun, deadline)
+
+    cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1:
+        """Send parts as one stream of bytes, without joining them and without another thread between.
+
+        `begun` says that `send_at_once` has sent a part of the message. The parts are used up.
+        """
+        if not begun:
+            self.take_turn(deadline)
+        self.begin_sending()
+        try:
+            return self.send_rest(parts, count, deadline)
+        except BaseException:
+            self.broken = True
+            self.give_up()  # whoever receives must not wait for an answer to half a message
+            raise
+        finally:
+            self.end_sending()
+
+    cdef int begin_sending(self) noexcept:
+        PyThread_acquire_lock(self.send_lock, NOWAIT_LOCK)
+        self.sending = True
+        return 0
+
+    cdef int end_sending(self) noexcept nogil:
+        self.sending = False
+        PyThread_release_lock(self.send_lock)
+        return 0
+
+    cdef int take_turn(self, double deadline) except -1:
+        # `sending`, which changes under the GIL, says whose turn it is. The lock is there to sleep on: a sender holds
+        # it, or a sleeper does in its stead, who got it a moment ago and leaves it locked when he finds somebody
+        # sending.
+        cdef PyLockStatus status
+        while self.sending:
+            with nogil:
+                status = PyThread_acquire_lock_timed(self.send_lock, LOCK_SLICE, 1)
+            if status == PY_LOCK_INTR:
+                PyErr_CheckSignals()
+            if self.closing or self.broken:
+                if status == PY_LOCK_ACQUIRED:
+                    PyThread_release_lock(self.send_lock)  # for the next sleeper
+                raise ConnectionClosedError("sending: the connection is closed")
+            if deadline != 0 and now() >= deadline:
+                raise TimeoutError("sending: timeout")
+        return 0
+
+    cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1:
+        cdef msghdr message
+        cdef Py_ssize_t count
+        cdef bint looks = not self.collects
+        cdef int flags = MSG_NOSIGNAL | MSG_DONTWAIT if looks or deadline != 0 else MSG_NOSIGNAL
+        while True:
+            while left > 0 and parts[0].iov_len == 0:
+                parts += 1
+                left -= 1
+            if left == 0:
+                return 0
+            message = msghdr(NULL, 0, parts, left if left < MOST_PARTS else MOST_PARTS, NULL, 0, 0)
+            if looks and begin_spin(&self.send_spin):
+                with nogil:
+                    count = self.look_for_room(&message, deadline)
+                end_spin(&self.send_spin, count >= 0)
+            else:
+                with nogil:
+                    count = sendmsg(self.fd, &message, flags)
+                    if count < 0:
+                        count = -errno
+            if count < 0:
+                if count == -EINTR:
+                    PyErr_CheckSignals()
+                elif count == -EAGAIN:
+                    self.sleep_for_room(deadline)
+                else:
+                    raise ConnectionClosedError(f"sending: connection lost: {strerror(-count).decode()}")
+                continue
+            if deadline == 0 and count > 0:
+                PyErr_CheckSignals()  # a signal that came meanwhile may have cut the sending short
+            while count > 0:
+                if <size_t> count < parts[0].iov_len:
+                    parts[0].iov_base = <uint8_t *> parts[0].iov_base + count
+                    parts[0].iov_len -= count
+                    break
+                count -= parts[0].iov_len
+                parts[0].iov_len = 0
+                parts += 1
+                left -= 1
+
+    cdef Py_ssize_t look_for_room(self, const msghdr *message, double deadline) noexcept nogil:
+        # What sendmsg took as soon as it takes something, or -errno; -EAGAIN when the time is up.
+        cdef Look look
+        cdef Py_ssize_t count
+        begin_look(&self.send_spin, &look, self.fd, deadline)
+        while True:
+            count = sendmsg(self.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if count >= 0:
+                hit(&self.send_spin, &look)
+                return count
+            if errno != EAGAIN:
+                return -errno
+            if (deadline != 0 and now() >= deadline) or not missed(&self.send_spin, &look):
+                return -EAGAIN  # past the deadline even when there is room soon: a slow reader must not stretch it
+
+    cdef int sleep_for_room(self, double deadline) except -1:
+        cdef long long began = monotonic()
+        if self.wait_ready(POLLOUT, deadline) == 0:
+            raise TimeoutError("sending: timeout")
+        slept(&self.send_spin, monotonic() - began)
+        return 0
+
+    cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
+        """Receive at least a byte: their count, 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
+        cdef Py_ssize_t count
+        cdef long long began
+        cdef Spin *spin = &self.spin if size <= BUFFER_SIZE else &self.bulk_spin
+        if not wait:
+            count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if count >= 0:
+                return count
+            if errno == EAGAIN or errno == EINTR:
+                return -1
+            raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
+        if begin_spin(spin):
+            with nogil:
+                count = self.look_for_bytes(spin, target, size, deadline)
+            end_spin(spin, count != -1)
+            if count >= 0:
+                return count
+            if count < -1:
+                raise ConnectionClosedError(f"receiving: connection lost: {strerror(-1 - count).decode()}")
+        PyErr_CheckSignals()  # one that came before the sleep would not interrupt it
+        began = monotonic() if spin.budget else 0
+        begin_wait()
+        try:
+            count = self.sleep_for_bytes(target, size, deadline)
+        finally:
+            end_wait()
+        if spin.budget:
+            slept(spin, monotonic() - began)
+        return count
+
+    cdef Py_ssize_t sleep_once(self, double deadline) noexcept nogil:
+        # What recv into the buffer says, without a second try: -1 as well when nothing has come.
+        cdef pollfd ready
+        if deadline == 0:
+            return recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL)
+        ready = pollfd(self.fd, POLLIN, 0)
+        if poll(&ready, 1, milliseconds_until(deadline)) <= 0:
+            return -1
+        return recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
+
+    cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2:
+        cdef Py_ssize_t count
+        # A recv that waits holds the socket against what arrives: for the rest of something big poll is faster.
+        cdef bint polls = deadline != 0 or size > BUFFER_SIZE
+        cdef int flags = MSG_NOSIGNAL | MSG_DONTWAIT if polls else MSG_NOSIGNAL
+        while True:
+            if polls and self.wait_ready(POLLIN, deadline) == 0:
+                raise TimeoutError("receiving: timeout")
+            with nogil:
+                count = recv(self.fd, target, size, flags)
+            if count >= 0:
+                return count
+            if errno == EINTR:
+                PyErr_CheckSignals()
+            elif errno == EAGAIN:
+                if deadline == 0:  # somebody made the socket non-blocking: wait here instead of spinning
+                    self.wait_ready(POLLIN, 0)
+            else:
+                raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
+
+    cdef Py_ssize_t look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
+        # What recv says as soon as it says something, -1 when the time is up, -1 - errno for an error, which the next
+        # recv would not say again.
+        cdef Look look
+        cdef Py_ssize_t count
+        begin_look(spin, &look, self.fd, deadline)
+        while True:
+            count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if count >= 0:
+                hit(spin, &look)
+                return count
+            if errno != EAGAIN and errno != EINTR:
+                return -1 - errno
+            if not missed(spin, &look):
+                return -1
+
+    cdef int wait_ready(self, short events, double deadline) except -1:
+        """Wait for readiness: 1, or 0 when the deadline has passed."""
+        cdef pollfd ready
+        cdef int milliseconds, result
+        while True:
+            milliseconds = milliseconds_until(deadline)
+            if milliseconds == 0:  # even when bytes are there: a peer that drips them must not stretch the deadline
+                return 0
+            ready = pollfd(self.fd, events, 0)
+            with nogil:
+                result = poll(&ready, 1, milliseconds)
+            if result > 0:
+                return 1
+            if result < 0:
+                if errno != EINTR:
+                    raise ConnectionClosedError(f"connection lost: {strerror(errno).decode()}")
+                PyErr_CheckSignals()

@@ -1,6 +1,0 @@
-from typing import Any
-
-from fastpyro.checked import ATOMS as ATOMS
-
-def check_keys(keys: list[Any], of_set: bool = False) -> None: ...
-def cost_of(count: int, of_set: bool = False) -> int: ...

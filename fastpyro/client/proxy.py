@@ -1,0 +1,494 @@
+"""The client's stand-in for a remote object.
+
+`Proxy` is an ordinary class that users subclass. Calls go through `_pyroInvoke`, or, where that makes no difference, the
+short way of `_proxy`. Threads may share a proxy: their calls are under way at once on one connection. An exchange that
+fails in the middle closes the connection: nobody ever gets another call's answer. Knows nothing of daemons.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import os
+import socket
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from fastpyro._foreign_text import on_one_line
+from fastpyro._lazy_logging import LazyLogger
+from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro._mutex import Mutex
+from fastpyro.callcontext import current_context
+from fastpyro.client import session
+from fastpyro.client._proxy import ProxyCore, install
+from fastpyro.client.metadata import member_details, names_of, read_metadata
+from fastpyro.client.method import RemoteMethod
+from fastpyro.client.oneway_names import OnewayNames
+from fastpyro.client.proxy_state import checked_state, state_of_pyro4
+from fastpyro.config import LONGEST_TIME, config
+from fastpyro.constants import DAEMON_NAME
+from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, PyroError, SerializeError
+from fastpyro.protocol.blobs import SerializedBlob
+from fastpyro.serializers import registry as serializers
+from fastpyro.transport import handshake, trusted_peers
+from fastpyro.transport.channel import Channel
+from fastpyro.transport.sockets import family_name
+from fastpyro.uri import URI
+from fastpyro.values.checked import building
+from fastpyro.values.class_registry import register_builtin
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fastpyro.client.batch import BatchProxy
+    from fastpyro.protocol._batch import BatchWriter
+    from fastpyro.protocol._message import Message
+    from fastpyro.serializers.registry import Serializer
+
+__all__ = ["CONNECTED", "Proxy", "build_proxy", "plain_invoke"]
+
+log = LazyLogger("fastpyro.proxy")
+_new_lock = partial(Mutex, what="the proxy")
+
+CONNECTED = "<<connected-socket>>:0"
+"""The location of an object that is reached through a connected socket."""
+
+connected_proxies: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
+
+
+class Proxy(ProxyCore):
+    """Stands for a remote object: its methods and attributes are used as if they were local.
+
+    Arguments: ``uri``, a str or URI (``PYRO:``, ``PYRONAME:`` or ``PYROMETA:``). Nothing is connected until the first
+    use, ``_pyroBind()``, or ``_pyroReconnect()``. ``connected_socket``, a connected socket whose other end a daemon serves
+    (``uri`` may be the bare object id then): it is used without a handshake, is not closed, and there is no other.
+
+    A call returns what the remote method returns, or raises what it raises (``_pyroTraceback`` on the exception holds the
+    remote traceback). Besides, any use may raise CommunicationError and its subclasses, and NamingError when a name
+    cannot be resolved. May be shared among threads, whose calls do not wait for each other.
+    """
+
+    __module__ = "fastpyro"
+
+    _pyro_local_names = frozenset({
+        "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
+        "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
+        "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
+        "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key", "_pyro_socket", "_pyro_connecting",
+    })  # fmt: skip
+
+    _pyro_sends_handshake = False
+    """Whether ``_pyroHandshake`` travels with the proxies of a class even without ``config.SEND_HANDSHAKE``."""
+
+    def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
+        if not isinstance(uri, str | URI):
+            raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
+        if connected_socket is not None and isinstance(uri, str) and ":" not in uri:
+            uri = f"PYRO:{uri}@{CONNECTED}"
+        uri = URI(uri)
+        serializers.check_name(config.SERIALIZER)
+        plain = type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION
+        self._pyro_set_codec(serializers.native.codec, plain)
+        self._pyro_update(
+            _pyroUri=uri,
+            _pyroConnection=None,
+            _pyroLocalSocket=None,
+            _pyroMethods=set(),
+            _pyroAttrs=set(),
+            _pyroOneway=OnewayNames(),
+            _pyroMaxRetries=config.MAX_RETRIES,
+            _pyroSerializer=None,
+            _pyroHandshake="hello",
+            _pyro_timeout=config.COMMTIMEOUT,
+            _pyro_lock=_new_lock(True),
+            _pyro_connecting=_new_lock(False),
+            _pyro_resolved=None,
+            _pyro_details=None,
+            _pyro_metadata_loaded=False,
+            _pyro_wire=serializers.native,
+            _pyro_hmac_key=None,
+            _pyro_socket=connected_socket,
+        )
+
+    _pyroUri: URI
+    _pyro_plain_invoke: Callable[..., Any]
+    _pyroAttrs: set[str]
+    _pyroSerializer: str | None
+    _pyro_lock: Mutex
+    _pyro_connecting: Mutex
+    _pyro_resolved: URI
+    _pyro_details: dict[str, dict[str, Any]] | None
+    _pyro_metadata_loaded: bool
+    _pyro_wire: Serializer
+    _pyro_hmac_key: bytes | None
+    _pyro_socket: socket.socket | None
+
+    @property
+    def _pyroTimeout(self) -> float | None:
+        """Seconds that one call may take, connecting included; None or 0: no limit."""
+        return self._pyro_timeout or None
+
+    @_pyroTimeout.setter
+    def _pyroTimeout(self, seconds: float | None) -> None:
+        if seconds is not None and not 0 <= seconds < float("inf"):
+            raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {seconds!r}")
+        object.__setattr__(self, "_pyro_timeout", float(min(seconds or 0.0, LONGEST_TIME)))
+
+    @property
+    def _pyroHmacKey(self) -> bytes | None:
+        """The key with which messages are signed and checked, the daemon's (None: none). Pyro4's protocol is spoken then.
+
+        Setting it ends a connection that was made without it. Raises ValueError for an empty key, TypeError for no key.
+        """
+        return self._pyro_hmac_key
+
+    @_pyroHmacKey.setter
+    def _pyroHmacKey(self, key: str | bytes | None) -> None:
+        checked = trusted_peers.hmac_key_of(key)
+        if checked != self._pyro_hmac_key:
+            self._pyro_update(_pyro_hmac_key=checked)
+            connection = self._pyroConnection
+            if connection is not None:  # never a word without the key
+                self._pyro_update(_pyroConnection=None)
+                self._pyro_let_go(connection)
+
+    def __del__(self) -> None:
+        try:
+            if (connection := self._pyroConnection) is not None:
+                self._pyro_let_go(connection)
+        except Exception:  # half made, or the interpreter is half gone, and with it the names of modules
+            return
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pyroRelease()
+
+    def __eq__(self, other: object) -> bool:
+        return issubclass(type(other), Proxy) and other._pyroUri == self._pyroUri  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self._pyroUri)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __copy__(self) -> Proxy:
+        """Return an unconnected proxy of the same class with the same settings."""
+        copied = type(self).__new__(type(self))
+        Proxy.__init__(copied, self._pyroUri)
+        copied._pyro_update(
+            _pyroMethods=set(self._pyroMethods),
+            _pyroAttrs=set(self._pyroAttrs),
+            _pyroOneway=OnewayNames.copy_of(self._pyroOneway),
+            _pyroMaxRetries=self._pyroMaxRetries,
+            _pyroSerializer=self._pyroSerializer,
+            _pyroHandshake=self._pyroHandshake,
+            _pyroRawWireResponse=self._pyroRawWireResponse,
+            _pyro_timeout=self._pyro_timeout,
+            _pyro_metadata_loaded=self._pyro_metadata_loaded,
+            _pyro_hmac_key=self._pyro_hmac_key,
+        )
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Proxy:
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (
+            str(self._pyroUri),
+            tuple(self._pyroOneway),
+            tuple(self._pyroMethods),
+            tuple(self._pyroAttrs),
+            self._pyroHandshake if self._pyro_sends_handshake or config.SEND_HANDSHAKE else "hello",
+            self._pyroSerializer,
+        )
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        # Whoever wrote the state says where the proxy leads, and nothing about whom to trust: no key, no pickles.
+        uri, oneway, methods, attributes, handshake_data, serializer = (
+            state[:6] if len(state) == 6 else state_of_pyro4(state)
+        )
+        address = URI(uri)
+        address.is_foreign = True
+        Proxy.__init__(self, address)
+        self._pyro_update(
+            _pyroMethods=names_of(methods, "methods of a proxy"),
+            _pyroAttrs=names_of(attributes, "attributes of a proxy"),
+            _pyroOneway=OnewayNames.from_peer(oneway),
+            _pyroHandshake=handshake_data,
+            _pyroSerializer=serializers.safe_name(serializer),
+            _pyro_metadata_loaded=bool(methods or attributes),
+        )
+
+    def __repr__(self) -> str:
+        connection = self._pyroConnection
+        state = "not connected" if connection is None else f"connected {family_name(connection.sock)}"
+        uri = on_one_line(str(self._pyroUri))
+        return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {state}; for {uri}>"
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Proxy._pyro_local_names:
+            raise AttributeError(name)
+        if name in self._pyroMethods:
+            return RemoteMethod(self, name)
+        if not config.METADATA:
+            return RemoteMethod(self, name)
+        if not self._pyro_metadata_loaded:
+            if name in getattr(self._pyroOneway, "remembered", ()):
+                return RemoteMethod(self, name)
+            self._pyroGetMetadata()
+        if name in self._pyroMethods or name in getattr(self._pyroOneway, "remembered_early", ()):
+            return RemoteMethod(self, name)
+        if name in self._pyroAttrs:
+            return self._pyroInvoke("__getattr__", (name,), None)
+        raise AttributeError(f"remote object '{self._pyroUri}' has no exposed attribute or method '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Proxy._pyro_local_names or not config.METADATA:
+            object.__setattr__(self, name, value)
+            return
+        if not self._pyro_metadata_loaded:
+            self._pyroGetMetadata()
+        if name not in self._pyroAttrs:
+            raise AttributeError(f"remote object '{self._pyroUri}' has no exposed attribute '{name}'")
+        self._pyroInvoke("__setattr__", (name, value), None)
+
+    def __len__(self) -> int:
+        return self._pyro_special("__len__")  # type: ignore[no-any-return]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._pyro_special("__getitem__", index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._pyro_special("__setitem__", index, value)
+
+    def __delitem__(self, index: Any) -> None:
+        self._pyro_special("__delitem__", index)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._pyro_metadata_loaded:
+            self._pyroGetMetadata()
+        if "__iter__" in self._pyroMethods:
+            yield from self._pyroInvoke("__iter__", (), {})
+            return
+        if "__getitem__" not in self._pyroMethods:
+            raise TypeError(f"remote object '{self._pyroUri}' exposes neither __iter__ nor __getitem__")
+        index = 0
+        while True:
+            try:
+                item = self[index]
+            except IndexError:
+                return
+            yield item
+            index += 1
+
+    def _pyro_special(self, name: str, *arguments: Any) -> Any:
+        if not self._pyro_metadata_loaded:
+            self._pyroGetMetadata()
+        if name not in self._pyroMethods:
+            raise TypeError(f"remote object '{self._pyroUri}' does not expose {name}")
+        return RemoteMethod(self, name)(*arguments)
+
+    def _pyroInvoke(
+        self, methodname: str, vargs: Any, kwargs: dict[str, Any] | None, flags: int = 0, objectId: str | None = None
+    ) -> Any:
+        """Perform one remote call; every method call and attribute access comes through here, so subclasses may override.
+
+        Arguments: ``methodname``; ``vargs``, positional arguments; ``kwargs``, keyword arguments or None; ``flags`` of the
+        message; ``objectId`` of another object in the same daemon. Returns the result, or None for a oneway call.
+        """
+        return session.invoke(self, methodname, vargs, kwargs, flags, objectId)
+
+    def _pyroInvokeBatch(self, calls: BatchWriter, oneway: bool = False) -> tuple[list[Any], BaseException | None]:
+        """Perform the queued calls in one message; returns the results and the error that ended the batch, if any."""
+        return session.invoke_batch(self, calls, oneway)
+
+    def _pyro_connection(self) -> Channel:
+        connection = self._pyroConnection
+        if connection is None or connection.closed:
+            self._pyro_connect_if_needed()
+            connection = self._pyroConnection
+            if connection is None:
+                raise ConnectionClosedError("the proxy was released by another thread")
+        return connection
+
+    def _pyro_drop(self, connection: Channel) -> None:
+        connection.close()
+        if self._pyroConnection is connection:
+            self._pyro_update(_pyroConnection=None)
+
+    def _pyro_result(self, connection: Channel, message: Message, seq: int) -> Any:
+        """Return what the reply to an ordinary call holds, or raise the error that it holds."""
+        return session.result_of(self, connection, message, seq)
+
+    def _pyroBind(self) -> bool:
+        """Connect now. Returns True when a new connection was made, False when there was one already.
+
+        A proxy that was given a name stands for what the name means now from then on: ``_pyroUri`` becomes that address.
+        """
+        with self._pyro_lock.guard():
+            if not self._pyro_connect_if_needed():
+                return False
+            self._pyro_update(_pyroUri=self._pyro_resolved)
+            return True
+
+    def _pyro_connect_if_needed(self) -> bool:
+        with self._pyro_lock.guard():
+            if self._pyroConnection is not None and not self._pyroConnection.closed:
+                return False
+            with self._pyro_connecting.guard():  # a destructor that comes in between gets no second connection
+                self._pyroRelease()
+                self._pyro_connect()
+            return True
+
+    def _pyroRelease(self) -> None:
+        """Close the connection; the next use makes a new one. May be called at any time, from any thread."""
+        if (connection := self._pyroConnection) is not None:
+            self._pyro_update(_pyroConnection=None)
+            self._pyro_let_go(connection)
+
+    def _pyro_let_go(self, connection: Channel) -> None:
+        if self._pyro_socket is None:
+            connection.close()
+        else:
+            connection.abandon()  # the socket is its owner's, who may use it again
+
+    def _pyroReconnect(self, tries: int = 100000000, pause: float = 2.0) -> None:
+        """Close the connection and make a new one, trying again while the daemon (or the name server) is away.
+
+        Arguments: ``tries``, the most attempts; ``pause``, seconds between two of them.
+        Raises ConnectionClosedError when all attempts have failed.
+        """
+        self._pyroRelease()
+        failure: Exception | None = None
+        for attempt in range(tries):
+            if attempt:
+                time.sleep(min(pause, LONGEST_TIME))
+            try:
+                self._pyro_connect_if_needed()
+                return
+            except (CommunicationError, LookupError) as error:
+                if type(error) is LocalProtocolError:
+                    raise  # this thread is connecting already
+                failure = error
+        raise ConnectionClosedError(f"failed to reconnect to {self._pyroUri} in {tries:,} tries") from failure
+
+    def _pyroValidateHandshake(self, response: Any) -> None:
+        """Check the daemon's answer to the handshake; override and raise to refuse the daemon. Accepts all by default."""
+
+    def _pyro_connect(self) -> None:
+        # Precondition: the lock is held and there is no usable connection.
+        if building.depth and self._pyroUri.is_foreign:
+            raise SerializeError(f"a proxy came in a message that is still being read; {self._pyroUri} is not dialled")
+        uri, key = self._pyroUri, trusted_peers.hmac_key_of(self._pyroHmacKey)
+        if uri.protocol != "PYRO":
+            from fastpyro.client.resolver import resolve
+
+            uri = resolve(uri, timeout=self._pyro_timeout or None, hmac_key=key)
+        annotations, correlation_id = current_context.request_annotations()
+        name = self._pyroSerializer or config.SERIALIZER
+        settings = handshake.Settings(name, self._pyroHandshake, key, self._pyro_timeout)
+        rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}
+        if self._pyro_socket is None:
+            connected = handshake.connect(uri, settings, seq=self._pyroSeq, **rest)
+        else:
+            connected = handshake.attach(self._pyro_socket, uri, settings, seq=self._pyro_next_seq(), **rest)
+        channel, wire, answer, response_annotations = connected
+        channel.objectId = uri.object
+        try:
+            self._pyro_update(
+                _pyroConnection=channel,
+                _pyro_wire=wire,
+                _pyro_native=wire is serializers.native,
+                _pyro_object_id=uri.object,
+                _pyro_resolved=uri,
+                _pyroLocalSocket=channel.sock.getsockname(),
+            )
+            connected_proxies[id(self)] = self
+            if trusted_peers.hmac_key_of(self._pyroHmacKey) != key:
+                raise ConnectionClosedError("the HMAC key was changed while the connection was made with another one")
+            if response_annotations:
+                current_context.response_annotations = response_annotations
+            self._pyroValidateHandshake(answer["handshake"])
+            self._pyro_take_metadata(answer["meta"])
+        except BaseException:
+            self._pyroRelease()
+            raise
+        log.debug("connected to %s", uri)
+
+    def _pyroGetMetadata(self, objectId: str | None = None, known_metadata: dict[str, Any] | None = None) -> None:
+        """Load the names of the remote object's methods and attributes, connecting if needed."""
+        with self._pyro_lock.guard():
+            if known_metadata is not None:
+                self._pyro_take_metadata(known_metadata)
+            elif not self._pyro_connect_if_needed():
+                object_id = objectId or self._pyro_object_id
+                self._pyro_take_metadata(self._pyroInvoke("get_metadata", (object_id,), {}, objectId=DAEMON_NAME))
+
+    def _pyro_take_metadata(self, metadata: Any) -> None:
+        methods, attributes, oneway_methods = read_metadata(metadata)
+        if not methods and not attributes and config.METADATA:
+            raise PyroError(
+                f"remote object '{self._pyroUri}' doesn't expose any methods or attributes. "
+                "Did you forget setting @expose on them?"
+            )
+        oneway = OnewayNames.copy_of(self._pyroOneway)
+        oneway.take_from_peer(oneway_methods, first=not self._pyro_metadata_loaded)
+        self._pyro_update(_pyroMethods=methods, _pyroAttrs=attributes, _pyroOneway=oneway)
+        self._pyro_update(_pyro_metadata_loaded=True, _pyro_details=None)
+
+    def _pyro_member_details(self, name: str) -> dict[str, Any]:
+        """Return signature and docstring of a remote method, asked for once a connection."""
+        details = self._pyro_details
+        if details is None:
+            self._pyro_connection()
+            details = {}  # Pyro's daemons have none
+            if self._pyro_native:
+                arguments = (self._pyro_object_id,), {"details": True}
+                details = member_details(self._pyroInvoke("get_metadata", *arguments, objectId=DAEMON_NAME))
+            self._pyro_update(_pyro_details=details)
+        return details.get(name, {})
+
+    def _pyroBatch(self) -> BatchProxy:
+        """Return a batch: calls on it are queued, and performed together when the batch itself is called."""
+        from fastpyro.client.batch import BatchProxy
+
+        return BatchProxy(self)
+
+    def _pyroAsync(self, asynchronous: bool = True, **keywords: Any) -> Any:
+        """Return an asynchronous twin of this proxy, whose calls return a FutureResult at once; this one stays as it is."""
+        from fastpyro.client.async_proxy import asyncproxy
+
+        return asyncproxy(self, asynchronous, **keywords)
+
+
+def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy:
+    """Return a proxy of a class, from the state that it travelled as. Raises SerializeError for what is no such state."""
+    proxy = cls.__new__(cls)
+    proxy.__setstate__(checked_state(state))
+    return proxy
+
+
+def _abandon_after_fork() -> None:
+    # The child shares its parent's sockets: it lets go of them, and each proxy connects anew when it is used.
+    for proxy in list(connected_proxies.values()):
+        connection = proxy._pyroConnection
+        proxy._pyro_update(_pyroConnection=None, _pyro_lock=_new_lock(True), _pyro_connecting=_new_lock(False))
+        if connection is not None:
+            connection.abandon()
+
+
+plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has replaced it, for Proxy itself too
+Proxy._pyro_plain_invoke = staticmethod(plain_invoke)
+install(Proxy, RemoteMethod, SerializedBlob)
+os.register_at_fork(after_in_child=_abandon_after_fork)
+register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, build_proxy)

@@ -1,0 +1,191 @@
+"""The serializers: by name for who writes, by dialect and by the id that messages carry for who reads.
+
+Knows values and bytes; knows no messages and no sockets. Importing it makes every type that fastpyro knows known. The
+native one is there from the start; those of the peers are made when they are first asked for.
+Rule 1: a serializer is used on what comes from a peer only if it is among the accepted ones. The pickles never are by
+        themselves: they run what the peer wrote, and need a peer that has shown who it is as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro.config import config
+from fastpyro.constants import (
+    CLOUDPICKLE_ID,
+    DILL_ID,
+    JSON_ID,
+    MARSHAL_ID,
+    MSGPACK_ID,
+    NATIVE_SERIALIZER_ID,
+    OLD_PROTOCOL_VERSION,
+    PICKLE_ID,
+    PROTOCOL_VERSION,
+    SERPENT_ID,
+)
+from fastpyro.errors import SerializeError
+from fastpyro.serializers import numpy_arrays as numpy_arrays  # the types of NumPy
+from fastpyro.serializers._codec import Codec
+from fastpyro.values import exceptions as exceptions  # exceptions
+from fastpyro.values import standard_types as standard_types  # the types of the standard library
+from fastpyro.values.class_registry import from_state, to_state
+
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = [
+    "IDS",
+    "PICKLES",
+    "PICKLE_IDS",
+    "NativeSerializer",
+    "PeerSerializer",
+    "Serializer",
+    "accepted_ids",
+    "check_name",
+    "get_serializer",
+    "get_serializer_by_id",
+    "native",
+    "safe_name",
+]
+
+IDS: dict[str, int] = {
+    "native": NATIVE_SERIALIZER_ID,
+    "serpent": SERPENT_ID,
+    "json": JSON_ID,
+    "msgpack": MSGPACK_ID,
+    "marshal": MARSHAL_ID,
+    "pickle": PICKLE_ID,
+    "dill": DILL_ID,
+    "cloudpickle": CLOUDPICKLE_ID,
+}
+"""Serializer ids by name, in the numbers of protocol 502."""
+
+NAMES = {serializer_id: name for name, serializer_id in IDS.items()}
+
+PICKLES = frozenset({"pickle", "dill", "cloudpickle"})
+"""Serializers that run code of whoever wrote the bytes, and exist in protocol 48 only."""
+
+PICKLE_IDS = frozenset({PICKLE_ID, DILL_ID, CLOUDPICKLE_ID})
+
+
+class NativeSerializer:
+    """Every type that both sides know, exactly; see ``docs/protocol.md``.
+
+    ``dumps(value)`` and ``loads(bytes, buffers)`` for values, ``dumps_call(object id, method, args, kwargs)`` and
+    ``loads_call(bytes, buffers)`` for calls; all raise SerializeError for what cannot travel. ``dumps_parts`` and
+    ``dumps_call`` return a list of buffers, to be sent one after the other, when there are big ones among the values.
+    """
+
+    name = "native"
+    serializer_id = NATIVE_SERIALIZER_ID
+
+    def __init__(self) -> None:
+        self.codec = Codec(to_state, from_state)
+        # The codec's own methods: no frame between.
+        self.dumps: Callable[[Any], bytes] = self.codec.encode
+        self.loads: Callable[..., Any] = self.codec.decode
+        self.dumps_parts: Callable[[Any], Any] = self.codec.encode_parts
+        self.dumps_call: Callable[..., Any] = self.codec.encode_call_parts
+        self.loads_call: Callable[..., tuple[str, str, tuple[Any, ...], dict[str, Any]]] = self.codec.decode_call
+
+
+class PeerSerializer:
+    """A serializer of the peers, with the face of the native one. Arguments: ``name``; ``codec``, which does it."""
+
+    def __init__(self, name: str, codec: Any) -> None:
+        self.name = name
+        self.serializer_id = IDS[name]
+        self.codec = codec
+        self.dumps: Callable[[Any], bytes] = codec.encode
+        self.dumps_parts: Callable[[Any], Any] = codec.encode
+        self.dumps_call: Callable[..., Any] = codec.encode_call
+        self.loads: Callable[..., Any] = codec.decode
+
+    def loads_call(
+        self, data: Any, buffers: list[Any] | None = None
+    ) -> tuple[str, str, tuple[Any, ...], dict[str, Any]]:
+        """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
+        object_id, method, args, kwargs = self.codec.decode_call(data)
+        return object_id, method, tuple(args), kwargs or {}
+
+
+Serializer = NativeSerializer | PeerSerializer
+
+native = NativeSerializer()
+_made: dict[tuple[str, int], Serializer] = {
+    ("native", PROTOCOL_VERSION): native,
+    ("native", OLD_PROTOCOL_VERSION): native,
+}
+
+
+def get_serializer(name: str, dialect: int = PROTOCOL_VERSION) -> Serializer:
+    """Return the serializer of that name, for peers of that protocol version. Raises SerializeError for an unknown one."""
+    made = _made.get((name, dialect))
+    if made is None:
+        check_name(name)
+        made = _made[name, dialect] = _make(name, dialect)
+    if name == "serpent":
+        codec: Any = made.codec
+        codec.bytes_literal = config.SERPENT_BYTES_REPR
+    return made
+
+
+def check_name(name: str) -> None:
+    """Raise SerializeError for a name that is no serializer's."""
+    if name not in IDS:
+        raise SerializeError(f"serializer '{name}' is unknown or not available; there are: {', '.join(IDS)}")
+
+
+def safe_name(name: Any) -> str | None:
+    """Return a name that somebody else chose, if it is that of a serializer that never runs code; otherwise None."""
+    return name if type(name) is str and name in IDS and name not in PICKLES else None
+
+
+def get_serializer_by_id(serializer_id: int, dialect: int = PROTOCOL_VERSION) -> Serializer:
+    """Return the serializer of the id that a message carries. Raises SerializeError for an unknown one."""
+    name = NAMES.get(serializer_id)
+    if name is None:
+        raise SerializeError(f"serializer with id {serializer_id} is unknown or not available")
+    return get_serializer(name, dialect)
+
+
+def accepted_ids(names: Iterable[str]) -> frozenset[int]:
+    """Return the ids of serializers by their names. Raises SerializeError for an unknown one."""
+    result = set()
+    for name in names:
+        check_name(name)
+        result.add(IDS[name])
+    return frozenset(result)
+
+
+def _make(name: str, dialect: int) -> Serializer:
+    from fastpyro.values.peer_dicts import PYRO4, PYRO5, ClassDicts
+
+    names = PYRO4 if dialect == OLD_PROTOCOL_VERSION else PYRO5
+    if name == "serpent":
+        from fastpyro.serializers._serpent import SerpentCodec
+
+        dicts = ClassDicts(names)
+        codec: Any = SerpentCodec(dicts.simplify, dicts.restore)
+        codec.bytes_literal = config.SERPENT_BYTES_REPR
+    elif name == "json":
+        from fastpyro.serializers.json_codec import JsonCodec
+
+        dicts = ClassDicts(names, refused=frozenset({bytes, bytearray, memoryview, complex}))
+        codec = JsonCodec(dicts.simplify, dicts.restore)
+    elif name == "msgpack":
+        from fastpyro.serializers._msgpack import MsgpackCodec
+
+        dicts = ClassDicts(names)
+        codec = MsgpackCodec(dicts.simplify, dicts.restore)
+    elif name == "marshal":
+        from fastpyro.serializers._marshal import MarshalCodec
+
+        dicts = ClassDicts(names)
+        codec = MarshalCodec(dicts.simplify, dicts.restore)
+    else:
+        from fastpyro.serializers.pickles import PickleCodec
+
+        codec = PickleCodec(name, config.PICKLE_PROTOCOL_VERSION)
+    return PeerSerializer(name, codec)

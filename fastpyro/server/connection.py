@@ -1,0 +1,117 @@
+"""One client, as a daemon knows it: its channel, its session instances, the resources it holds.
+
+This is what methods see as ``current_context.client`` and hooks get as ``connection``.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import weakref
+from typing import Any
+
+from fastpyro._foreign_text import shown
+from fastpyro.constants import PROTOCOL_VERSION
+from fastpyro.serializers.registry import Serializer
+from fastpyro.server._calls import ConnectionCore
+from fastpyro.transport.channel import Channel
+
+__all__ = ["Connection"]
+
+
+class Connection(ConnectionCore):
+    """A connected client.
+
+    Attributes: ``channel``; ``peer_address``, as the socket gives it; ``handshaken``, whether it was admitted;
+    ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
+    seconds; ``in_call``, how many of its requests are being served now; ``held``, how many of them keep it to themselves, so
+    that the next one waits; ``ordered``, whether it has used an object of its session, so that its requests are served one
+    by one; ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last;
+    ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
+    free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
+    is likely to be big, or None.
+    """
+
+    __slots__ = ("__weakref__", "_origin", "_tracked_resources", "accepted", "attached", "big_replies", "serializer")
+
+    def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
+        super().__init__(channel, peer_address)
+        self.accepted = accepted
+        self.attached = False
+        self.big_replies: Any = None
+        self._origin: Any = None
+        self.serializer: Serializer | None = None
+        self._tracked_resources: weakref.WeakSet[Any] | None = None
+
+    @property
+    def tracked_resources(self) -> weakref.WeakSet[Any]:
+        if self._tracked_resources is None:
+            self._tracked_resources = weakref.WeakSet()
+        return self._tracked_resources
+
+    @property
+    def sock(self) -> socket.socket:
+        """The client's socket, to ask it for names and options; reading or writing it breaks the conversation."""
+        return self.channel.sock
+
+    @property
+    def origin(self) -> Any:
+        """What stands for the client where each has a share: its certificate's subject, its address without the port, or
+        the id of the user at the other end of a Unix socket. Many clients may share one."""
+        if not self.handshaken:
+            return self.address
+        if self._origin is None:
+            self._origin = self._find_origin()
+        return self._origin
+
+    @property
+    def address(self) -> Any:
+        """The address without the port; one for all who come through Unix sockets."""
+        return self.peer_address[0] if isinstance(self.peer_address, tuple) and self.peer_address else "local"
+
+    def _find_origin(self) -> Any:
+        try:
+            certificate = self.getpeercert()
+            if certificate and certificate.get("subject"):
+                return "certificate", certificate["subject"]
+            if isinstance(self.peer_address, tuple):
+                return self.address
+            credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            return "user", int.from_bytes(credentials[4:8], sys.byteorder)
+        except (OSError, ValueError, AttributeError):  # it has gone already, or the system does not tell
+            return self.address
+
+    @property
+    def dialect(self) -> int:
+        """The protocol version that the client speaks; until it has spoken, ours."""
+        return self.channel.dialect or PROTOCOL_VERSION
+
+    @property
+    def pyroInstances(self) -> dict[type, Any]:
+        return self.instances
+
+    def getpeercert(self) -> dict[str, Any] | None:
+        """Return the certificate that the client has shown (TLS), as ssl gives it; None without one."""
+        return self.channel.getpeercert()
+
+    def fileno(self) -> int:
+        return self.channel.fileno()
+
+    def close(self) -> None:
+        """End the conversation. May be called from any thread."""
+        self.channel.close()
+
+    def release(self) -> None:
+        """Close the channel, forget session instances and close the resources that the client held."""
+        self.channel.close()
+        self.instances.clear()
+        if self._tracked_resources is not None:
+            for resource in list(self._tracked_resources):
+                try:
+                    resource.close()
+                except Exception:
+                    continue  # a resource that cannot be closed must not keep the others open
+            self._tracked_resources.clear()
+
+    def __repr__(self) -> str:
+        return f"<Connection from {shown(self.peer_address) if self.peer_address else 'a local client'}>"

@@ -1,0 +1,493 @@
+"""What every server does with connections: accept them, serve a request of one, drop them, let them expire.
+
+Which thread does it, and when, is the business of the subclasses. A connection is served by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastpyro._lazy_logging import logger
+from fastpyro._mutex import Mutex
+from fastpyro.callcontext import current_context
+from fastpyro.config import config
+from fastpyro.errors import CommunicationError, MessageTooLargeError, PyroError
+from fastpyro.serializers.registry import PICKLE_IDS, native
+from fastpyro.server import dispatch, forks
+from fastpyro.server._calls import OrdinaryRequests, Term
+from fastpyro.server.connection import Connection
+from fastpyro.server.coroutine_replies import LateReplies
+from fastpyro.server.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors
+from fastpyro.server.dispatch import PendingReply, Postponed
+from fastpyro.server.hooks import call_hook
+from fastpyro.server.idle_connections import drop_stranger, keep_within, make_room
+from fastpyro.server.refusals import refuse
+from fastpyro.server.unfinished import UnfinishedMessages
+from fastpyro.server.unsent import ALONE, Patience, UnsentReplies
+from fastpyro.server.wakeups import Wakeups
+from fastpyro.transport import sockets, tls
+from fastpyro.transport._link import Link, Looker
+from fastpyro.transport.channel import open_channel
+from fastpyro.transport.handshake import HANDSHAKE_LIMIT
+from fastpyro.transport.poller import make_poller
+from fastpyro.transport.trusted_peers import hmac_key_of, may_use_pickles
+
+if TYPE_CHECKING:
+    from fastpyro.protocol._message import Message
+    from fastpyro.server.big_replies import BigReplies
+    from fastpyro.server.dispatch import Called, MayRun, Reply
+    from fastpyro.server.interfaces import Service
+
+__all__ = ["ConnectionServer"]
+
+log = logger("fastpyro.servers")
+
+MOST_UNADMITTED = 1000
+"""Connections that may be in their handshake at once; the oldest one gives way to a new one beyond it."""
+
+MOST_ACCEPTED = 32
+"""Connections that are taken in at a time: those that are here already have their turn in between."""
+
+TURN = 250e-6
+"""Seconds for which what one connection has sent at once is served before others have their turn; as in `_calls`."""
+
+LONGEST_WAIT = 1.0
+"""Seconds between two looks at deadlines."""
+
+FAREWELL_SECONDS = 2.0
+"""How long the end of the loop waits for the reply to the call that asked for the shutdown."""
+
+
+class ConnectionServer(ABC):
+    """A listening socket and its connections; subclasses add the loop.
+    ``patience`` says how long a thread that serves stays with a client that takes its reply slowly.
+
+    Arguments: ``daemon``, asked for hooks and objects; ``listener``, a listening socket, owned from then on.
+    """
+
+    patience: Patience = ALONE
+    big_replies: BigReplies | None = None
+    """Who has calls with big replies wait; a server of one thread makes one at a time."""
+
+    def __init__(self, daemon: Service, listener: socket.socket) -> None:
+        self.tls = tls.server_contexts()
+        hmac_key_of(daemon._pyroHmacKey)  # a class may have one of its own
+        self.daemon = daemon
+        self.listener = listener
+        self.stopping = False
+        self.serving = False  # it has begun
+        self.forked = False  # this is a child, whose parent serves
+        self.connections: dict[int, Connection] = {}
+        self.unadmitted: dict[int, Connection] = {}
+        self.poller = make_poller()
+        self.looker = self.poller if isinstance(self.poller, Looker) else None
+        self.timeout = config.COMMTIMEOUT
+        self.late_replies = LateReplies(self)
+        self.unsent = UnsentReplies(self, self.patience)
+        self.unfinished = UnfinishedMessages(self)
+        self._lock = Mutex(reentrant=True, leaf=True)
+        self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
+        self._farewells: set[Connection] = set()
+        self._farewell_said = threading.Event()
+        self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
+        self.max_message_size = config.MAX_MESSAGE_SIZE
+        self.most_unadmitted = min(MOST_UNADMITTED, most_descriptors() // 2)
+        plain = not (daemon.has_annotations or config.COMPRESSION)
+        plain = plain and native.serializer_id in daemon.accepted_serializers
+        self.requests = OrdinaryRequests(self, daemon, native.codec, plain)
+        self._next_look = 0.0
+        self._accepting = True
+        listener.setblocking(False)
+        self.listener_fd = listener.fileno()
+        self.kind_of_socket = int(listener.family), int(listener.type), listener.proto
+        self.inherited = sockets.tunes_accepted(listener)
+        self._watch_listener()
+        forks.remember(self)
+
+    def _watch_listener(self) -> None:
+        self._wakeups = Wakeups()
+        self.wake_fd = self._wakeups.fd
+        self.poller.add(self.listener_fd)
+        self.poller.add(self.wake_fd)
+
+    def after_fork(self) -> None:
+        """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
+        self._lock = Mutex(reentrant=True, leaf=True)  # somebody may have held it
+        self.unsent.after_fork()
+        self.unfinished.after_fork()
+        if self.big_replies is not None:
+            self.big_replies.after_fork()
+        self.poller.close()
+        self._wakeups.close()
+        if self.serving:
+            self.forked = self.stopping = True
+            self.requests.stop()
+            self.listener.close()
+            for connection in list(self.connections.values()):
+                connection.channel.abandon()
+            self.connections.clear()
+            self.unadmitted.clear()
+            return
+        self.poller = make_poller()
+        self.looker = self.poller if isinstance(self.poller, Looker) else None
+        self._watch_listener()
+
+    @property
+    def sock(self) -> socket.socket:
+        return self.listener
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The sockets that a foreign event loop must watch for this server."""
+        return [self.listener]
+
+    @abstractmethod
+    def loop(self, condition: Callable[[], bool]) -> None:
+        """Serve until ``condition()`` is false or ``shutdown`` is called."""
+
+    def begin(self) -> None:
+        """Note that requests are served from now on. Raises PyroError in a forked child of who serves them."""
+        if self.forked:
+            raise PyroError("this process was forked from the one that serves this daemon: make a new daemon here")
+        self.serving = True
+
+    def wakeup(self) -> None:
+        """Make the thread that waits in the poller look round."""
+        self._wakeups.wake()
+
+    def drain_wakeups(self) -> None:
+        self._wakeups.drain()
+
+    def accept_some(self) -> Connection | None:
+        """Accept connections that wait. Returns the last one of them, which will say something soon."""
+        newest = None
+        for _ in range(MOST_ACCEPTED):
+            if self.stopping:
+                break
+            try:
+                fd = self.poller.accept(self.listener)
+            except OSError as error:
+                if error.errno in OUT_OF_ROOM and make_room(self, f"there is no room for others ({error})"):
+                    continue
+                if not self.stopping:
+                    self._pause_accepting(error)
+                return newest
+            if fd < 0:
+                return newest
+            sock = socket.socket(*self.kind_of_socket, fileno=fd)
+            try:
+                address = sock.getpeername()
+            except OSError:  # it has gone already
+                sock.close()
+                continue
+            newest = self.admit(sock, address)
+        return newest
+
+    def _pause_accepting(self, error: OSError) -> None:
+        if self.listener.fileno() < 0:
+            return  # `look_at_deadlines` says so
+        # Out of descriptors or memory: the listener stays readable, so asking at once again would only burn the CPU.
+        log.warning("accepting connections failed, trying again in %g s: %s", LONGEST_WAIT, error)
+        self.poller.remove(self.listener_fd)
+        self._accepting = False
+
+    def admit(self, sock: socket.socket, address: object) -> Connection | None:
+        """Take a connected socket in; its first message must be a CONNECT. Returns None for one that cannot be TLS."""
+        is_local = sock.family == getattr(socket, "AF_UNIX", None)
+        if not (is_local or self.inherited):
+            sockets.tune(sock, address[0] if isinstance(address, tuple) else "")
+        if self.tls is not None and not is_local:
+            try:
+                sock = self.tls.current().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            except OSError as error:  # it has gone already, or the certificates cannot be read any more
+                log.error("a connection from %r cannot be TLS: %s", address, error)
+                sock.close()
+                return None
+        keep_within(self)
+        connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
+        fd = connection.fd
+        self.connections[fd] = connection
+        self.unadmitted[fd] = connection
+        self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
+        self.unsent.watch(connection)
+        connection.big_replies = self.big_replies
+        if len(self.unadmitted) > self.most_unadmitted:
+            drop_stranger(self, f"over {self.most_unadmitted} connections are in their handshake")
+        self.poller.add(fd)
+        if self.stopping:
+            self.drop(connection)
+        return connection
+
+    def _trust_as_shown(self, connection: Connection) -> None:
+        """Demand the daemon's key of a connection, and let it use pickles only if it has shown who it is."""
+        key = hmac_key_of(self.daemon._pyroHmacKey)
+        connection.channel.set_hmac_key(key)
+        accepted = self.daemon.accepted_serializers
+        if accepted & PICKLE_IDS and not may_use_pickles(connection.sock, key):
+            accepted -= PICKLE_IDS
+        connection.accepted = accepted
+
+    def hmac_key_changed(self) -> None:
+        """The daemon has another key: it holds for the connections that are there, but for those that have spoken."""
+        for connection in list(self.connections.values()):
+            self._trust_as_shown(connection)  # first, or it may begin to speak just now
+            if connection.channel.dialect:
+                log.info("dropping %r: the daemon has another HMAC key now", connection)
+                self.drop(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Close a connection and tell the daemon. May be called by any thread, and again."""
+        fd = connection.fd
+        with self._lock.guard():  # who holds a connection, or gives it back, must not see a half of this
+            if self.connections.get(fd) is not connection:
+                return  # dropped already; the descriptor may be somebody else's by now
+            del self.connections[fd]
+            self.unadmitted.pop(fd, None)
+            self.poller.remove(fd)
+        self.unsent.forget(connection)
+        self.unfinished.forget(connection)
+        try:
+            if connection.handshaken:
+                self.tell_disconnect(connection)  # which may want to know whom it was connected to, and what it held
+        finally:
+            connection.release()
+            self.daemon.streams.connection_lost(connection)
+
+    def tell_disconnect(self, connection: Connection) -> None:
+        """Call the daemon's hook for a client that has gone."""
+        call_hook(self.daemon.clientDisconnect, connection)
+
+    def hold(self, connection: Connection) -> None:
+        """Let a connection's further requests wait where they are, in order, until ``give_back``."""
+        with self._lock.guard():
+            connection.held += 1
+            if self.connections.get(connection.fd) is connection:
+                self.poller.remove(connection.fd)
+
+    def give_back(self, connection: Connection) -> None:
+        """A request is done that held its connection: when it was the last such one, the next request may come."""
+        with self._lock.guard():  # the monitor has taken it out of the poller when it lets go of the lock
+            connection.held -= 1
+            if connection.held or self.stopping or self.connections.get(connection.fd) is not connection:
+                return
+            try:
+                self.poller.add(connection.fd)
+            except (OSError, ValueError):
+                return  # the server is closed
+            if not connection.channel.has_buffered:
+                return
+            self._pending.append(connection)
+        self.wakeup()
+
+    def next_turn(self, connection: Connection) -> None:
+        """Go on with a connection, which has more requests here, when others have had their turn. By who serves it."""
+        self._pending.append(connection)
+
+    def asking_client(self) -> Connection | None:
+        """Return the connection whose call this thread is in, if it is one of this server's."""
+        client = current_context.client
+        return client if client is not None and self.connections.get(client.fd) is client else None
+
+    def say_farewell(self, connection: Connection) -> None:
+        """A request is done while the server stops: its connection is not needed any more, unless by another request, or
+        by the rest of a reply.
+        """
+        if connection.in_call:
+            return
+        if self.unsent.waits(connection):
+            self._farewells.add(connection)
+            return
+        self.drop(connection)
+        self._farewells.discard(connection)
+        self._farewell_said.set()
+
+    def await_farewells(self) -> None:
+        """Wait, within bounds, for the reply to the call that asked for the shutdown."""
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        while self._farewells and self._farewell_said.wait(max(deadline - time.monotonic(), 0.0)):
+            self._farewell_said.clear()
+
+    def next_request(self, connection: Connection, term: Term, looker: Looker | None = None) -> Message | None:
+        """Serve ordinary requests whose bytes are here, then return the first other one, if there is one.
+
+        With a looker also those that come soon. Drops a connection that is gone or babbles.
+        """
+        message: Message | None = None
+        try:
+            if isinstance(connection.channel, Link):
+                message = self.requests.serve(connection, term, self.timeout, looker)
+            else:
+                message = connection.channel.receive_available()
+        except Exception as error:
+            return self.requested(connection, None, error)
+        return self.requested(connection, message, None)
+
+    def requested(self, connection: Connection, message: Message | None, error: Exception | None) -> Message | None:
+        """Take note of what came of serving a connection's ordinary requests: a message, an error, its end, or nothing.
+
+        Returns the message. Drops a connection that is gone or babbles.
+        """
+        if isinstance(error, CommunicationError):
+            self.give_up(connection, error)
+        elif error is not None:  # such as a MemoryError: it costs the one who caused it, and nobody else
+            self.give_up_after_bug(connection, error)
+        elif message is not None:
+            connection.last_used = time.monotonic()
+        elif connection.link is not None and connection.link.ended:  # without an error, which costs as much as a call
+            self.drop(connection)
+        return message
+
+    def answer(self, connection: Connection, message: Message, may_run: MayRun | None = None) -> None:
+        """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
+        reply = None
+        try:
+            reply = dispatch.handle(self.daemon, connection, message, may_run)
+        except Postponed as error:
+            assert self.big_replies is not None
+            self.big_replies.wait(connection, message, error.size)
+        except CommunicationError as error:
+            self.give_up(connection, error)
+        except KeyboardInterrupt as error:
+            self._interrupted(connection, message, error)
+        except Exception as error:
+            # A hook of the daemon's subclass can get here, such as annotations(), or a lack of memory.
+            self.give_up_after_bug(connection, error)
+        else:
+            if reply is not None:
+                try:
+                    self.send_reply(connection, message, reply)
+                except Exception as error:
+                    self.give_up_after_bug(connection, error)
+        finally:
+            if self.big_replies is not None and not isinstance(reply, PendingReply):
+                self.big_replies.end(message)
+
+    def give_up_after_bug(self, connection: Connection, error: Exception) -> None:
+        """Drop a connection because the server failed to serve it: that must not end what others are served by."""
+        log.error("dropping %r: the daemon failed to answer it", connection, exc_info=error)
+        self.drop(connection)
+
+    def failed(self, connection: Connection, message: Message, called: Called, error: BaseException) -> Reply | None:
+        """Report an ordinary request that failed; returns the reply, if one is wanted."""
+        if isinstance(error, KeyboardInterrupt):
+            self._interrupted(connection, message, error)
+            return None
+        if isinstance(error, SystemExit) and self.forked:
+            raise error
+        return dispatch.failed(self.daemon, connection, message, called, error)
+
+    def finished(
+        self, connection: Connection, message: Message, called: Called, result: Any
+    ) -> Reply | PendingReply | None:
+        """Return the reply of an ordinary request whose result turned out not to be ordinary."""
+        return dispatch.finished(self.daemon, connection, message, called, result)
+
+    def _interrupted(self, connection: Connection, message: Message, error: KeyboardInterrupt) -> None:
+        self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
+        if threading.current_thread() is threading.main_thread():
+            raise error
+
+    def send_reply(self, connection: Connection, message: Message, reply: Reply | PendingReply) -> None:
+        """Send the reply to a request, or begin what will have one. Drops a connection that does not take its reply, or
+        was not admitted by it.
+        """
+        if isinstance(reply, PendingReply):
+            self.late_replies.begin(connection, message, reply)
+            return
+        try:
+            try:
+                self._send(connection, message, reply)
+            except MessageTooLargeError as error:
+                self._send(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
+        except CommunicationError as error:
+            self.give_up(connection, error)
+            return
+        if connection.fd in self.unadmitted:
+            if connection.handshaken:
+                self.unadmitted.pop(connection.fd, None)
+                connection.channel.set_max_message_size(self.max_message_size)
+                self.unfinished.watch(connection)
+            else:
+                self.drop(connection)
+
+    def give_up(self, connection: Connection, error: CommunicationError) -> None:
+        """Drop a connection for a reason that the log is told, and a stranger."""
+        self._say_why(connection, error)
+        self.drop(connection)
+
+    def step_down(self, term: Term) -> None:  # noqa: B027 - a hook that not every server needs
+        """Called before a method runs that is known to be slow. A server of one thread has nobody to hand over to."""
+
+    def wake_monitor(self) -> None:  # noqa: B027 - as above
+        """Called when a request begins and the monitor is parked."""
+
+    def _send(self, connection: Connection, message: Message, reply: Reply) -> None:
+        connection.channel.send(
+            reply.kind,
+            reply.flags,
+            message.seq,
+            reply.serializer_id,
+            reply.payload,
+            reply.annotations,
+            message.correlation_id,
+            self.timeout,
+        )
+
+    def _say_why(self, connection: Connection, error: CommunicationError) -> None:
+        if isinstance(error, ConnectionError):
+            log.debug("%r: %s", connection, error)
+            return
+        log.warning("dropping %r: %s", connection, error)
+        if not connection.handshaken:
+            refuse(connection, error, hmac_key_of(self.daemon._pyroHmacKey))
+
+    def look_at_deadlines(self) -> None:
+        """Drop connections whose handshake, or whose silence, lasts too long; let streams and the daemon do the same."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + self.longest_wait
+        if self.listener.fileno() < 0 and not self.stopping:
+            self._go_on_without_listener()
+        elif not self._accepting and not self.stopping:
+            self._accepting = True
+            self.poller.add(self.listener_fd)
+        for connection in list(self.unadmitted.values()):
+            if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
+                log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)
+                self.drop(connection)
+        self.unfinished.look()
+        if self.timeout:
+            for connection in list(self.connections.values()):
+                silent = now - connection.last_used > self.timeout and not connection.in_call
+                if silent and not self.unsent.waits(connection):  # which has the same limit, and another log line
+                    log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
+                    self.drop(connection)
+        self.daemon.streams.expire()
+        call_hook(self.daemon.housekeeping)
+
+    def _go_on_without_listener(self) -> None:
+        if self.listener_fd >= 0:
+            log.error(LISTENER_GONE, self.daemon.locationStr)
+            self.listener_fd = -1  # the number may be somebody else's by now
+        if not self.connections:
+            self.shutdown()
+
+    @abstractmethod
+    def shutdown(self) -> None:
+        """Stop serving: close the listener and every connection, but for the one whose call asks for it."""
+
+    def close(self) -> None:
+        """Stop and release everything. May be called again."""
+        if self.forked:
+            return
+        self.shutdown()
+        self.unsent.close()
+        self.poller.close()
+        self._wakeups.close()

@@ -1,0 +1,240 @@
+"""Coroutines that a daemon's methods return: they run on one event loop, in the context of their calls.
+
+Knows no requests and no sockets. asyncio is imported with the first coroutine: a program without any never loads it.
+Rule 1: the loop is the user's, who runs it, or one in a thread of its own, started when it is first needed.
+Rule 2: while a step of a coroutine runs, and only then, `current_context` shows its call. Tasks that it starts are on
+        their own: hand them what they need.
+Rule 3: `done` is called once for each coroutine, in the loop's thread, unless the loop ends before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from fastpyro._lazy_logging import logger
+from fastpyro._mutex import Mutex
+from fastpyro.callcontext import current_context
+from fastpyro.errors import PyroError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fastpyro.protocol._call_context import CallState
+
+__all__ = ["Coroutines"]
+
+log = logger("fastpyro.coroutines")
+
+END_SECONDS = 2.0
+"""How long `close` waits for coroutines that it has cancelled, and how soon others notice that nobody ended theirs."""
+
+Done = Callable[[Any, BaseException | None], object]
+
+
+class Coroutines:
+    """The event loop of one daemon and what runs on it for the daemon. Safe among threads."""
+
+    def __init__(self) -> None:
+        self._lock = Mutex(what="the event loop of the daemon")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop; started now, in a thread of its own, when there is none yet.
+
+        Raises PyroError after `close`, RuntimeError when no thread can be started.
+        """
+        with self._lock.guard():
+            if self._closed:
+                raise PyroError("the daemon is closed, and its event loop with it")
+            if self._loop is None:
+                import asyncio
+
+                loop = asyncio.new_event_loop()
+                loop.set_exception_handler(_log_failure)
+                thread = threading.Thread(target=self._run, args=(loop,), name="fastpyro-event-loop", daemon=True)
+                try:
+                    self._loop, self._thread = loop, thread
+                    thread.start()
+                except BaseException as error:  # no thread can be started now; the next coroutine tries again
+                    self._loop = self._thread = None
+                    if isinstance(error, RuntimeError):
+                        loop.close()
+                    else:  # an interrupt, and the thread may be there
+                        loop.call_soon_threadsafe(loop.stop)
+                    raise
+            return self._loop
+
+    @loop.setter
+    def loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock.guard():
+            if self._loop is not None:
+                raise PyroError("the daemon has an event loop already; set one before the first coroutine runs")
+            self._loop = loop
+
+    def start(self, state: CallState, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
+        """Run a coroutine, in the context of a call.
+
+        Arguments: ``state``, that context; ``done``, called in it with the coroutine's value and None, or with None and
+        what it raised. Raises PyroError when the loop is closed; the coroutine is closed then.
+        """
+        task = _drive(state, coroutine, done)
+        try:
+            loop = self.loop
+            loop.call_soon_threadsafe(self._begin, loop, task)
+        except (PyroError, RuntimeError) as error:
+            task.close()
+            coroutine.close()
+            raise PyroError(f"the coroutine cannot be run: {error}") from None
+
+    def value_of(self, awaitable: Any) -> Any:
+        """Run a coroutine in the context of this thread's call, and wait for its value; anything else is returned as it is.
+
+        Raises what the coroutine raises, PyroError when this is the thread of the loop, where waiting would be for ever,
+        and when the daemon is closed meanwhile.
+        """
+        if not isinstance(awaitable, Coroutine):
+            return awaitable
+        if self._is_loop_thread():
+            awaitable.close()
+            raise PyroError(
+                "a coroutine of a batch or a stream cannot be waited for in the thread of its own event loop"
+            )
+        outcome: list[tuple[Any, BaseException | None]] = []
+        ended = threading.Event()
+
+        def done(value: Any, error: BaseException | None) -> None:
+            outcome.append((value, error))
+            ended.set()
+
+        self.start(current_context.current(), awaitable, done)
+        while not ended.wait(END_SECONDS):
+            if self._closed:  # with a loop that nobody runs any more
+                raise PyroError("the daemon was closed before the coroutine was done")
+        value, error = outcome[0]
+        if error is not None:
+            raise error
+        return value
+
+    def forget(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine that nobody waits for; what it raises is dropped."""
+        with contextlib.suppress(PyroError):
+            self.start(current_context.current().copy(), coroutine, lambda value, error: None)
+
+    def close(self) -> None:
+        """Cancel what still runs, and end a loop that was started here. May be called again, also in the loop's thread."""
+        if self._closed:
+            return
+        self._closed = True  # without the lock: a thread that is just being started notices it
+        loop, thread = self._loop, self._thread
+        if loop is None:
+            return
+        with contextlib.suppress(RuntimeError):  # it is closed already
+            loop.call_soon_threadsafe(loop.stop if thread is not None else self._cancel_all)
+        if thread is not None and thread is not threading.current_thread():
+            with contextlib.suppress(RuntimeError):  # not started yet
+                thread.join(END_SECONDS)
+
+    def _is_loop_thread(self) -> bool:
+        import asyncio
+
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, drive: Coroutine[Any, Any, None]) -> None:
+        task = loop.create_task(drive)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cancel_all(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The life of the loop's thread."""
+        import asyncio
+
+        asyncio.set_event_loop(loop)
+        while not self._closed and self._loop is loop:
+            try:
+                loop.run_forever()
+            except BaseException:  # SystemExit in somebody's task: it must not end the calls of others
+                log.exception("a task has stopped the daemon's event loop; it goes on")
+        try:
+            loop.run_until_complete(_end_all_tasks())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+
+async def _end_all_tasks() -> None:
+    import asyncio
+
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _drive(state: CallState, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
+    """Await a coroutine in the context of its call, and tell how it ended."""
+    from asyncio import CancelledError
+
+    value, error = await _in_context(state, coroutine)
+    if isinstance(error, CancelledError):
+        error = PyroError("the call was cancelled")
+    elif error is not None:
+        error = error.with_traceback(_users_part(error.__traceback__))
+    former = current_context.replace(state)
+    try:
+        done(value, error)
+    finally:
+        current_context.replace(former)
+        error = None  # its traceback holds this frame
+
+
+def _users_part(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+        traceback = traceback.tb_next
+    return traceback
+
+
+@types.coroutine
+def _in_context(
+    state: CallState, coroutine: Coroutine[Any, Any, Any]
+) -> Generator[Any, Any, tuple[Any, BaseException | None]]:
+    """Run a coroutine; returns its value and None, or None and what it raised, which may be anything."""
+    resume: Callable[[Any], Any] = coroutine.send
+    argument: Any = None
+    while True:
+        former = current_context.replace(state)
+        try:
+            awaited = resume(argument)
+        except StopIteration as end:
+            return end.value, None
+        except BaseException as error:
+            if isinstance(argument, GeneratorExit):  # not the coroutine's own: the loop was thrown away
+                raise
+            return None, error
+        finally:
+            current_context.replace(former)
+        try:
+            argument = yield awaited
+            resume = coroutine.send
+        except BaseException as error:
+            resume, argument = coroutine.throw, error
+
+
+def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # What asyncio would do itself, by a logger that escapes: a task's error may say what a client wrote.
+    error = context.get("exception")
+    log.error("in the daemon's event loop: %s", context.get("message"), exc_info=error)

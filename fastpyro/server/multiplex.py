@@ -1,0 +1,263 @@
+"""The server that runs every method in one thread: the one that calls `loop`, or a foreign loop that calls `events`.
+
+A slow method makes all other clients wait; in exchange methods never run concurrently. The oneway calls of Pyro's own
+clients are an exception: their programs count on threads for them (`ONEWAY_THREADED`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from fastpyro._lazy_logging import logger
+from fastpyro._mutex import ServingThread, set_leading
+from fastpyro.config import config
+from fastpyro.constants import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
+from fastpyro.server._calls import Term
+from fastpyro.server.connection_server import TURN, ConnectionServer
+from fastpyro.server.oneway_calls import OnewayCalls
+from fastpyro.transport._link import Link, Looker
+from fastpyro.transport.serving_threads import begin_to_serve, end_serving
+
+if TYPE_CHECKING:
+    from fastpyro.protocol._message import Message
+    from fastpyro.server.connection import Connection
+    from fastpyro.server.interfaces import Service
+
+__all__ = ["MultiplexServer"]
+
+log = logger("fastpyro.servers")
+
+PAUSE = 0.05
+"""Seconds after a failure that is nobody's in particular, such as a lack of memory."""
+
+
+class MultiplexServer(ConnectionServer):
+    """One loop in one thread; may serve other daemons' servers as well (`combine`)."""
+
+    def __init__(self, daemon: Service, listener: socket.socket) -> None:
+        super().__init__(daemon, listener)
+        self.combined: list[Any] = []
+        self._serving: Connection | None = None
+        self._last: Connection | None = None
+        self._term = Term()
+        self._thread = ServingThread()
+        self.oneway_calls = OnewayCalls()
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Listener and connections of this server and of those combined with it."""
+        if self.stopping:
+            return []
+        served = [connection.sock for connection in list(self.connections.values()) if not connection.held]
+        own = [self.listener, self._wakeups.receiver, *served]
+        own = [sock for sock in own if sock.fileno() >= 0]
+        return own + [sock for other in self.others() for sock in other.sockets]
+
+    def loop(self, condition: Callable[[], bool]) -> None:
+        """Serve in this thread until ``condition()`` is false or ``shutdown`` is called."""
+        self.begin()
+        for other in self.combined:
+            if isinstance(other, MultiplexServer):
+                other.begin()
+        while not self.stopping and condition():  # which may call other daemons
+            if self.combined:
+                self._turn_of_all()
+            else:
+                self.turn(self.longest_wait)
+        self._thread.ident = 0
+        self.await_farewells()
+
+    def begin(self) -> None:
+        """As any server, and remember whose thread this is from now on."""
+        super().begin()
+        begin_to_serve(self.listener, self._thread)
+
+    def turn(self, wait: float) -> None:
+        """Wait for requests and serve them, once. Whatever fails costs the connection that it is about, or a moment."""
+        leading = self._lead()
+        try:
+            last = self._last.channel if self._last is not None and not self._pending else None
+            ready = self.poller.wait(wait, last if isinstance(last, Link) else None)
+            self.serve_ready(ready, self.looker if len(ready) == 1 and wait else None)
+            self.look_at_deadlines()
+        except Exception:
+            if not self.stopping:
+                log.exception("a turn of the request loop failed; it goes on")
+                time.sleep(PAUSE)
+        finally:
+            set_leading(leading)
+
+    def _lead(self) -> bool:
+        """Note that this is the thread that clients wait for; `set_leading` must follow with what this returns."""
+        self._thread.ident = threading.get_ident()
+        return set_leading(True)
+
+    def _turn_of_all(self) -> None:
+        """As `turn`, for this server and those that are combined with it, each with its own poller and limits."""
+        try:
+            ready = self._wait_for_all()
+        except Exception:
+            log.exception("waiting for combined daemons failed; the request loop goes on")
+            time.sleep(PAUSE)
+            ready = []
+        for server in (self, *self.others()):
+            if isinstance(server, MultiplexServer):
+                server.turn(0.0)
+                continue
+            try:
+                server.serve_ready(ready)
+            except Exception:
+                log.exception("%r failed; the request loop goes on", server)
+
+    def _wait_for_all(self) -> list[int]:
+        import selectors
+
+        with selectors.DefaultSelector() as selector:
+            for server in (self, *self.others()):
+                for pollable in server.pollables() if isinstance(server, MultiplexServer) else server.sockets:
+                    with contextlib.suppress(OSError, ValueError):  # it is closed this very moment
+                        selector.register(pollable, selectors.EVENT_READ)
+            return [key.fd for key, _ in selector.select(self.longest_wait)]
+
+    def pollables(self) -> list[Any]:
+        """What is readable when this server has something to do: its poller, or its sockets where that cannot be asked."""
+        fd = self.poller.fileno()
+        return [fd] if fd >= 0 else self.sockets
+
+    def others(self) -> list[Any]:
+        """The servers that are combined with this one, without those that have been closed."""
+        self.combined = [other for other in self.combined if not _is_closed(other)]
+        return self.combined
+
+    def next_turn(self, connection: Connection) -> None:
+        """As any server, and come back to it also where a foreign loop waits."""
+        super().next_turn(connection)
+        self.wakeup()
+
+    def give_back(self, connection: Connection) -> None:
+        """As any server, and have a foreign loop watch the connection again."""
+        super().give_back(connection)
+        self.wakeup()
+
+    def events(self, ready: Iterable[Any]) -> None:
+        """Serve what a foreign loop found readable: sockets or descriptors."""
+        self.begin()
+        descriptors = [item if isinstance(item, int) else item.fileno() for item in ready]
+        leading = self._lead()
+        try:
+            self.serve_ready(descriptors)
+            self.look_at_deadlines()
+            for other in self.others():
+                other.serve_ready(descriptors)
+                if isinstance(other, MultiplexServer):
+                    other.look_at_deadlines()
+        finally:
+            set_leading(leading)
+            self._thread.ident = 0
+
+    def combine(self, other: Any) -> None:
+        """Serve another multiplexed daemon, or a broadcast responder, in this loop, until that one is closed."""
+        if other is self or other in self.combined:
+            return
+        if self.serving and isinstance(other, MultiplexServer):
+            other.begin()
+        self.combined.append(other)
+        self.wakeup()
+
+    def serve_ready(self, descriptors: Iterable[int], looker: Looker | None = None) -> None:
+        """Serve those of the descriptors that are this server's."""
+        for fd in descriptors:
+            if self.stopping:
+                return
+            connection = self.connections.get(fd)
+            if connection is not None:
+                if not connection.held:
+                    self._serve(connection, looker)
+            elif fd == self.listener_fd:
+                self._last = self.accept_some()
+            elif fd == self.wake_fd:
+                self.drain_wakeups()
+                self._serve_pending()
+
+    def _serve_pending(self) -> None:
+        for _ in range(len(self._pending)):  # those that have more afterwards wake this thread again
+            connection = self._pending.popleft()
+            if self.stopping:
+                return
+            if not connection.held and self.connections.get(connection.fd) is connection:
+                self._serve(connection, None)
+
+    def _serve(self, connection: Connection, looker: Looker | None) -> None:
+        self._serving = connection
+        try:
+            message = self.next_request(connection, self._term, looker)
+            until = connection.last_used + TURN
+            while message is not None:
+                if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
+                    self._answer_apart(connection, message)
+                else:
+                    self._answer(connection, message)
+                more = connection.channel.has_buffered and not connection.channel.closed
+                more = more and not connection.held and not self.stopping
+                if more and time.monotonic() > until:
+                    self.next_turn(connection)
+                    break
+                message = self.next_request(connection, self._term) if more else None
+        finally:
+            self._serving = None
+            self._last = None if connection.channel.closed or connection.held else connection
+            if self.stopping:
+                self.say_farewell(connection)
+
+    def _answer(self, connection: Connection, message: Message) -> None:
+        connection.begin_call()
+        leading = set_leading(False)
+        try:
+            self.answer(connection, message)
+        finally:
+            set_leading(leading)
+            connection.end_call()
+
+    def _answer_apart(self, connection: Connection, message: Message) -> None:
+        connection.begin_call()
+
+        def job() -> None:
+            try:
+                self.answer(connection, message)
+            finally:
+                connection.end_call()
+
+        if not self.oneway_calls.run(connection, job):
+            connection.end_call()
+
+    def shutdown(self) -> None:
+        """Stop serving; a call that is being served still gets its reply."""
+        if self.stopping:
+            return
+        self.stopping = True
+        end_serving(self._thread)
+        asking = self.asking_client()
+        if asking is not None and asking is not self._serving:
+            self._farewells.add(asking)  # the coroutine of a call asks for it
+        self.requests.stop()
+        self.poller.remove(self.listener_fd)
+        self.listener.close()
+        for connection in list(self.connections.values()):
+            if connection is not self._serving and connection is not asking:
+                self.drop(connection)
+        self.wakeup()
+
+
+def _is_closed(server: Any) -> bool:
+    if isinstance(server, MultiplexServer):
+        return server.stopping
+    return any(sock.fileno() < 0 for sock in server.sockets)
+
+
+def _is_oneway_call(message: Message) -> bool:
+    return message.kind == MSG_INVOKE and message.flags & (FLAGS_ONEWAY | FLAGS_BATCH) == FLAGS_ONEWAY

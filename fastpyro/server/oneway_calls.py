@@ -1,0 +1,54 @@
+"""The oneway calls of Pyro's own clients at a server of one thread: they run apart, in a bounded pool.
+
+Their programs count on it that such a call holds up nobody. THREADPOOL_SIZE of them run at once, REQUEST_QUEUE_SIZE
+wait, of which no client may have the last part; what comes beyond is not performed, and the log says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastpyro._lazy_logging import logger
+from fastpyro.config import config
+from fastpyro.futures.thread_pool import CallThreads
+from fastpyro.server.shares import Shares
+
+if TYPE_CHECKING:
+    from fastpyro.server.connection import Connection
+
+__all__ = ["OnewayCalls"]
+
+log = logger("fastpyro.servers")
+
+
+class OnewayCalls:
+    """The oneway calls of one server that are under way."""
+
+    def __init__(self) -> None:
+        self._threads = CallThreads(max(config.THREADPOOL_SIZE, 1), name="fastpyro-oneway")
+        self._shares = Shares(config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE)
+
+    def run(self, connection: Connection, job: Callable[[], object]) -> bool:
+        """Run a call of a connection, now or later. False when too many are under way: then it is never run."""
+        if not self._shares.take(connection):
+            log.warning(
+                "%r: a oneway call is not performed: %d are under way, %d of them of this connection (THREADPOOL_SIZE + "
+                "REQUEST_QUEUE_SIZE)",
+                connection,
+                self._shares.total,
+                self._shares.of(connection),
+            )
+            return False
+
+        def run() -> None:
+            try:
+                job()
+            finally:
+                self._shares.give(connection)
+
+        try:
+            self._threads.submit(run)
+        except RuntimeError:  # not a single thread can be started: then it is late, and everybody waits, but it is run
+            run()
+        return True

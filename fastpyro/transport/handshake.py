@@ -1,0 +1,367 @@
+"""The first two messages of a connection: the client's CONNECT and the daemon's CONNECTOK or CONNECTFAIL.
+
+CONNECT carries ``{"handshake": data, "object": object id}`` in a serializer that Pyro5 and Pyro4 read as well, and the
+annotation FAST, with which a fastpyro client says that it speaks the native dialect; a fastpyro daemon answers natively
+and with its own FAST, anybody else plainly. CONNECTOK carries ``{"handshake": answer, "meta": metadata}``, CONNECTFAIL the
+reason as text. Until the handshake is done a message may have 64 KiB and no more.
+
+A client begins with protocol 502. A daemon that refuses it in protocol 48 is Pyro4's, and is called again in that;
+`_dialects` remembers it for the place.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from fastpyro._foreign_text import on_one_line, shown
+from fastpyro._lazy_logging import LazyLogger
+from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
+from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
+from fastpyro.constants import (
+    DAEMON_NAME,
+    FLAGS_EXCEPTION,
+    FLAGS_META_ON_CONNECT,
+    MARSHAL_ID,
+    MSG_CONNECT,
+    MSG_CONNECTFAIL,
+    MSG_CONNECTOK,
+    MSG_INVOKE,
+    MSG_RESULT,
+    OLD_PROTOCOL_VERSION,
+    PROTOCOL_VERSION,
+)
+from fastpyro.errors import (
+    CommunicationError,
+    ConnectionClosedError,
+    ProtocolError,
+    PyroError,
+    RemoteProtocolError,
+    SecurityError,
+    SerializeError,
+)
+from fastpyro.protocol.compression import payload_of
+from fastpyro.serializers import registry as serializers
+from fastpyro.serializers.registry import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
+from fastpyro.transport import sockets, tls, trusted_peers
+from fastpyro.transport.channel import Channel, open_channel
+from fastpyro.transport.serving_threads import serving_thread
+from fastpyro.values.checked import is_kind
+
+if TYPE_CHECKING:
+    import ssl
+    from typing import Any
+
+    from fastpyro.protocol._message import Message
+    from fastpyro.uri import URI
+
+__all__ = [
+    "FAST",
+    "HANDSHAKE_LIMIT",
+    "Connected",
+    "Request",
+    "Settings",
+    "attach",
+    "connect",
+    "native_answer",
+    "peer_serializer",
+    "read_request",
+]
+
+log = LazyLogger("fastpyro.handshake")
+
+HANDSHAKE_LIMIT = 65536
+LONGEST_REASON = 1000
+"""Characters that are shown of a daemon's reason for refusing."""
+
+ANSWER_LIMIT = 16 << 20
+"""Bytes of a daemon's answer to CONNECT, which names all members of the object; inflated, if it comes compressed."""
+
+FAST = "FAST"
+NATIVE_VERSION = b"\x01"
+"""First byte of the annotation FAST: version 1 of the native dialect. Behind a client's may stand its handshake data in
+the native form, when the peers' serializers would change it; behind a daemon's LOOKS."""
+
+LOOKS = b"\x01"
+"""Says that the daemon looks for requests before it sleeps (SPIN)."""
+
+FALLBACK = "serpent"
+"""What a proxy whose serializer is the native one speaks with a peer that does not know it."""
+
+MOST_REMEMBERED = 1024
+_dialects: dict[str, int] = {}
+
+
+class Settings(NamedTuple):
+    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds."""
+
+    serializer: str
+    data: Any
+    hmac_key: bytes | None
+    timeout: float
+
+
+class Connected(NamedTuple):
+    """A connection: channel, serializer, the daemon's answer (keys "handshake" and "meta") and its annotations."""
+
+    channel: Channel
+    serializer: Serializer
+    answer: dict[str, Any]
+    annotations: dict[str, bytes]
+
+
+class Request(NamedTuple):
+    """What a client's CONNECT asks for."""
+
+    data: Any
+    object_id: str | None
+    wants_metadata: bool
+    speaks_native: bool
+
+
+class _OtherDialectError(Exception):
+    """The daemon answered in the other dialect."""
+
+
+def connect(
+    uri: URI, settings: Settings, *, seq: int, annotations: dict[str, Any] | None, correlation_id: bytes | None
+) -> Connected:
+    """Connect to the daemon of a ``PYRO:`` uri and shake hands for its object, in a dialect that the daemon speaks.
+
+    Raises CommunicationError when the daemon cannot be reached or refuses, TimeoutError when it does not answer,
+    SecurityError when only one side has an HMAC key, or the serializer needs a peer that has shown who it is.
+    """
+    place = uri.location or ""
+    rest = (seq, annotations, correlation_id)
+    if settings.hmac_key is not None or settings.serializer in PICKLES or config.PROTOCOL == OLD_PROTOCOL_VERSION:
+        try:
+            return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+        except _OtherDialectError:
+            raise CommunicationError(
+                f"connection to {place} rejected: it does not speak protocol {OLD_PROTOCOL_VERSION}, which HMAC keys, the "
+                f"pickles and config.PROTOCOL = {OLD_PROTOCOL_VERSION} need"
+            ) from None
+    if not config.PROTOCOL and _dialects.get(place) == OLD_PROTOCOL_VERSION:
+        try:
+            return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+        except (RemoteProtocolError, ConnectionClosedError):
+            _dialects.pop(place, None)  # another daemon listens there now, perhaps
+    try:
+        return _connect(uri, settings, PROTOCOL_VERSION, *rest)
+    except _OtherDialectError:
+        if config.PROTOCOL:
+            raise CommunicationError(
+                f"connection to {place} rejected: it speaks protocol {OLD_PROTOCOL_VERSION}, and config.PROTOCOL does not"
+            ) from None
+        log.debug("%s speaks protocol %d", place, OLD_PROTOCOL_VERSION)
+    connected = _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+    if len(_dialects) >= MOST_REMEMBERED:
+        _dialects.clear()
+    _dialects[place] = OLD_PROTOCOL_VERSION
+    return connected
+
+
+def _connect(
+    uri: URI,
+    settings: Settings,
+    dialect: int,
+    seq: int,
+    annotations: dict[str, Any] | None,
+    correlation_id: bytes | None,
+) -> Connected:
+    wants_native = settings.serializer == native.name
+    serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
+    channel = open_channel(_open_socket(uri, settings), _answer_limit())
+    try:
+        channel.served_by = serving_thread(channel.sock)
+        flags = 0
+        extra = dict(annotations or {})
+        payload = _request(serializer, settings.data, uri.object, extra if wants_native else None)
+        if dialect == OLD_PROTOCOL_VERSION:
+            channel.set_hmac_key(settings.hmac_key)
+            channel.set_dialect(dialect)
+            flags = FLAGS_META_ON_CONNECT
+            extra.pop(FAST, None)
+        message = channel.exchange(
+            MSG_CONNECT, flags, seq, serializer.serializer_id, payload, extra, correlation_id, settings.timeout
+        )
+        if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
+            raise _OtherDialectError
+        received = dict(message.annotations)
+        fast = received.pop(FAST, b"")
+        speaks_native = fast.startswith(NATIVE_VERSION) and dialect == PROTOCOL_VERSION
+        if speaks_native and fast.startswith(LOOKS, len(NATIVE_VERSION)):
+            channel.part_from_peer()
+        answer = _accepted(uri, message, serializer, dialect, speaks_native)
+        channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
+        return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)
+    except BaseException:
+        channel.close()
+        raise
+
+
+def attach(
+    sock: socket.socket,
+    uri: URI,
+    settings: Settings,
+    *,
+    seq: int,
+    annotations: dict[str, Any] | None,
+    correlation_id: bytes | None,
+) -> Connected:
+    """Begin a conversation over a connected socket, where nobody shakes hands: the first call asks for the metadata.
+
+    The socket is not closed; what is used is a copy. Which protocol is spoken cannot be found out here:
+    ``config.PROTOCOL`` says it, and otherwise it is 502. Raises like a call, and SecurityError like ``connect``.
+    """
+    if settings.serializer in PICKLES:
+        trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
+    dialect = config.PROTOCOL or PROTOCOL_VERSION
+    if settings.hmac_key is not None or settings.serializer in PICKLES:
+        dialect = OLD_PROTOCOL_VERSION
+    wants_native = settings.serializer == native.name and dialect == PROTOCOL_VERSION
+    serializer = get_serializer(FALLBACK if settings.serializer == native.name else settings.serializer, dialect)
+    channel = open_channel(sock.dup(), _answer_limit())
+    try:
+        channel.set_hmac_key(settings.hmac_key)
+        channel.set_dialect(dialect)
+        extra = dict(annotations or {})
+        if wants_native:
+            extra[FAST] = NATIVE_VERSION
+        payload = serializer.dumps_call(DAEMON_NAME, "get_metadata", (uri.object,), {})
+        message = channel.exchange(
+            MSG_INVOKE, 0, seq, serializer.serializer_id, payload, extra, correlation_id, settings.timeout
+        )
+        if message.kind != MSG_RESULT or message.serializer_id != serializer.serializer_id:
+            raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
+        metadata = serializer.loads(payload_of(message, ANSWER_LIMIT), message.buffers)
+        if message.flags & FLAGS_EXCEPTION and is_kind(metadata, BaseException):
+            raise metadata
+        if type(metadata) is not dict:
+            raise ProtocolError("connect: the daemon's metadata is no dict")
+        channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
+        received = dict(message.annotations)
+        speaks_native = received.pop(FAST, b"").startswith(NATIVE_VERSION) and wants_native
+        answer = {"handshake": "hello", "meta": metadata}
+        return Connected(channel, native if speaks_native else serializer, answer, received)
+    except BaseException:
+        channel.abandon()
+        raise
+
+
+def _request(serializer: Serializer, data: Any, object_id: str, annotations: dict[str, Any] | None) -> bytes:
+    """Return the payload of CONNECT; adds FAST to the annotations, if there are any to add to."""
+    if annotations is not None:
+        annotations[FAST] = NATIVE_VERSION
+        if type(data) is not str:
+            annotations[FAST] += native.dumps(data)
+    try:
+        payload = serializer.dumps({"handshake": data, "object": object_id})
+    except SerializeError:
+        if annotations is None:
+            raise
+        payload = serializer.dumps({"handshake": None, "object": object_id})
+    size = len(payload) + (len(annotations[FAST]) if annotations is not None else 0)
+    if size > HANDSHAKE_LIMIT - 256:  # of room for the annotations' heads
+        raise ProtocolError(f"handshake data of {size:,} bytes exceeds the limit of {HANDSHAKE_LIMIT:,}")
+    return payload
+
+
+def _open_socket(uri: URI, settings: Settings) -> socket.socket:
+    """Return a connected socket, whose other end may be spoken to with these settings."""
+    timeout = settings.timeout
+    try:
+        sock = sockets.connect(uri.host, uri.port, uri.sockname, timeout)
+        context = None if uri.sockname else tls.client_context()
+        if context is not None:
+            sock = _wrapped(sock, context, uri, timeout)
+    except OSError as error:
+        raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
+    try:
+        if settings.serializer in PICKLES:
+            trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
+        if uri.sockname and config.SSL and uri.is_foreign and not trusted_peers.is_same_user(sock):
+            raise SecurityError(
+                f"refused to speak plainly to {uri.location!r}: SSL is on, somebody else chose this Unix socket, and its "
+                "other end is not this user's. Make a proxy of your own for the address if it is right"
+            )
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, timeout: float) -> socket.socket:
+    try:
+        sock.settimeout(min(timeout, LONGEST_SOCKET_TIMEOUT) or None)
+        wrapped = context.wrap_socket(sock, server_hostname=uri.host)
+        wrapped.settimeout(None)
+    except BaseException:
+        sock.close()
+        raise
+    return wrapped
+
+
+def _accepted(uri: URI, message: Message, serializer: Serializer, dialect: int, speaks_native: bool) -> dict[str, Any]:
+    if message.kind not in (MSG_CONNECTOK, MSG_CONNECTFAIL):
+        raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: 2,3)")
+    expected = {serializer.serializer_id}
+    if speaks_native:
+        expected.add(native.serializer_id)
+    if message.kind == MSG_CONNECTFAIL:
+        expected |= {MARSHAL_ID, native.serializer_id}
+    if message.serializer_id not in expected:
+        raise SerializeError(f"connect: invalid serializer in response: {message.serializer_id}")
+    payload = payload_of(message, ANSWER_LIMIT)
+    answer = get_serializer_by_id(message.serializer_id, dialect).loads(payload, message.buffers)
+    if message.kind == MSG_CONNECTFAIL:
+        reason = on_one_line(answer[:LONGEST_REASON]) if type(answer) is str else shown(answer)
+        raise CommunicationError(f"connection to {uri.location} rejected: {reason}")
+    if type(answer) is not dict or "handshake" not in answer or type(answer.get("meta")) is not dict:
+        raise ProtocolError("connect: the daemon's answer lacks 'handshake' or 'meta'")
+    return answer
+
+
+def _answer_limit() -> int:
+    return min(config.MAX_MESSAGE_SIZE or ANSWER_LIMIT, ANSWER_LIMIT)
+
+
+def native_answer() -> bytes:
+    """Return the annotation FAST of a daemon that agrees to the native dialect."""
+    return NATIVE_VERSION + LOOKS if config.SPIN and not config.PORTABLE else NATIVE_VERSION
+
+
+def read_request(message: Message, dialect: int, accepted: frozenset[int]) -> Request:
+    """Return what a client's CONNECT asks for.
+
+    Raises PyroError, with a text fit for a CONNECTFAIL, when the message is anything else.
+    """
+    if message.kind != MSG_CONNECT:
+        raise ProtocolError(f"expected a connect message (type {MSG_CONNECT}), got type {message.kind}")
+    serializer = peer_serializer(message.serializer_id, dialect, accepted)
+    request = serializer.loads(payload_of(message, HANDSHAKE_LIMIT), message.buffers)
+    if type(request) is not dict or "handshake" not in request:
+        raise PyroError("connect: the message lacks the key 'handshake'")
+    wants_metadata = dialect == PROTOCOL_VERSION or bool(message.flags & FLAGS_META_ON_CONNECT)
+    object_id = request.get("object")
+    if type(object_id) is not str and (wants_metadata or object_id is not None):
+        raise PyroError("connect: the message lacks the key 'object'")
+    fast = message.annotations.get(FAST, b"") if dialect == PROTOCOL_VERSION else b""
+    speaks_native = fast.startswith(NATIVE_VERSION) and native.serializer_id in accepted
+    if not all(type(key) is str for key in request):
+        raise PyroError("connect: the keys of the message are texts")
+    data = request["handshake"]
+    if speaks_native and len(fast) > len(NATIVE_VERSION):
+        data = native.loads(fast[len(NATIVE_VERSION) :])
+    return Request(data, object_id, wants_metadata, speaks_native)
+
+
+def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int]) -> Serializer:
+    """Return the serializer of a client's message. Raises SerializeError for one that the daemon does not accept."""
+    if serializer_id not in accepted:
+        name = serializers.NAMES.get(serializer_id)
+        raise SerializeError(
+            f"message used serializer that is not accepted: {serializer_id}"
+            + (f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else "")
+            + (f", and the pickles need {trusted_peers.NEEDED_BY_PICKLES}" if name in PICKLES else "")
+        )
+    return get_serializer_by_id(serializer_id, dialect)

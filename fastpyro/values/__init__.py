@@ -1,0 +1,1 @@
+"""Which classes may travel, and as what. Knows no bytes."""

@@ -1,0 +1,6 @@
+from typing import Any
+
+from fastpyro.values.checked import ATOMS as ATOMS
+
+def check_keys(keys: list[Any], of_set: bool = False) -> None: ...
+def cost_of(count: int, of_set: bool = False) -> int: ...

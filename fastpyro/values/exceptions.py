@@ -1,0 +1,294 @@
+"""Exceptions as values: how one is sent, and as what it arrives.
+
+The state of class name "exception" is (class name, args, attributes, traceback lines, notes, fields); fields are what the
+builtin exceptions keep in C, such as an OSError's file name. It arrives as its own class when that is a builtin, one of
+fastpyro's, or registered here with `register_exception`; otherwise as a RemoteError that tells all of it.
+Rule 1: no constructor of a user's class is called, and no module is imported, because a message says so.
+Rule 2: what would end the client (SystemExit, KeyboardInterrupt, GeneratorExit) arrives as RemoteError.
+Rule 3: `exception_reply` never raises: an error at the server always becomes an error at the client.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable
+
+from fastpyro import errors
+from fastpyro._light_typing import TYPE_CHECKING, NamedTuple, Protocol
+from fastpyro.errors import PyroError, RemoteError, SerializeError
+from fastpyro.tracebacks import attach_remote_traceback, is_remote_note
+from fastpyro.values.checked import building, is_inert, is_kind, mapping_of, texts_of, tuple_of
+from fastpyro.values.class_registry import StateOf, check_name, find_converter, register_builtin
+from fastpyro.values.object_state import attributes_of, full_name, set_attributes
+
+if TYPE_CHECKING:
+    from typing import Any, TypeVar, overload
+
+__all__ = [
+    "dict_to_exception",
+    "exception_reply",
+    "exception_to_dict",
+    "register_exception",
+    "state_to_dict",
+    "with_traceback",
+]
+
+CLASS_NAME = "exception"
+"""The class name under which every exception travels; its own class is in the state."""
+
+if TYPE_CHECKING:
+    AnyException = TypeVar("AnyException", bound=type[Exception])
+
+LONGEST_TEXT = 10_000
+"""Characters of an original exception's text in the PyroError that replaces it."""
+
+_FIELDS: dict[type[BaseException], tuple[str, ...]] = {
+    OSError: ("errno", "strerror", "filename", "filename2"),
+    ImportError: ("name", "path"),
+    NameError: ("name",),
+    AttributeError: ("name",),
+    SyntaxError: ("msg", "filename", "lineno", "offset", "text", "end_lineno", "end_offset"),
+}
+"""What builtin exceptions keep outside of args, and may be set to None, a str, bytes or an int."""
+
+_FIELD_TYPES = (type(None), str, bytes, int)
+_LATE_MODULES = {
+    "sqlite3": "sqlite3",
+    "struct": "struct",
+    "decimal": "decimal",
+    "json.decoder": "json",
+    "_queue": "queue",
+}
+"""Standard modules whose exceptions arrive as themselves, once somebody here has imported the module: only then
+somebody here can be waiting for them."""
+
+
+class Dumper(Protocol):
+    """What ``exception_reply`` needs of a serializer."""
+
+    @property
+    def dumps(self) -> Callable[[Any], bytes]: ...
+
+
+class _State(NamedTuple):
+    class_name: str
+    args: tuple[Any, ...]
+    attributes: dict[str, Any]
+    lines: list[str]
+    notes: list[str]
+    fields: dict[str, Any]
+
+
+def _exceptions_in(module: Any, prefix: str) -> dict[str, type[BaseException]]:
+    return {
+        f"{prefix}.{name}": value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Exception | BaseExceptionGroup)
+    }
+
+
+_own_classes = {**_exceptions_in(builtins, "builtins"), **_exceptions_in(errors, "fastpyro.errors")}
+_builtin_classes = frozenset(value for value in vars(builtins).values() if isinstance(value, type))
+_classes: dict[str, type[BaseException]] = {}
+_names: dict[type[BaseException], str] = {}
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def register_exception(cls: AnyException, name: str | None = None) -> AnyException: ...
+    @overload
+    def register_exception(cls: None = None, name: str | None = None) -> Callable[[AnyException], AnyException]: ...
+
+
+def register_exception(cls: Any = None, name: str | None = None) -> Any:
+    """Let exceptions of a class arrive as themselves. Both sides register it, under one name.
+
+    Arguments: ``cls``, a subclass of Exception; ``name``, its name on the wire (None: module and qualified name; give one
+    when the class is defined in a script, whose module is ``__main__``). Usable as a decorator, with and without
+    arguments. Returns the class. Its constructor is not called when an exception arrives: args and attributes are set.
+    Raises TypeError for anything but a subclass of Exception, ValueError for a name that is taken.
+    """
+    if cls is None:
+        return lambda decorated: register_exception(decorated, name)
+    if not isinstance(cls, type) or not issubclass(cls, Exception):
+        raise TypeError(f"register_exception expects a subclass of Exception, not {cls!r}")
+    class_name = name or full_name(cls)
+    check_name(class_name, cls, _classes.get(class_name), _own_classes)
+    _classes[class_name] = cls
+    _names[cls] = class_name
+    return cls
+
+
+def _state_of(error: BaseException) -> _State:
+    """Take an exception apart. A traceback that it brought from another process stays with it."""
+    if isinstance(error, RemoteError):  # passes through as what it was
+        class_name, attributes = error.class_name, error.attributes
+    else:
+        class_name = _names.get(type(error)) or full_name(type(error))
+        attributes = attributes_of(error)
+    hidden = ("_pyroTraceback", "__notes__")
+    remote = getattr(error, "_pyroTraceback", None)
+    notes = getattr(error, "__notes__", None)
+    return _State(
+        class_name,
+        tuple(error.args),
+        {name: value for name, value in attributes.items() if name not in hidden},
+        [str(line) for line in remote] if isinstance(remote, list | tuple) else [],
+        [str(note) for note in notes if not is_remote_note(note)] if isinstance(notes, list | tuple) else [],
+        _fields_of(error),
+    )
+
+
+def _fields_of(error: BaseException) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for base, names in _FIELDS.items():
+        if isinstance(error, base):
+            values = ((name, getattr(error, name, None)) for name in names)
+            fields.update((name, value) for name, value in values if value is not None and type(value) in _FIELD_TYPES)
+    return fields
+
+
+def _build(_class_name: str, state: Any) -> BaseException:
+    checked = _checked(state)
+    class_name = checked.class_name
+    cls = _own_classes.get(class_name) or _classes.get(class_name) or _late_class(class_name)
+    converter = find_converter(class_name) if cls is None else None
+    error: BaseException | None = None
+    if converter is not None:
+        with building:
+            error = converter(class_name, _as_dict(checked))
+    elif cls is not None and cls is not RemoteError:
+        error = _restored(cls, checked)
+    if error is None or not is_kind(error, BaseException):
+        error = RemoteError(class_name, checked.args, checked.attributes)
+    if checked.notes:
+        error.__dict__["__notes__"] = checked.notes
+    attach_remote_traceback(error, checked.lines)
+    return error
+
+
+def _checked(state: Any) -> _State:
+    if type(state) is not tuple or len(state) != len(_State._fields):
+        raise SerializeError("a serialized exception is (class name, args, attributes, traceback, notes, fields)")
+    checked = _State._make(state)
+    right = type(checked.class_name) is str and type(checked.args) is tuple
+    for texts in (checked.lines, checked.notes):
+        right = right and type(texts) is list and all(type(line) is str for line in texts)
+    for named in (checked.attributes, checked.fields):
+        right = right and type(named) is dict and all(type(name) is str for name in named)
+    right = right and all(type(value) in _FIELD_TYPES for value in checked.fields.values())
+    if not right:
+        raise SerializeError("a serialized exception has a field of a wrong type")
+    return checked
+
+
+def _late_class(class_name: str) -> type[BaseException] | None:
+    module_name, _, name = class_name.rpartition(".")
+    module = sys.modules.get(_LATE_MODULES.get(module_name, ""))
+    found = None if module is None else vars(module).get(name)
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
+    """Make an exception without the constructor of its class. Returns None when the state does not suit the class."""
+    base: Any = cls
+    while base not in _builtin_classes:
+        base = base.__base__
+    if not _are_args_of(base, state.args):
+        return None
+    try:
+        if base is cls:
+            error = base(*state.args)  # the builtin constructors check what they get
+        else:
+            error = base.__new__(cls, *state.args)
+            _initialized(base, error, state.args)
+        set_ordinary = BaseException.__setattr__  # the class may have its own, which would run now
+        set_ordinary(error, "args", state.args)
+        for owner, names in _FIELDS.items():
+            for name in names if issubclass(cls, owner) else ():
+                if name in state.fields:
+                    set_ordinary(error, name, state.fields[name])
+        set_attributes(error, state.attributes)
+    except Exception:
+        return None  # a RemoteError tells what it was
+    return error
+
+
+def _are_args_of(base: type[BaseException], args: tuple[Any, ...]) -> bool:
+    """Return whether a builtin constructor may be given these: some iterate and convert what they get."""
+    if issubclass(base, BaseExceptionGroup):
+        if len(args) != 2 or type(args[0]) is not str or type(args[1]) not in (list, tuple):
+            return False
+        return all(is_kind(member, BaseException) for member in args[1])
+    return not issubclass(base, _CURIOUS) or is_inert(args)
+
+
+_CURIOUS = (OSError, SyntaxError, UnicodeError, ImportError)
+"""Builtin exceptions that take their arguments apart; the others keep them as they are."""
+
+
+def _initialized(base: type[BaseException], error: BaseException, args: tuple[Any, ...]) -> None:
+    # Fills what the builtin ancestor keeps in C, with its checks. A user's class need not have args that suit it.
+    try:
+        base.__init__(error, *args)
+    except TypeError:
+        if issubclass(base, UnicodeError) and base is not UnicodeError:
+            raise
+
+
+def exception_reply(serializer: Dumper, error: BaseException, lines: list[str]) -> bytes:
+    """Encode an exception with its traceback lines. Never raises: what cannot be sent is replaced by a PyroError."""
+    try:
+        return serializer.dumps(with_traceback(error, lines))
+    except Exception as failure:
+        text = (
+            f"Error serializing exception: {_text_of(failure)}. "
+            f"Original exception: {full_name(type(error))}: {_text_of(error)}"
+        )
+        return serializer.dumps(with_traceback(PyroError(text), lines))
+
+
+def with_traceback(error: BaseException, lines: list[str]) -> Any:
+    """Return a value that is encoded as the exception with these traceback lines; the exception is not changed.
+
+    Raises what an exception that is odd enough raises when it is looked at.
+    """
+    state = _state_of(error)
+    # Text that was made here shows what came from further away, as a note.
+    return StateOf(CLASS_NAME, tuple(state._replace(lines=lines or state.lines)))
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)[:LONGEST_TEXT]
+    except Exception as failure:
+        return f"<no text: {type(failure).__name__}>"
+
+
+def exception_to_dict(error: BaseException) -> dict[str, Any]:
+    """Return the dict that Pyro's serializers make of an exception."""
+    return _as_dict(_state_of(error))
+
+
+def state_to_dict(state: Any) -> dict[str, Any]:
+    """Return the dict that Pyro's serializers make of an exception whose state is ``state``."""
+    return _as_dict(_State._make(state))
+
+
+def _as_dict(state: _State) -> dict[str, Any]:
+    attributes = {**state.attributes, **({"_pyroTraceback": state.lines} if state.lines else {})}
+    return {"__class__": state.class_name, "__exception__": True, "args": state.args, "attributes": attributes}
+
+
+def dict_to_exception(class_name: str, data: dict[str, Any]) -> BaseException:
+    """Build an exception from the dict that Pyro's serializers make of one. Raises SerializeError."""
+    args = tuple_of(data.get("args"), "the args of an exception")
+    attributes = dict(mapping_of(data.get("attributes", {}), "the attributes of an exception"))
+    lines = attributes.pop("_pyroTraceback", None)
+    lines = [] if lines is None else list(texts_of(lines, "the traceback of an exception"))
+    return _build(CLASS_NAME, (class_name, args, attributes, lines, [], {}))
+
+
+register_builtin(BaseException, CLASS_NAME, lambda error: tuple(_state_of(error)), _build)

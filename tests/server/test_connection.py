@@ -1,0 +1,144 @@
+"""What a daemon knows of a client: address, session objects, tracked resources, and how all of it ends."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conversations import REQUEST
+from socket_pairs import receive_until_end, unix_pair
+
+from fastpyro.errors import ConnectionClosedError
+from fastpyro.server.connection import Connection
+from fastpyro.transport.channel import PlainChannel
+
+
+class Resource:
+    """Something that a client holds."""
+
+    def __init__(self, log: list[str], name: str, error: Exception | None = None) -> None:
+        self.log, self.name, self.error = log, name, error
+
+    def close(self) -> None:
+        self.log.append(self.name)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def connected() -> Iterator[tuple[Connection, Any]]:
+    near, far = unix_pair()
+    connection = Connection(PlainChannel(near), ("127.0.0.1", 4711))
+    yield connection, far
+    connection.close()
+    far.close()
+
+
+Connected = tuple[Connection, Any]
+
+
+def test_a_new_connection(connected: Connected) -> None:
+    connection, _ = connected
+    assert connection.peer_address == ("127.0.0.1", 4711)
+    assert not connection.handshaken
+    assert not connection.in_call
+    assert connection.instances == {}
+    assert connection.pyroInstances is connection.instances
+    assert connection.sock is connection.channel.sock
+    assert connection.fileno() == connection.sock.fileno() >= 0
+    assert connection.last_used > 0
+
+
+def test_closing_ends_the_conversation(connected: Connected) -> None:
+    connection, far = connected
+    connection.close()
+    connection.close()
+    assert connection.fileno() == -1
+    assert receive_until_end(far) == b""
+    with pytest.raises(ConnectionClosedError):
+        connection.channel.send(*REQUEST)
+
+
+def test_releasing_forgets_instances_and_closes_resources(connected: Connected) -> None:
+    connection, far = connected
+    log: list[str] = []
+    resources = [Resource(log, "first"), Resource(log, "second", OSError("stuck")), Resource(log, "third")]
+    for resource in resources:
+        connection.tracked_resources.add(resource)
+    connection.instances[Resource] = resources[0]
+    connection.release()
+    assert sorted(log) == ["first", "second", "third"], "one that cannot be closed does not keep the others open"
+    assert connection.instances == {}
+    assert len(connection.tracked_resources) == 0
+    assert receive_until_end(far) == b""
+    connection.release()
+    assert len(log) == 3, "each is closed once"
+
+
+def test_releasing_without_resources(connected: Connected) -> None:
+    connected[0].release()
+    assert connected[0].channel.closed
+
+
+def test_resources_that_nobody_else_holds_are_not_kept(connected: Connected) -> None:
+    connection, _ = connected
+    log: list[str] = []
+    connection.tracked_resources.add(Resource(log, "forgotten"))
+    gc.collect()
+    assert len(connection.tracked_resources) == 0
+    connection.release()
+    assert log == []
+
+
+def test_a_resource_may_be_untracked(connected: Connected) -> None:
+    connection, _ = connected
+    log: list[str] = []
+    resource = Resource(log, "kept open")
+    connection.tracked_resources.add(resource)
+    connection.tracked_resources.discard(resource)
+    connection.release()
+    assert log == []
+
+
+def test_a_resource_may_release_the_connection_itself(connected: Connected) -> None:
+    connection, _ = connected
+
+    class Recursive:
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+            if self.closed < 5:
+                connection.release()
+
+    resource = Recursive()
+    connection.tracked_resources.add(resource)
+    connection.release()
+    assert connection.channel.closed
+
+
+def test_connections_can_be_referred_to_weakly(connected: Connected) -> None:
+    connection, _ = connected
+    assert weakref.ref(connection)() is connection
+    assert connection in weakref.WeakSet([connection])
+
+
+def test_it_holds_nothing_that_is_not_foreseen(connected: Connected) -> None:
+    with pytest.raises(AttributeError):
+        connected[0].unforeseen = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (("127.0.0.1", 4711), "<Connection from ('127.0.0.1', 4711)>"),
+        ("", "<Connection from a local client>"),
+    ],
+)
+def test_its_text_names_the_client(connected: Connected, address: Any, text: str) -> None:
+    connection, _ = connected
+    connection.peer_address = address
+    assert repr(connection) == text

@@ -1,0 +1,249 @@
+"""Coroutines of a daemon on its event loop: values, errors, contexts, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fastpyro.callcontext import current_context
+from fastpyro.errors import PyroError
+from fastpyro.server.coroutines import Coroutines
+
+DEADLINE = 20.0
+
+
+@pytest.fixture
+def coroutines() -> Iterator[Coroutines]:
+    made = Coroutines()
+    yield made
+    made.close()
+
+
+async def give(value: Any) -> Any:
+    await asyncio.sleep(0)
+    return value
+
+
+async def fail(error: BaseException) -> None:
+    await asyncio.sleep(0)
+    raise error
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+def test_values_and_errors(coroutines: Coroutines) -> None:
+    assert coroutines.value_of(give(3)) == 3
+    assert coroutines.value_of("no coroutine") == "no coroutine"
+    for error in (KeyError("x"), SystemExit(3), KeyboardInterrupt(), StopAsyncIteration(), GeneratorExit()):
+        with pytest.raises(type(error)) as caught:
+            coroutines.value_of(fail(error))
+        assert caught.value is error
+    with pytest.raises(PyroError, match="cancelled"):
+        coroutines.value_of(fail(asyncio.CancelledError()))
+    assert coroutines.value_of(give(4)) == 4
+
+
+def test_a_coroutine_may_raise_anything_at_once(coroutines: Coroutines) -> None:
+    class Odd(BaseException):
+        pass
+
+    async def raising(error: BaseException) -> None:
+        raise error
+
+    for error in (GeneratorExit(), SystemExit(), KeyboardInterrupt(), MemoryError(), RecursionError(), Odd()):
+        with pytest.raises(type(error)):
+            coroutines.value_of(raising(error))
+    assert coroutines.value_of(give(4)) == 4
+
+
+def test_one_loop_in_one_thread_started_when_it_is_needed(coroutines: Coroutines) -> None:
+    before = threading.active_count()
+
+    async def where() -> Any:
+        return asyncio.get_running_loop(), threading.current_thread()
+
+    places = {coroutines.value_of(where()) for _ in range(10)}
+    ((loop, thread),) = places
+    assert loop is coroutines.loop
+    assert thread.name == "fastpyro-event-loop"
+    assert thread.daemon
+    assert threading.active_count() == before + 1
+
+
+def test_awaiting_with_timeouts_futures_and_cancellation(coroutines: Coroutines) -> None:
+    async def work() -> list[str]:
+        said = []
+        try:
+            await asyncio.wait_for(never(), 0.001)
+        except TimeoutError:
+            said.append("timeout")
+        task = asyncio.ensure_future(never())
+        await asyncio.sleep(0)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            said.append("cancelled")
+        said += await asyncio.gather(give("a"), give("b"))
+        return said
+
+    assert coroutines.value_of(work()) == ["timeout", "cancelled", "a", "b"]
+
+
+def test_each_coroutine_sees_its_own_context(coroutines: Coroutines) -> None:
+    gate = threading.Event()
+    outcomes: dict[int, Any] = {}
+    ended = threading.Semaphore(0)
+
+    async def work(number: int) -> bytes:
+        seen = []
+        for _ in range(5):
+            await asyncio.sleep(0)
+            seen.append(current_context.annotations["NUMB"])
+        current_context.response_annotations = {"RESP": seen[0]}
+        assert len(set(seen)) == 1
+        return bytes(seen[0])
+
+    async def wait() -> None:
+        await asyncio.to_thread(gate.wait, DEADLINE)
+
+    def done(number: int, value: Any, error: BaseException | None) -> None:
+        outcomes[number] = value, error, current_context.reply_annotations()
+        ended.release()
+
+    for number in range(10):
+        current_context.annotations = {"NUMB": b"%d" % number}
+        state = current_context.current().copy()
+        coroutines.start(state, work(number), lambda *outcome, number=number: done(number, *outcome))  # type: ignore[misc]
+    current_context.end()
+    for _ in range(10):
+        assert ended.acquire(timeout=DEADLINE)
+    assert outcomes == {n: (b"%d" % n, None, {"RESP": b"%d" % n}) for n in range(10)}
+
+    async def outside() -> Any:
+        return await asyncio.gather(nothing())  # in a task of its own
+
+    async def nothing() -> Any:
+        return current_context.client, current_context.reply_annotations()
+
+    assert coroutines.value_of(outside()) == [(None, None)]
+
+
+def test_a_task_that_stops_the_loop_ends_nobody_elses_call(
+    coroutines: Coroutines, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def start() -> str:
+        task = asyncio.ensure_future(fail(SystemExit("loop")))
+        await asyncio.wait([task])
+        return str(task.exception())
+
+    assert coroutines.value_of(start()) == "loop"
+    assert coroutines.value_of(give(1)) == 1
+    assert "it goes on" in caplog.text
+
+
+def test_waiting_in_the_loops_own_thread_is_refused(coroutines: Coroutines) -> None:
+    async def inside() -> Any:
+        return coroutines.value_of(give(1))
+
+    with pytest.raises(PyroError, match="its own event loop"):
+        coroutines.value_of(inside())
+
+
+def test_the_end_cancels_what_runs(coroutines: Coroutines) -> None:
+    outcomes: list[Any] = []
+    for _ in range(3):
+        coroutines.start(current_context.current().copy(), never(), lambda *outcome: outcomes.append(outcome))
+    assert coroutines.value_of(give(1)) == 1
+    loop = coroutines.loop
+    coroutines.close()
+    coroutines.close()
+    assert loop.is_closed()
+    assert [str(error) for _, error in outcomes] == ["the call was cancelled"] * 3
+    with pytest.raises(PyroError, match="the daemon is closed"):
+        coroutines.value_of(give(1))
+    coroutines.forget(give(1))
+
+
+def test_the_end_may_come_in_the_loops_thread(coroutines: Coroutines) -> None:
+    async def end() -> str:
+        coroutines.close()
+        return "said"
+
+    assert coroutines.value_of(end()) == "said"
+
+
+def test_a_loop_of_the_users() -> None:
+    coroutines = Coroutines()
+    outcomes: list[Any] = []
+
+    async def main() -> None:
+        coroutines.loop = asyncio.get_running_loop()
+        with pytest.raises(PyroError, match="event loop already"):
+            coroutines.loop = asyncio.get_running_loop()
+        assert await asyncio.to_thread(coroutines.value_of, give(5)) == 5
+        coroutines.start(current_context.current().copy(), never(), lambda *outcome: outcomes.append(outcome))
+        await asyncio.sleep(0)
+        coroutines.close()
+        while not outcomes:
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert str(outcomes[0][1]) == "the call was cancelled"
+
+
+def test_nobody_waits_for_ever_for_a_loop_that_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastpyro.server.coroutines.END_SECONDS", 0.01)
+    coroutines = Coroutines()
+    loop = coroutines.loop = asyncio.new_event_loop()
+    coroutine = give(1)
+    closing = threading.Timer(0.05, coroutines.close)
+    closing.start()
+    with pytest.raises(PyroError, match="closed before the coroutine was done"):
+        coroutines.value_of(coroutine)
+    closing.join()
+    loop.run_until_complete(asyncio.sleep(0))  # so that what waits in it begins, and can be cancelled
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    coroutine.close()
+
+
+def test_a_users_loop_that_is_closed() -> None:
+    coroutines = Coroutines()
+    loop = coroutines.loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(PyroError, match="cannot be run: Event loop is closed"):
+        coroutines.value_of(give(1))
+    coroutines.close()
+
+
+def test_asyncio_is_not_imported_without_need() -> None:
+    program = "import sys, fastpyro; fastpyro.Daemon(host='127.0.0.1').close(); assert 'asyncio' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_failures_that_only_the_loop_sees_are_told_on_one_line(
+    coroutines: Coroutines, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def provoke() -> None:
+        def forged() -> None:
+            raise ValueError("x\n2026-11-27 root INFO all is well\x1b[2J")
+
+        asyncio.get_running_loop().call_soon(forged)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    coroutines.value_of(provoke())
+    (record,) = caplog.records
+    assert record.name == "fastpyro.coroutines"
+    assert r"ValueError: x\n2026-11-27 root INFO all is well\x1b[2J" in str(record.exc_text)

@@ -1,0 +1,73 @@
+"""What clients can ask of a daemon itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import fastpyro
+from fastpyro.constants import DAEMON_NAME
+from fastpyro.errors import DaemonError, PyroError
+from fastpyro.server.daemon_object import DaemonObject
+
+
+@fastpyro.expose
+class Subject:
+    def method(self, size: int = 3) -> None:
+        """Explain."""
+
+    @fastpyro.oneway
+    def told(self) -> None: ...
+
+
+class OwnObject(DaemonObject):
+    @fastpyro.expose
+    def more(self) -> str:
+        return "more"
+
+
+@pytest.fixture
+def own() -> Iterator[Any]:
+    with fastpyro.Daemon(host="127.0.0.1", interface=OwnObject) as daemon:
+        daemon.register(Subject(), "subject")
+        daemon.register(Subject())  # its id is for those who were given it
+        loop = threading.Thread(target=daemon.requestLoop)
+        loop.start()
+        with fastpyro.Proxy(f"PYRO:{DAEMON_NAME}@{daemon.locationStr}") as proxy:
+            yield proxy
+        daemon.shutdown()
+        loop.join(10)
+
+
+def test_its_members() -> None:
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        assert daemon.metadata(DAEMON_NAME) == {
+            "methods": {"registered", "ping", "info", "get_metadata", "get_next_stream_item", "close_stream"},
+            "oneway": {"close_stream"},
+            "attrs": set(),
+        }
+
+
+def test_answers(own: Any) -> None:
+    assert own.ping() is None
+    assert set(own.registered()) == {"subject", DAEMON_NAME}
+    assert "3 objects" in own.info()
+    assert own.more() == "more"
+
+
+def test_metadata_and_details(own: Any) -> None:
+    assert own.get_metadata("subject") == {"methods": {"method", "told"}, "oneway": {"told"}, "attrs": set()}
+    details = own.get_metadata("subject", details=True)["details"]
+    assert details["members"]["method"] == {"signature": "(size: 'int' = 3) -> 'None'", "doc": "Explain."}
+    with pytest.raises(DaemonError, match="unknown object"):
+        own.get_metadata("nobody")
+
+
+def test_streams_that_do_not_exist(own: Any) -> None:
+    with pytest.raises(PyroError, match="item stream terminated"):
+        own.get_next_stream_item("no such stream")
+    assert own.close_stream("no such stream") is None
+    assert own.ping() is None

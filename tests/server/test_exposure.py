@@ -1,0 +1,259 @@
+"""What clients may use: decorators, tables of members, access."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from fastpyro.server.exposure import (
+    behavior,
+    callback,
+    details_of,
+    expose,
+    get_exposed_property,
+    is_private_attribute,
+    members_of,
+    metadata_of,
+    oneway,
+    reset_members,
+    resolve_method,
+    set_exposed_property,
+)
+
+
+class Partly:
+    """Exposes some members."""
+
+    plain = 3
+
+    def __init__(self) -> None:
+        self._value = 1
+        self.ran: list[str] = []
+        self.attached = exposed_function
+        self.not_attached = len
+
+    @expose
+    def shown(self, size: int, *, fast: bool = False) -> int:
+        """Return the size."""
+        return size
+
+    @expose
+    @oneway
+    def told(self) -> None: ...
+
+    def hidden(self) -> str:
+        return "hidden"
+
+    @expose
+    def __len__(self) -> int:
+        return 5
+
+    @classmethod
+    @expose
+    def of_class(cls) -> str:
+        return cls.__name__
+
+    @staticmethod
+    @expose
+    def of_nobody() -> str:
+        return "static"
+
+    @expose
+    @property
+    def value(self) -> int:
+        """The value."""
+        return self._value
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._value = value
+
+    @property
+    @expose
+    def fixed(self) -> str:
+        return "fixed"
+
+    @property
+    def secret(self) -> str:
+        self.ran.append("secret")
+        return "secret"
+
+    @functools.cached_property
+    def computed(self) -> Any:
+        self.ran.append("computed")
+        return exposed_function
+
+
+@expose
+def exposed_function() -> str:
+    return "attached"
+
+
+@expose
+class Whole:
+    def method(self) -> int:
+        return 1
+
+    def _private(self) -> int:
+        return 2
+
+    @property
+    def attribute(self) -> int:
+        return 3
+
+    constant = 4
+
+
+class Derived(Whole):
+    def method(self) -> int:
+        return 10
+
+    def other(self) -> int:
+        return 11
+
+
+def test_tables() -> None:
+    table = members_of(Partly)
+    assert table.methods == {"shown", "told", "__len__", "of_class", "of_nobody"}
+    assert table.oneway == {"told"}
+    assert set(table.attrs) == {"value", "fixed"}
+    assert members_of(Partly) is table
+    assert metadata_of(Whole()) == {"methods": {"method"}, "oneway": set(), "attrs": {"attribute"}}
+
+
+def test_overriding_in_an_unexposed_subclass_hides() -> None:
+    assert members_of(Derived).methods == set()
+    assert set(members_of(Derived).attrs) == {"attribute"}
+
+
+def test_without_required_exposure() -> None:
+    table = members_of(Partly, False)
+    assert {"shown", "hidden", "of_class"} <= table.methods
+    assert "secret" in table.attrs
+    assert not any(name.startswith("_") and name != "__len__" for name in table.methods)
+
+
+def test_table_is_made_anew_after_reset() -> None:
+    class Growing:
+        pass
+
+    assert members_of(Growing).methods == set()
+    Growing.late = expose(lambda self: 1)  # type: ignore[attr-defined]
+    Growing.late.__name__ = "late"  # type: ignore[attr-defined]
+    assert members_of(Growing).methods == set()
+    reset_members(Growing)
+    assert members_of(Growing).methods == {"late"}
+
+
+@pytest.mark.parametrize(
+    ("name", "private"),
+    [
+        ("name", False), ("_name", True), ("__name", True), ("__len__", False), ("__dunder__", False), ("__init__", True),
+        ("__class__", True), ("__dict__", True), ("__reduce__", True), ("__call__", True), ("__", True), ("____", True),
+        ("__subclasses__", True), ("__globals__", True),
+    ],
+)  # fmt: skip
+def test_private_names(name: str, private: bool) -> None:
+    assert is_private_attribute(name) is private
+
+
+def test_private_names_cannot_be_exposed() -> None:
+    def _hidden() -> None: ...
+
+    with pytest.raises(AttributeError, match="exposing private names"):
+        expose(_hidden)
+    with pytest.raises(AttributeError, match="exposing private names"):
+        expose(type("_Hidden", (), {}))
+
+
+def test_wrong_order_of_decorators() -> None:
+    for kind in (classmethod, staticmethod):
+        with pytest.raises(AttributeError, match="must be done after"):
+            expose(kind(lambda: None))
+    with pytest.raises(AttributeError, match="can be exposed"):
+        expose(3)
+
+
+def test_methods() -> None:
+    subject = Partly()
+    assert resolve_method(subject, "shown")(3) == 3
+    assert resolve_method(subject, "__len__")() == 5
+    assert resolve_method(subject, "of_class")() == "Partly"
+    assert resolve_method(subject, "of_nobody")() == "static"
+    assert resolve_method(subject, "attached")() == "attached"
+    assert resolve_method(subject, "hidden", False)() == "hidden"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hidden", "nothing", "_value", "__init__", "__class__", "__dict__", "plain", "value", "secret", "computed", "",
+     "shown.__func__", "not_attached", "ran"],
+)  # fmt: skip
+def test_what_is_not_exposed_is_out_of_reach_and_runs_nothing(name: str) -> None:
+    subject = Partly()
+    with pytest.raises(AttributeError):
+        resolve_method(subject, name)
+    if name not in ("value", "fixed"):
+        with pytest.raises(AttributeError):
+            get_exposed_property(subject, name)
+        with pytest.raises(AttributeError):
+            set_exposed_property(subject, name, 1)
+    assert subject.ran == []
+
+
+def test_private_members_stay_out_of_reach_without_required_exposure() -> None:
+    for name in ("_value", "__init__", "__class__", "__reduce__"):
+        with pytest.raises(AttributeError):
+            resolve_method(Partly(), name, False)
+        with pytest.raises(AttributeError):
+            get_exposed_property(Partly(), name, False)
+
+
+def test_properties() -> None:
+    subject = Partly()
+    set_exposed_property(subject, "value", 8)
+    assert get_exposed_property(subject, "value") == 8
+    assert get_exposed_property(subject, "fixed") == "fixed"
+    with pytest.raises(AttributeError, match="read-only"):
+        set_exposed_property(subject, "fixed", 1)
+    with pytest.raises(AttributeError):
+        get_exposed_property(subject, 3)  # type: ignore[arg-type]
+
+
+def test_details_for_help() -> None:
+    for subject in (Partly(), Partly):
+        details = details_of(subject)
+        assert details["doc"] == "Exposes some members."
+        assert details["members"]["shown"] == {
+            "signature": "(size: 'int', *, fast: 'bool' = False) -> 'int'",
+            "doc": "Return the size.",
+        }
+        assert details["members"]["of_class"]["signature"] == "() -> 'str'"
+        assert details["members"]["value"]["doc"] == "The value."
+
+
+def test_markers() -> None:
+    @callback
+    @oneway
+    def function() -> None: ...
+
+    assert function._pyroCallback
+    assert function._pyroOneway
+
+
+def test_behavior() -> None:
+    @behavior("percall")
+    class Subject:
+        pass
+
+    assert Subject._pyroInstancing == ("percall", None)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="invalid instance mode"):
+        behavior("sometimes")
+    with pytest.raises(TypeError, match="callable"):
+        behavior("single", "no callable")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="only be used on a class"):
+        behavior()(lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(SyntaxError, match="missing argument"):
+        behavior(Subject)  # type: ignore[arg-type]

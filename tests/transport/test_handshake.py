@@ -1,0 +1,226 @@
+"""Connect messages: what is accepted, and what is said to the others."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import zlib
+
+import pytest
+
+from fastpyro.config import config
+from fastpyro.constants import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
+from fastpyro.errors import (
+    CommunicationError,
+    MessageTooLargeError,
+    ProtocolError,
+    PyroError,
+    SerializeError,
+    TimeoutError,
+)
+from fastpyro.protocol._assembler import Decoder
+from fastpyro.protocol._message import Message, pack_message
+from fastpyro.serializers.registry import accepted_ids, get_serializer, native
+from fastpyro.transport import handshake
+from fastpyro.uri import URI
+
+
+def received(data: bytes) -> Message:
+    decoder = Decoder()
+    decoder.feed(data)
+    message = decoder.next_message()
+    assert message is not None
+    return message
+
+
+def request(
+    payload: object, kind: int = MSG_CONNECT, serializer: int = native.serializer_id, flags: int = 0
+) -> Message:
+    return received(pack_message(kind, flags, 0, serializer, native.dumps(payload)))
+
+
+ACCEPTED = accepted_ids(["native", "serpent"])
+SERPENT = get_serializer("serpent")
+TO_NATIVE = pack_message(
+    MSG_CONNECT,
+    0,
+    0,
+    SERPENT.serializer_id,
+    SERPENT.dumps({"handshake": None, "object": "id"}),
+    {"FAST": b"\x01" + native.dumps(("a", 1))},
+)
+
+
+def test_read_request() -> None:
+    message = request({"handshake": ("a", 1), "object": "id"})
+    assert handshake.read_request(message, 502, ACCEPTED) == (("a", 1), "id", True, False)
+    assert handshake.read_request(received(TO_NATIVE), 502, ACCEPTED) == (("a", 1), "id", True, True)
+    assert handshake.read_request(received(TO_NATIVE), 502, accepted_ids(["serpent"])) == (None, "id", True, False)
+
+
+def test_requests_of_pyro4() -> None:
+    with_metadata = {"handshake": "hello", "object": "id"}
+    message = request(with_metadata, flags=FLAGS_META_ON_CONNECT)
+    assert handshake.read_request(message, 48, ACCEPTED) == ("hello", "id", True, False)
+    assert handshake.read_request(request({"handshake": "hello"}), 48, ACCEPTED) == ("hello", None, False, False)
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (request({"handshake": 1, "object": "id"}, kind=MSG_INVOKE), ProtocolError),
+        (request({"handshake": 1, "object": "id"}, serializer=2), SerializeError),
+        (request({"object": "id"}), PyroError),
+        (request({"handshake": 1}), PyroError),
+        (request({"handshake": 1, "object": 7}), PyroError),
+        (request("hello"), PyroError),
+        (received(pack_message(MSG_CONNECT, 0, 0, native.serializer_id, b"\xc1")), SerializeError),
+    ],
+)
+def test_wrong_requests(message: Message, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        handshake.read_request(message, 502, ACCEPTED)
+
+
+def settings(timeout: float, data: object = "hello") -> handshake.Settings:
+    return handshake.Settings("native", data, None, timeout)
+
+
+def connect_to(answer: bytes, timeout: float = 10.0) -> object:
+    """Connect to a fake daemon that answers with these bytes, then closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(answer)
+                if not answer:
+                    client.recv(1)  # says nothing until the client gives up
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            return handshake.connect(uri, settings(timeout), seq=0, annotations=None, correlation_id=None)
+        finally:
+            thread.join()
+
+
+def answer(kind: int, payload: object, serializer: int = native.serializer_id) -> bytes:
+    return pack_message(kind, 0, 0, serializer, native.dumps(payload), {"FAST": b"\x01", "MORE": b"2"})
+
+
+def test_connect() -> None:
+    channel, serializer, reply, annotations = connect_to(answer(MSG_CONNECTOK, {"handshake": "hi", "meta": {}}))  # type: ignore[misc]
+    channel.close()
+    assert serializer is native
+    assert reply == {"handshake": "hi", "meta": {}}
+    assert annotations == {"MORE": b"2"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "text"),
+    [
+        (answer(MSG_CONNECTFAIL, "no, thank you"), CommunicationError, "rejected: no, thank you"),
+        (answer(MSG_INVOKE, {}), ProtocolError, "invalid msg type 4"),
+        (answer(MSG_CONNECTOK, "hello"), ProtocolError, "lacks"),
+        (answer(MSG_CONNECTOK, {"handshake": 1, "meta": None}), ProtocolError, "lacks"),
+        (answer(MSG_CONNECTOK, {}, serializer=2), SerializeError, "serializer in response: 2"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", ProtocolError, "not a message"),
+        (b"PYRO\x00\x31" + bytes(40), ProtocolError, "version: 49"),
+        (b"PYRO\x00\x30" + bytes(40), ProtocolError, "checksum"),
+    ],
+)
+def test_wrong_answers(reply: bytes, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        connect_to(reply)
+
+
+def test_daemon_that_says_nothing() -> None:
+    with pytest.raises(TimeoutError):
+        connect_to(b"", timeout=0.2)
+
+
+def test_too_much_handshake_data_is_refused_here() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(ProtocolError, match="handshake data"):
+            handshake.connect(uri, settings(5, "x" * 70000), seq=0, annotations=None, correlation_id=None)
+
+
+def test_a_daemon_says_whether_it_looks_before_it_sleeps() -> None:
+    try:
+        config.PORTABLE = False
+        config.SPIN = 50
+        assert handshake.native_answer() == b"\x01\x01"
+        config.SPIN = 0
+        assert handshake.native_answer() == b"\x01"
+        config.SPIN, config.PORTABLE = 50, True
+        assert handshake.native_answer() == b"\x01"
+    finally:
+        config.reset()
+
+
+# ---- what a daemon answers -------------------------------------------------------------------------------------------
+
+
+def answer_once(listener: socket.socket, head: bytes, body: bytes, sent: list[int]) -> None:
+    client, _ = listener.accept()
+    with client:
+        client.settimeout(10)
+        client.recv(65536)
+        sent.append(0)
+        try:
+            client.sendall(head)
+            for _ in range(64):
+                client.sendall(body)
+                sent[0] += len(body)
+        except OSError:
+            pass
+
+
+def failure_of(head: bytes, body: bytes = b"") -> tuple[BaseException, int]:
+    """Return what connecting raises when a daemon answers so, and how much of the body was taken."""
+    sent: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_once, args=(listener, head, body, sent))
+        thread.start()
+        uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(PyroError) as caught:
+            handshake.connect(uri, settings(10), seq=0, annotations=None, correlation_id=None)
+        thread.join(20)
+        assert not thread.is_alive()
+    return caught.value, sent[0]
+
+
+@pytest.mark.parametrize("annotations_size", [0, 1 << 30])
+def test_an_answer_is_bounded(annotations_size: int) -> None:
+    head = bytearray(pack_message(MSG_CONNECTOK, 0, 0, SERPENT.serializer_id, b""))
+    head[12:20] = struct.pack("!II", (1 << 30) - annotations_size, annotations_size)
+    error, sent = failure_of(bytes(head), bytes(1 << 20))
+    assert isinstance(error, MessageTooLargeError)
+    assert sent < 40 << 20
+
+
+def test_a_compressed_answer_is_bounded() -> None:
+    packed = zlib.compress(bytes(handshake.ANSWER_LIMIT + 1))
+    error, _ = failure_of(pack_message(MSG_CONNECTOK, 2, 0, SERPENT.serializer_id, packed))
+    assert isinstance(error, MessageTooLargeError)
+
+
+def test_a_refusal_is_cut_and_escaped() -> None:
+    text = "\x1b[2J\nforged line" + "x" * 50_000
+    error, _ = failure_of(pack_message(MSG_CONNECTFAIL, 0, 0, SERPENT.serializer_id, SERPENT.dumps(text)))
+    assert isinstance(error, CommunicationError)
+    assert "\\x1b[2J\\nforged line" in str(error)
+    assert len(str(error)) < 2000
+    error, _ = failure_of(pack_message(MSG_CONNECTFAIL, 0, 0, SERPENT.serializer_id, SERPENT.dumps([1] * 50_000)))
+    assert len(str(error)) < 2000
+
+
+@pytest.mark.parametrize("answer", [None, 5, "text", [], {}, {"handshake": 1}, {"handshake": 1, "meta": [1]}])
+def test_an_answer_that_is_none(answer: object) -> None:
+    error, _ = failure_of(pack_message(MSG_CONNECTOK, 0, 0, SERPENT.serializer_id, SERPENT.dumps(answer)))
+    assert isinstance(error, ProtocolError)

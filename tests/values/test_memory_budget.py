@@ -1,0 +1,166 @@
+"""Objects are charged for what they cost: a message cannot take more than it may, ordinary ones never come near."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import marshal
+import tracemalloc
+from typing import Any
+
+import msgpack
+import pytest
+
+from fastpyro.config import config
+from fastpyro.errors import SerializeError
+from fastpyro.protocol._batch import BatchWriter, decode_batch
+from fastpyro.serializers.registry import get_serializer, native
+from fastpyro.values._memory_budget import Inflated, most_memory
+
+NAMES = ["native", "serpent", "json", "msgpack", "marshal"]
+
+
+def loads(name: str, data: bytes) -> Any:
+    return get_serializer(name).loads(data)
+
+
+def array(item: bytes, count: int) -> bytes:
+    return b"\xdd" + count.to_bytes(4, "big") + item * count
+
+
+def extension(code: int, body: bytes) -> bytes:
+    return b"\xc7" + bytes([len(body), code]) + body
+
+
+def text(item: str, count: int, opening: str = "[", closing: str = "]") -> bytes:
+    return (opening + (item + ",") * (count - 1) + item + closing).encode()
+
+
+COUNT = 1 << 15
+LITTLE = 1 << 15  # bytes that each message may take beside 16 for each of its own
+
+COSTLY: dict[str, tuple[str, bytes]] = {
+    "empty lists": ("native", array(b"\x90", COUNT)),
+    "empty dicts": ("native", array(b"\x80", COUNT)),
+    "small dicts": ("native", array(b"\x81\x01\x01", COUNT)),
+    "empty sets": ("native", array(extension(2, b"\x90"), COUNT)),
+    "small sets": ("native", array(extension(2, b"\x91\x01"), COUNT)),
+    "empty frozensets": ("native", array(extension(3, b"\x90"), COUNT)),
+    "negative numbers": ("native", array(b"\xe0", COUNT)),
+    "two characters": ("native", array(b"\xa2ab", COUNT)),
+    "two bytes": ("native", array(b"\xc4\x02ab", COUNT)),
+    "lists in lists": ("native", array(b"\x91" * 50 + b"\x90", COUNT // 32)),
+    "msgpack lists": ("msgpack", array(b"\x90", COUNT)),
+    "msgpack dicts": ("msgpack", array(b"\x80", COUNT)),
+    "msgpack small dicts": ("msgpack", array(b"\x81\x01\x01", COUNT)),
+    "serpent lists": ("serpent", text("[]", COUNT)),
+    "serpent dicts": ("serpent", text("{}", COUNT)),
+    "serpent small dicts": ("serpent", text("{1:1}", COUNT)),
+    "serpent sets": ("serpent", text("{1}", COUNT)),
+    "json lists": ("json", text("[]", COUNT)),
+    "json dicts": ("json", text("{}", COUNT)),
+    "json small dicts": ("json", text('{"":0}', COUNT)),
+    "marshal lists": ("marshal", marshal.dumps([[] for _ in range(COUNT)], 2)),
+    "marshal dicts": ("marshal", marshal.dumps([{} for _ in range(COUNT)], 2)),
+    "marshal sets": ("marshal", marshal.dumps([set() for _ in range(COUNT)], 2)),
+}
+
+
+def peak_of(name: str, data: bytes) -> tuple[str, int]:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        try:
+            loads(name, data)
+            outcome = "value"
+        except SerializeError as error:
+            outcome = "error" if "DECODE_MEMORY" in str(error) else str(error)
+        return outcome, tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_memory_stays_within_the_budget(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DECODE_MEMORY", LITTLE)
+    name, data = COSTLY[kind]
+    outcome, peak = peak_of(name, data)
+    # What JSON's reader takes while it works, the text as a str, comes on top of the values.
+    assert peak < 1.3 * most_memory(len(data)) + 4 * len(data) + 100_000
+    assert outcome in ("error", "value")
+    assert outcome == "error" or peak < 17 * len(data) + LITTLE
+    monkeypatch.setattr(config, "DECODE_MEMORY", 1 << 30)
+    assert len(loads(name, data)) in (COUNT, COUNT // 32)
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_what_is_charged_is_what_it_takes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, data = COSTLY[kind]
+    monkeypatch.setattr(config, "DECODE_MEMORY", 1 << 30)
+    _, peak = peak_of(name, data)
+    monkeypatch.setattr(config, "DECODE_MEMORY_RATIO", 1)
+    monkeypatch.setattr(config, "DECODE_MEMORY", peak * 3 + 100_000)
+    loads(name, data)
+    monkeypatch.setattr(config, "DECODE_MEMORY", max(peak // 2 - 5 * len(data), 0))
+    with pytest.raises(SerializeError, match="DECODE_MEMORY is"):
+        loads(name, data)
+
+
+ORDINARY: dict[str, Any] = {
+    "a million short strings": [f"{number:02x}" for number in range(1_000_000)],
+    "two million ints": list(range(2_000_000)),
+    "a million floats": [number / 3 for number in range(1_000_000)],
+    "1,000 dicts": [{"id": n, "name": f"name {n}", "tags": ["a", "b"], "at": None} for n in range(1000)],
+    "100,000 dicts": [{"id": n, "ok": True} for n in range(100_000)],
+    "a large dict": {str(number): number for number in range(300_000)},
+    "a dict of ints": {str(number): [number] for number in range(200_000)},
+    "one long text": "é" * 3_000_000,
+    "a longer text": "\U0001f40d" + "x" * 3_000_000,
+    "small lists": [[number] for number in range(300_000)],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ORDINARY)
+def test_ordinary_values_pass(name: str, kind: str) -> None:
+    serializer = get_serializer(name)
+    value = ORDINARY[kind]
+    assert serializer.loads(serializer.dumps(value)) == value
+
+
+def test_sets_and_tuples_pass() -> None:
+    for value in (set(range(1_000_000)), tuple((n, n) for n in range(300_000)), {n: (n,) for n in range(300_000)}):
+        assert native.loads(native.dumps(value)) == value
+    zone = datetime.timezone(datetime.timedelta(hours=1), "name")
+    moments = [datetime.datetime(2026, 1, 1, tzinfo=zone)] * 300_000
+    assert native.loads(native.dumps(moments)) == moments
+
+
+def test_small_messages_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Their objects take a few megabytes at the most.
+    monkeypatch.setattr(config, "DECODE_MEMORY", 0)
+    for item in (b"\x80", b"\x81\x01\x01", b"\x81\xa0\x80", extension(2, b"\x90"), b"\xe0"):
+        native.loads(array(item, 16_000 // len(item)))
+
+
+def test_calls_of_a_batch_are_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = BatchWriter(native.codec)
+    for _ in range(30_000):
+        writer.add("f", ())
+    data = writer.payload("o")
+    assert len(decode_batch(native.codec, data)[1]) == 30_000
+    monkeypatch.setattr(config, "DECODE_MEMORY", 0)
+    with pytest.raises(SerializeError, match="DECODE_MEMORY"):
+        decode_batch(native.codec, data)
+
+
+def test_inflated_payloads_are_charged_as_what_arrived() -> None:
+    data = Inflated(msgpack.packb([[] for _ in range(2_000_000)]))
+    data.arrived = 2000
+    for name in ("native", "msgpack"):
+        with pytest.raises(SerializeError, match=r"a message of 2,000 bytes take more memory than they may"):
+            loads(name, data)
+    json_data = Inflated(json.dumps([[] for _ in range(2_000_000)]).encode())
+    for name in ("serpent", "json"):
+        with pytest.raises(SerializeError, match="DECODE_MEMORY is"):
+            loads(name, json_data)
