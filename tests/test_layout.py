@@ -350,7 +350,6 @@ LOCKS = re.compile(
 )
 LOCKS_OF_THE_STANDARD_LIBRARY: dict[str, str] = {
     "futures.thread_pool": "`wake` guards nothing: a thread waits at it, and whoever hands it work lets it go",
-    "server.threaded": "not yet",
 }
 """Modules with such a lock, each with its reason. An interrupt may leave it locked for ever: ours is `_mutex.Mutex`."""
 
@@ -358,3 +357,61 @@ LOCKS_OF_THE_STANDARD_LIBRARY: dict[str, str] = {
 def test_locks_are_those_that_an_interrupt_does_not_leave_locked() -> None:
     found = {module_name(path) for path in python_modules() if LOCKS.search(path.read_text(encoding="utf-8"))}
     assert found <= set(LOCKS_OF_THE_STANDARD_LIBRARY)
+
+
+MOST_LINES = 40
+MOST_POSITIONAL = 5
+PYROS_SIGNATURE = "Pyro's signature, by position"
+OF_A_MESSAGE = "the fields of a message, in the order of its header; native and portable channels alike"
+LONG_FUNCTIONS: dict[str, str] = {}
+"""Functions of more lines than MOST_LINES beside their docstring, each with its reason."""
+MANY_ARGUMENTS: dict[str, str] = {
+    "client.session.invoke": "those of `_pyroInvoke`, and the proxy",
+    "client.session.encode": "those of `_pyroInvoke`, the proxy and its connection",
+    "compat.pyro4.core.serveSimple": PYROS_SIGNATURE,
+    "compat.pyro4.message.__init__": PYROS_SIGNATURE,
+    "compat.pyro4.naming.startNS": PYROS_SIGNATURE,
+    "compat.pyro4.naming.startNSloop": PYROS_SIGNATURE,
+    "compat.pyro4.socketutil.getSSLcontext": PYROS_SIGNATURE,
+    "compat.pyro5.protocol.__init__": PYROS_SIGNATURE,
+    "compat.shared.socket_helpers.create_socket": PYROS_SIGNATURE,
+    "naming.start.__init__": PYROS_SIGNATURE,
+    "naming.start.start_ns": PYROS_SIGNATURE,
+    "naming.start.start_ns_loop": PYROS_SIGNATURE,
+    "server.daemon.__init__": PYROS_SIGNATURE,
+    "server.daemon.serve": PYROS_SIGNATURE,
+    "server.daemon.serve_simple": PYROS_SIGNATURE,
+    "server.daemon._log_error": "the hook `methodcall_error_handler`, with Pyro's signature",
+    "server.dispatch._report": "those of that hook",
+    "transport.channel.exchange": OF_A_MESSAGE,
+    "transport.channel.send": OF_A_MESSAGE,
+    "transport.handshake._connect": "what is tried anew with another protocol",
+    "transport.tls.make_context": "the files and settings of TLS, each of them the name of a configuration item",
+}
+"""Functions with more positional parameters than MOST_POSITIONAL, each with its reason."""
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in python_modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{module_name(path)}.{node.name}", node
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    assert function.end_lineno is not None
+    docstring = function.body[0] if ast.get_docstring(function) is not None else None
+    own = 0 if docstring is None or docstring.end_lineno is None else docstring.end_lineno - docstring.lineno + 1
+    return function.end_lineno - function.lineno + 1 - own
+
+
+def test_functions_are_short() -> None:
+    assert {name for name, function in functions() if lines_of(function) > MOST_LINES} == set(LONG_FUNCTIONS)
+
+
+def test_functions_take_few_arguments_by_position() -> None:
+    def positional(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+        names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+        return len([name for name in names if name not in {"self", "cls"}])
+
+    assert {name for name, function in functions() if positional(function) > MOST_POSITIONAL} == set(MANY_ARGUMENTS)

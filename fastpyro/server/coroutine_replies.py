@@ -59,14 +59,7 @@ class LateReplies:
         if holds:
             self.server.hold(connection)
 
-        def end() -> None:
-            self.under_way.give(connection)
-            self._end_big(message)
-            connection.end_call()
-            if self.server.stopping:
-                self.server.say_farewell(connection)
-            elif holds:
-                self.server.give_back(connection)
+        end = partial(self._end, connection, message, holds)
 
         def done(value: Any, error: BaseException | None) -> None:
             try:
@@ -89,6 +82,16 @@ class LateReplies:
             if not message.flags & FLAGS_ONEWAY:
                 self._answer_with(connection, message, error)
             end()
+
+    def _end(self, connection: Connection, message: Message, held: bool) -> None:
+        """A call is answered, or never will be."""
+        self.under_way.give(connection)
+        self._end_big(message)
+        connection.end_call()
+        if self.server.stopping:
+            self.server.say_farewell(connection)
+        elif held:
+            self.server.give_back(connection)
 
     def _end_big(self, message: Message) -> None:
         if self.server.big_replies is not None:

@@ -191,14 +191,11 @@ def _invoke(
     daemon: Service, connection: Connection, message: Message, may_run: MayRun | None
 ) -> Reply | PendingReply | None:
     flags = message.flags
-    serializer = connection.serializer
-    if serializer is None or serializer.serializer_id != message.serializer_id:
-        try:
-            serializer = handshake.peer_serializer(message.serializer_id, connection.dialect, connection.accepted)
-        except SerializeError as error:
-            log.warning("%r: %s", connection, error)
-            return None if flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
-        connection.serializer = serializer
+    try:
+        serializer = _request_serializer(connection, message)
+    except SerializeError as error:
+        log.warning("%r: %s", connection, error)
+        return None if flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
     if flags & FLAGS_BATCH:
         return _invoke_batch(daemon, connection, message, serializer, may_run)
     target: Any = None
@@ -307,6 +304,15 @@ def _result_reply(daemon: Service, serializer: Serializer, payload: Any, flags: 
     return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, _annotations(daemon))
 
 
+def _request_serializer(connection: Connection, message: Message) -> Serializer:
+    """Return the serializer of a request, for reading; the connection remembers it. Raises SerializeError."""
+    serializer = connection.serializer
+    if serializer is None or serializer.serializer_id != message.serializer_id:
+        serializer = handshake.peer_serializer(message.serializer_id, connection.dialect, connection.accepted)
+        connection.serializer = serializer
+    return serializer
+
+
 def _reply_serializer(connection: Connection, message: Message) -> Serializer:
     """Return the serializer of a request, for writing; the peers' default for one that nobody knows, or may use."""
     serializer = connection.serializer
@@ -326,10 +332,7 @@ def _invoke_batch(
     limit = results_limit()
     results: Any = ResultWriter(native.codec, limit) if serializer is native else ResultList(serializer, limit)
     try:
-        if serializer is native:
-            object_id, calls = decode_batch(native.codec, payload_of(message))
-        else:
-            object_id, calls = read_batch(serializer.loads_call(payload_of(message)))
+        object_id, calls = _calls_in(serializer, message)
         names = [name for name, _, _ in calls]
         _begin_big(daemon, connection, message, object_id, [BATCH_METHOD, *names])
         if may_run is not None and not may_run(object_id, names):
@@ -361,6 +364,11 @@ def _invoke_batch(
         return error_reply(daemon, connection, message, error)
     reply = _result_reply(daemon, serializer, payload, FLAGS_BATCH)
     return _note_big(connection, (target, BATCH_METHOD, (), {}), reply)
+
+
+def _calls_in(serializer: Serializer, message: Message) -> tuple[str, Any]:
+    payload = payload_of(message)
+    return decode_batch(native.codec, payload) if serializer is native else read_batch(serializer.loads_call(payload))
 
 
 def _add_error(results: Any, error: BaseException, serializer: Serializer) -> None:

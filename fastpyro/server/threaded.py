@@ -92,7 +92,7 @@ class ThreadedServer(ConnectionServer):
 
     def start(self) -> None:
         """Start the leader and the monitor, once."""
-        with self._lock:
+        with self._lock.guard():
             if self._started or self.stopping:
                 return
             self.begin()
@@ -102,7 +102,7 @@ class ThreadedServer(ConnectionServer):
 
     def shutdown(self) -> None:
         """Stop serving and close all connections; the call that asks for it, if one does, still gets its reply."""
-        with self._lock:
+        with self._lock.guard():
             if self.stopping:
                 return
             self.stopping = True
@@ -132,7 +132,7 @@ class ThreadedServer(ConnectionServer):
 
     def _elect(self, again: bool = False) -> None:
         """Begin a new term: wake a standby thread, or start one. ``again``: whoever was on the way has not come."""
-        with self._lock:
+        with self._lock.guard():
             if self.stopping or (again and not self._vacant):
                 return
             self._vacant = True
@@ -147,11 +147,11 @@ class ThreadedServer(ConnectionServer):
             threading.Thread(target=self._live, name=f"fastpyro-worker-{number}", daemon=True).start()
         except RuntimeError:
             log.exception("no thread can be started; the first one that gets free takes over")
-            with self._lock:
+            with self._lock.guard():
                 self._threads -= 1
 
     def _take_office(self) -> Term | None:
-        with self._lock:
+        with self._lock.guard():
             if not self._vacant or self.stopping:
                 return None
             self._vacant = False
@@ -179,7 +179,7 @@ class ThreadedServer(ConnectionServer):
                         raise
                     if not self.stopping:
                         log.exception("a leader failed; another one takes over")
-                        with self._lock:
+                        with self._lock.guard():
                             self._vacant = self._vacant or self._term is term
                 finally:
                     set_leading(True)  # the end of a request does not say so when its leader was deposed
@@ -189,19 +189,19 @@ class ThreadedServer(ConnectionServer):
                 continue
             if not self._serve_queued() and not self._stand_by():
                 return
-        with self._lock:
+        with self._lock.guard():
             self._threads -= 1
 
     def _stand_by(self) -> bool:
         """Wait to be needed. False when this thread is one too many and shall end."""
         event = threading.Event()
-        with self._lock:
+        with self._lock.guard():
             if self._vacant or self.stopping or self.places.has_next:
                 return True
             self._standby.append(event)
         if event.wait(STANDBY_SECONDS):
             return True
-        with self._lock:
+        with self._lock.guard():
             if event.is_set() or event not in self._standby:
                 return True
             self._standby.remove(event)
@@ -237,7 +237,7 @@ class ThreadedServer(ConnectionServer):
 
     def _depose(self, term: Term, serial: int) -> None:
         """Depose the leader of a term that serves the request of that serial number, or any request (0)."""
-        with self._lock:
+        with self._lock.guard():
             if self.stopping or term is not self._term or not self.requests.depose(term, serial, self.oneway_threaded):
                 return
             connection = term.connection
@@ -251,7 +251,7 @@ class ThreadedServer(ConnectionServer):
         self._elect()
 
     def _give_place(self, place: Place) -> None:
-        with self._lock:
+        with self._lock.guard():
             self.places.give(place)
             self._note_places()
 
@@ -384,7 +384,7 @@ class ThreadedServer(ConnectionServer):
     def _start_or_wait(self, term: Term, waiting: Waiting) -> bool:
         """True when a call may begin now; else let it wait, and refuse who has too many there."""
         connection = waiting.place.connection
-        with self._lock:
+        with self._lock.guard():
             if term.deposed or self.stopping or self.places.may_start(waiting.place, waiting.slow):
                 return True
             waiting, refused = self.places.enqueue(waiting)
@@ -413,7 +413,7 @@ class ThreadedServer(ConnectionServer):
 
     def _serve_queued(self) -> bool:
         """Serve one request of the queue. False when there is none, or as many are slow as may be."""
-        with self._lock:
+        with self._lock.guard():
             waiting = None if self.stopping else self.places.next()
             self._note_places()
         if waiting is None:

@@ -231,13 +231,7 @@ def attach(
         message = channel.exchange(
             MSG_INVOKE, 0, seq, serializer.serializer_id, payload, extra, correlation_id, settings.timeout
         )
-        if message.kind != MSG_RESULT or message.serializer_id != serializer.serializer_id:
-            raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
-        metadata = serializer.loads(payload_of(message, ANSWER_LIMIT), message.buffers)
-        if message.flags & FLAGS_EXCEPTION and is_kind(metadata, BaseException):
-            raise metadata
-        if type(metadata) is not dict:
-            raise ProtocolError("connect: the daemon's metadata is no dict")
+        metadata = _metadata_in(message, serializer)
         channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         received = dict(message.annotations)
         speaks_native = received.pop(FAST, b"").startswith(NATIVE_VERSION) and wants_native
@@ -246,6 +240,18 @@ def attach(
     except BaseException:
         channel.abandon()
         raise
+
+
+def _metadata_in(message: Message, serializer: Serializer) -> dict[str, Any]:
+    """Return the metadata that a daemon answered with. Raises the error that it answered with, and ProtocolError."""
+    if message.kind != MSG_RESULT or message.serializer_id != serializer.serializer_id:
+        raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
+    metadata = serializer.loads(payload_of(message, ANSWER_LIMIT), message.buffers)
+    if message.flags & FLAGS_EXCEPTION and is_kind(metadata, BaseException):
+        raise metadata
+    if type(metadata) is not dict:
+        raise ProtocolError("connect: the daemon's metadata is no dict")
+    return metadata
 
 
 def _request(serializer: Serializer, data: Any, object_id: str, annotations: dict[str, Any] | None) -> bytes:

@@ -81,11 +81,7 @@ def create_socket(
     """
     if bind and connect:
         raise ValueError("bind and connect cannot both be specified at the same time")
-    target = bind or connect
-    if isinstance(target, str):
-        family: int = socket.AF_UNIX
-    else:
-        family = socket.AF_INET6 if ipv6 or (target and ":" in target[0]) else socket.AF_INET
+    family = _family_of(bind or connect, ipv6)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sslContext is not None:
@@ -110,6 +106,12 @@ def create_socket(
         sock.close()
         raise
     return sock
+
+
+def _family_of(target: Any, ipv6: bool) -> int:
+    if isinstance(target, str):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ipv6 or (target and ":" in target[0]) else socket.AF_INET
 
 
 def create_bc_socket(

@@ -20,15 +20,7 @@ def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> t
 
     With ``returnWithoutLooping`` only make it, and return (daemon, echo object, uri).
     """
-    parser = argparse.ArgumentParser(description="Pyro test echo/nameserver command line launcher.")
-    parser.add_argument("-H", "--host", default="localhost", help="hostname to bind server on (default=%(default)s)")
-    parser.add_argument("-p", "--port", type=int, default=0, help="port to bind server on")
-    parser.add_argument("-u", "--unixsocket", help="Unix domain socket name to bind server on")
-    parser.add_argument("-n", "--naming", action="store_true", help="register with nameserver")
-    parser.add_argument("-N", "--nameserver", action="store_true", help="also start a nameserver")
-    parser.add_argument("-v", "--verbose", action="store_true", help="verbose output")
-    parser.add_argument("-q", "--quiet", action="store_true", help="don't output anything")
-    options = parser.parse_args(args)
+    options = _options(args)
     config.SERVERTYPE = "multiplex"
 
     def say(text: str) -> None:
@@ -65,6 +57,18 @@ def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> t
         if name_server is not None:
             name_server.close()
     return None
+
+
+def _options(args: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Pyro test echo/nameserver command line launcher.")
+    parser.add_argument("-H", "--host", default="localhost", help="hostname to bind server on (default=%(default)s)")
+    parser.add_argument("-p", "--port", type=int, default=0, help="port to bind server on")
+    parser.add_argument("-u", "--unixsocket", help="Unix domain socket name to bind server on")
+    parser.add_argument("-n", "--naming", action="store_true", help="register with nameserver")
+    parser.add_argument("-N", "--nameserver", action="store_true", help="also start a nameserver")
+    parser.add_argument("-v", "--verbose", action="store_true", help="verbose output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="don't output anything")
+    return parser.parse_args(args)
 
 
 if __name__ == "__main__":
