@@ -41,7 +41,10 @@ class StreamResult:
             raise ConnectionClosedError("the proxy for this stream result has been closed")
         try:
             return proxy._pyroInvoke("get_next_stream_item", (self.streamId,), {}, objectId=DAEMON_NAME)
-        except (StopIteration, GeneratorExit):
+        except StopIteration as end:  # with what the generator returned, which `yield from` gives
+            self.proxy = None
+            raise StopIteration(*end.args) from None
+        except GeneratorExit:
             self.proxy = None
             raise StopIteration from None
         except CommunicationError:

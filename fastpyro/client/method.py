@@ -10,6 +10,7 @@ from fastpyro.client._proxy import RemoteMethodCore
 
 if TYPE_CHECKING:
     import inspect
+    from typing import Any
 
 __all__ = ["RemoteMethod"]
 
@@ -26,6 +27,9 @@ class RemoteMethod(RemoteMethodCore):
     def __get__(self, instance: object, owner: type | None = None) -> RemoteMethod:
         # Being a descriptor makes inspect and help() treat it as the routine that it is.
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._proxy, self.__name__)  # so that a pool of processes can call it
 
     def __repr__(self) -> str:
         return f"<remote method {self.__name__} of {self._proxy._pyroUri}>"

@@ -29,10 +29,19 @@ class Connection(ConnectionCore):
     by one; ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last;
     ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
     free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
-    is likely to be big, or None.
+    is likely to be big, or None. A program may add attributes of its own, in `validateHandshake` for instance.
     """
 
-    __slots__ = ("__weakref__", "_origin", "_tracked_resources", "accepted", "attached", "big_replies", "serializer")
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_origin",
+        "_tracked_resources",
+        "accepted",
+        "attached",
+        "big_replies",
+        "serializer",
+    )
 
     def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)

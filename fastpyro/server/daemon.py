@@ -119,12 +119,12 @@ class Daemon:
         """Make an object callable from other processes.
 
         Arguments: ``obj_or_class``, an instance, or a class whose instances are made as its ``@behavior`` says;
-        ``objectId``, its id (None: a random one); ``force``: register again, or under another id; ``weak``: forget the
-        object when nothing else refers to it. Returns its URI.
+        ``objectId``, its id (None or empty: a random one); ``force``: register again, or under another id; ``weak``: forget
+        the object when nothing else refers to it. Returns its URI.
         Raises TypeError for an id that is no str, PyroError for one that cannot be part of a URI, DaemonError
         when object or id are registered already.
         """
-        if objectId is None:
+        if objectId is None or objectId == "":
             objectId = AUTOMATIC + uuid.uuid4().hex
         elif not isinstance(objectId, str):
             raise TypeError(f"objectId must be a str or None, not {type(objectId).__name__}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 from server_process import SubjectServer
+from socket_pairs import Peer
 
 import fastpyro
 from fastpyro import errors
@@ -31,6 +32,27 @@ def test_items_come_one_by_one_and_end(proxy: Any) -> None:
     for _ in range(2):
         with pytest.raises(StopIteration):
             next(stream)
+
+
+@pytest.mark.parametrize("serializer", ["native", "serpent", "json", "msgpack"])
+def test_what_a_generator_returns_is_the_value_of_yield_from(serializer: str) -> None:
+    class Generators:
+        @fastpyro.expose
+        def returning(self) -> Generator[int, None, str]:
+            yield 1
+            return "the end"
+
+    def outer(proxy: Any) -> Generator[Any, None, None]:
+        returned = yield from proxy.returning()
+        yield returned
+
+    with fastpyro.Daemon(host="127.0.0.1") as daemon, Peer(daemon.requestLoop):
+        try:
+            with fastpyro.Proxy(daemon.register(Generators())) as proxy:
+                proxy._pyroSerializer = serializer
+                assert list(outer(proxy)) == [1, "the end"]
+        finally:
+            daemon.shutdown()
 
 
 def test_two_streams_and_calls_between(proxy: Any) -> None:

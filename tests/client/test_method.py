@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import pydoc
 from typing import Any
 
 import pytest
 
+import fastpyro
 from fastpyro.client.method import RemoteMethod
 from fastpyro.errors import ConnectionClosedError, NamingError, TimeoutError
 
@@ -42,6 +44,17 @@ def test_argument_called_self_is_an_ordinary_keyword() -> None:
     proxy = RecordingProxy()
     RemoteMethod(proxy, "run")(self=1)  # type: ignore[arg-type]
     assert proxy.calls == [("run", (), {"self": 1})]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_method_can_be_pickled_with_its_proxy(protocol: int) -> None:
+    """So that `pool.map(proxy.method, values)` works."""
+    method = RemoteMethod(fastpyro.Proxy("PYRO:object@localhost:4711"), "run")
+    again = pickle.loads(pickle.dumps(method, protocol))
+    assert type(again) is RemoteMethod
+    assert again.__name__ == "run"
+    assert again._proxy == method._proxy
+    assert again._proxy is not method._proxy
 
 
 @pytest.mark.parametrize("failure", [ConnectionClosedError("gone"), TimeoutError("late")])

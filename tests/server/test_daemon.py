@@ -68,6 +68,12 @@ def test_register_gives_an_address(daemon: fastpyro.Daemon) -> None:
     assert "3 objects" in repr(daemon)
 
 
+def test_an_empty_id_is_none(daemon: fastpyro.Daemon) -> None:
+    subject = Subject()
+    assert daemon.register(subject, "").object.startswith("obj_")
+    daemon.unregister(subject)
+
+
 def test_register_refuses(daemon: fastpyro.Daemon) -> None:
     subject = Subject()
     daemon.register(subject, "taken")
