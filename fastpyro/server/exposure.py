@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from types import MethodType
 
 from fastpyro._foreign_text import shown
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
@@ -60,10 +61,10 @@ def expose(method_or_class: Anything) -> Anything:
         _expose_property(method_or_class)
         return method_or_class
     name = getattr(method_or_class, "__name__", None)
-    if name is None:
+    if type(name) is not str or not _is_function(method_or_class):
         raise AttributeError(f"only functions, methods, properties and classes can be exposed, not {method_or_class!r}")
     _check_public(name)
-    method_or_class._pyroExposed = True  # type: ignore[attr-defined]
+    _tag(method_or_class)
     return method_or_class
 
 
@@ -79,8 +80,20 @@ def _expose_property(member: Any) -> None:
         _tag(function)
 
 
+def _is_function(member: Any) -> bool:
+    """Whether a member is a function, or what Python binds like one; a callable object in a class is data of that class."""
+    return callable(member) and not isinstance(member, type) and hasattr(type(member), "__get__")
+
+
+def _marks_of(member: Any) -> dict[str, Any]:
+    """Return what the decorators have noted on a function; nothing for other objects, whatever these say of themselves."""
+    function = getattr(member, "__func__", member) if type(member) is MethodType else member
+    return getattr(function, "__dict__", None) or {} if _is_function(function) else {}
+
+
 def _tag(function: Any) -> None:
-    function._pyroExposed = True
+    if _is_function(function) and hasattr(function, "__dict__"):  # functions of C have no room for it, and are left out
+        function._pyroExposed = True
 
 
 def _expose_class(cls: type) -> type:
@@ -94,8 +107,8 @@ def _expose_class(cls: type) -> type:
             for function in (member.fget, member.fset, member.fdel):
                 if function is not None:
                     _tag(function)
-        elif callable(member) and not isinstance(member, type) and hasattr(member, "__dict__"):
-            member._pyroExposed = True
+        else:
+            _tag(member)
     cls._pyroExposed = True  # type: ignore[attr-defined]
     return cls
 
@@ -128,7 +141,7 @@ def _mark_urgent(member: Any) -> None:
     else:
         functions = [getattr(member, "__func__", member)]
     for function in functions:
-        if callable(function) and hasattr(function, "__dict__"):
+        if _is_function(function) and hasattr(function, "__dict__"):
             function._pyroUrgent = True  # type: ignore[union-attr]
 
 
@@ -207,21 +220,23 @@ def _make_table(cls: type, require_expose: bool) -> MemberTable:
             continue
         member = _static_member(cls, name)
         if _is_data_descriptor(member):
-            function = getattr(member, "fget", None) or getattr(member, "fset", None) or getattr(member, "fdel", None)
-            if not require_expose or getattr(function, "_pyroExposed", False):
+            marks = _marks_of(
+                getattr(member, "fget", None) or getattr(member, "fset", None) or getattr(member, "fdel", None)
+            )
+            if not require_expose or marks.get("_pyroExposed"):
                 attrs[name] = member
-                if getattr(function, "_pyroUrgent", False):
+                if marks.get("_pyroUrgent"):
                     urgent_names.add(name)
             continue
         member = getattr(cls, name, None)
         if isinstance(member, type) or not callable(member):
             continue
-        exposed = getattr(member, "_pyroExposed", False)
-        if exposed or (not require_expose and not name.startswith("__")):
+        marks = _marks_of(member)
+        if marks.get("_pyroExposed") or (not require_expose and not name.startswith("__")):
             methods.add(name)
-            if getattr(member, "_pyroOneway", False):
+            if marks.get("_pyroOneway"):
                 oneway_names.add(name)
-            if getattr(member, "_pyroUrgent", False):
+            if marks.get("_pyroUrgent"):
                 urgent_names.add(name)
             if getattr(getattr(member, "__code__", None), "co_flags", 0) & CO_COROUTINE:
                 coroutines.add(name)
@@ -290,7 +305,7 @@ def resolve_method(obj: Any, name: str, require_expose: bool = True) -> Callable
     value = getattr(obj, "__dict__", {}).get(name)
     if not require_expose:
         value = getattr(obj, name, None)
-    if callable(value) and (not require_expose or getattr(value, "_pyroExposed", False)) and not name.startswith("__"):
+    if callable(value) and (not require_expose or _marks_of(value).get("_pyroExposed")) and not name.startswith("__"):
         return value  # type: ignore[no-any-return]
     raise AttributeError(f"attempt to access unexposed attribute {shown(name)} of {type(obj).__name__}")
 

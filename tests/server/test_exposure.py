@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,6 +23,7 @@ from fastpyro.server.exposure import (
     reset_members,
     resolve_method,
     set_exposed_property,
+    urgent,
 )
 
 
@@ -257,3 +261,65 @@ def test_behavior() -> None:
         behavior()(lambda: None)  # type: ignore[arg-type]
     with pytest.raises(SyntaxError, match="missing argument"):
         behavior(Subject)  # type: ignore[arg-type]
+
+
+class CallableValue:
+    """Data of a class that can be called, such as a model. Says yes to whoever asks it for a mark."""
+
+    def __call__(self) -> int:
+        return 1
+
+    def __getattr__(self, name: str) -> bool:
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenValue:
+    def __call__(self) -> int:
+        return 2
+
+
+def test_only_functions_of_a_class_are_exposed() -> None:
+    @urgent
+    @expose
+    class Machine:
+        model = CallableValue()
+        frozen = FrozenValue()
+        now = staticmethod(time.time)
+        table = Mock()
+
+        def start(self) -> None: ...
+
+        @staticmethod
+        def static() -> None: ...
+
+        @functools.lru_cache  # noqa: B019 - what Python binds like a function
+        def cached(self) -> int:
+            return 3
+
+    assert members_of(Machine).methods == {"start", "static", "cached"}
+    assert members_of(Machine).urgent == {"start", "static", "cached"}
+    for name in ("model", "frozen", "now", "table"):
+        with pytest.raises(AttributeError, match="unexposed"):
+            resolve_method(Machine(), name)
+
+
+def test_what_a_value_says_of_itself_is_no_mark() -> None:
+    class Machine:
+        table = Mock()
+
+        def __init__(self) -> None:
+            self.model = CallableValue()
+
+        @expose
+        def start(self) -> None: ...
+
+    assert members_of(Machine) == ({"start"}, {}, set(), set(), set())
+    with pytest.raises(AttributeError, match="unexposed"):
+        resolve_method(Machine(), "model")
+
+
+@pytest.mark.parametrize("what", [CallableValue(), FrozenValue(), Mock(), time.time, 7])
+def test_expose_says_what_it_takes(what: Any) -> None:
+    with pytest.raises(AttributeError, match="only functions, methods, properties and classes"):
+        expose(what)
