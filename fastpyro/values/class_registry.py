@@ -18,19 +18,22 @@ from enum import Enum
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro._mutex import Mutex
 from fastpyro.errors import SerializeError
-from fastpyro.values.checked import building
+from fastpyro.tracebacks import attach_remote_traceback
+from fastpyro.values.checked import building, is_kind, texts_of
 from fastpyro.values.object_state import Strategy, full_name, is_plain, state_function
 
 if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "TRACEBACK",
     "StateOf",
     "as_dict",
     "build",
     "check_name",
     "check_replaceable",
     "chosen_writer",
+    "converted",
     "find_converter",
     "from_state",
     "full_name",
@@ -48,6 +51,7 @@ __all__ = [
     "unregister_class_to_dict",
     "unregister_dict_to_class",
     "with_replacements",
+    "written_by_user",
 ]
 
 if TYPE_CHECKING:
@@ -57,6 +61,9 @@ if TYPE_CHECKING:
 
 MOST_CACHED = 4096
 """Types whose way is remembered. Programs that make classes as they go must not fill the memory."""
+
+TRACEBACK = "_pyroTraceback"
+"""The key, in the dict that a user's converter wrote of an exception, under which its remote traceback travels."""
 
 LONGEST_NAME = 200
 """Characters of a class name."""
@@ -105,8 +112,7 @@ def from_state(class_name: str, state: Any) -> Any:
     """Build the object of a class name and its state. Raises SerializeError for a class that is not known here."""
     converter = _from_dict.get(class_name)
     if converter is not None:
-        with building:
-            return converter(class_name, as_dict(class_name, state))
+        return converted(converter, class_name, as_dict(class_name, state))
     builder = _builders.get(class_name)
     if builder is None:
         raise SerializeError(
@@ -123,6 +129,19 @@ build = from_state
 def find_converter(class_name: str) -> Callable[[str, dict[str, Any]], Any] | None:
     """Return the converter that ``register_dict_to_class`` put under a name, or None."""
     return _from_dict.get(class_name)
+
+
+def converted(converter: Callable[[str, dict[str, Any]], Any], class_name: str, data: dict[str, Any]) -> Any:
+    """Return what a user's converter makes of a dict. An exception gets the remote traceback that stands beside it."""
+    lines = data.get(TRACEBACK)
+    if lines is not None:  # it is none of the converter's business
+        data = {name: item for name, item in data.items() if name != TRACEBACK}
+        texts_of(lines, "the traceback of an exception")
+    with building:
+        value = converter(class_name, data)
+    if lines is not None and is_kind(value, BaseException):
+        attach_remote_traceback(value, list(lines))
+    return value
 
 
 def as_dict(class_name: str, state: Any) -> dict[str, Any]:
@@ -162,6 +181,12 @@ def chosen_writer(cls: type) -> Writer | None:
         if base is cls and cls in _registered:
             return _registered[cls]
     return None
+
+
+def written_by_user(value: Any) -> tuple[str | None, Any] | None:
+    """Return class name and state as a converter of the user's writes a value, or None when there is none for its class."""
+    converter = next((_to_dict[base] for base in type(value).__mro__ if base in _to_dict), None)
+    return None if converter is None else _converting_writer(type(value), converter)(value)
 
 
 def _find_writer(cls: type) -> Writer:

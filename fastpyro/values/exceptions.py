@@ -19,7 +19,14 @@ from fastpyro._light_typing import TYPE_CHECKING, NamedTuple, Protocol
 from fastpyro.errors import PyroError, RemoteError, SerializeError
 from fastpyro.tracebacks import attach_remote_traceback, is_remote_note
 from fastpyro.values.checked import building, is_inert, is_kind, mapping_of, texts_of, tuple_of
-from fastpyro.values.class_registry import StateOf, check_name, find_converter, register_builtin
+from fastpyro.values.class_registry import (
+    TRACEBACK,
+    StateOf,
+    check_name,
+    find_converter,
+    register_builtin,
+    written_by_user,
+)
 from fastpyro.values.object_state import attributes_of, full_name, set_attributes
 
 if TYPE_CHECKING:
@@ -256,6 +263,12 @@ def with_traceback(error: BaseException, lines: list[str]) -> Any:
     Raises what an exception that is odd enough raises when it is looked at.
     """
     state = _state_of(error)
+    written = written_by_user(error)
+    if written is not None:
+        class_name, own = written
+        if class_name is None or type(own) is not dict:
+            raise SerializeError(f"the converter of {full_name(type(error))} made no dict with a __class__ of it")
+        return StateOf(class_name, {**own, TRACEBACK: lines or state.lines})
     # Text that was made here shows what came from further away, as a note.
     return StateOf(CLASS_NAME, tuple(state._replace(lines=lines or state.lines)))
 
@@ -286,7 +299,7 @@ def dict_to_exception(class_name: str, data: dict[str, Any]) -> BaseException:
     """Build an exception from the dict that Pyro's serializers make of one. Raises SerializeError."""
     args = tuple_of(data.get("args"), "the args of an exception")
     attributes = dict(mapping_of(data.get("attributes", {}), "the attributes of an exception"))
-    lines = attributes.pop("_pyroTraceback", None)
+    lines = attributes.pop(TRACEBACK, data.get(TRACEBACK))
     lines = [] if lines is None else list(texts_of(lines, "the traceback of an exception"))
     return _build(CLASS_NAME, (class_name, args, attributes, lines, [], {}))
 

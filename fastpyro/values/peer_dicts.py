@@ -20,7 +20,6 @@ from fastpyro.uri import URI
 from fastpyro.values import class_registry
 from fastpyro.values._tables import check_keys
 from fastpyro.values.checked import (
-    building,
     cut,
     is_kind,
     list_of,
@@ -171,18 +170,17 @@ class ClassDicts:
         """Return the object that a class dict stands for. Raises SerializeError, or SecurityError for odd names."""
         converter = class_registry.find_converter(class_name)
         if converter is not None:
-            with building:
-                return converter(class_name, data)
-        if "__" in class_name:
-            raise SecurityError(
-                f"refused to deserialize types with double underscores in their name: {cut(class_name)}"
-            )
+            return class_registry.converted(converter, class_name, data)
         mapping_of(data, "the dict of an object")
         known = _RESTORED.get(class_name)
         if known is not None:
             return known(data)
-        if data.get("__exception__") is True:
+        if data.get("__exception__") is True:  # of a class in a script, too: without the class it is a RemoteError
             return dict_to_exception(_own_error_name(class_name), data)
+        if "__" in class_name:
+            raise SecurityError(
+                f"refused to deserialize types with double underscores in their name: {cut(class_name)}"
+            )
         state = {name: item for name, item in data.items() if name != "__class__"}
         return class_registry.build(class_name, state["state"] if list(state) == ["state"] else state)
 

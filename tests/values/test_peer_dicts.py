@@ -174,6 +174,14 @@ def test_bad_states_are_refused(class_name: str, data: dict[str, Any]) -> None:
         five.restore(class_name, {"__class__": class_name, **data})
 
 
+def test_errors_of_a_script_are_told() -> None:
+    error = five.restore(
+        "__main__.Own", {"__exception__": True, "args": ("why",), "attributes": {"_pyroTraceback": ["line"]}}
+    )
+    assert type(error) is errors.RemoteError
+    assert (error.class_name, error.args, error._pyroTraceback) == ("__main__.Own", ("why",), ["line"])  # type: ignore[attr-defined]
+
+
 def test_names_with_double_underscores_are_refused() -> None:
     with pytest.raises(SecurityError, match="double underscores"):
         five.restore("builtins.__import__", {})
