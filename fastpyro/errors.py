@@ -117,6 +117,10 @@ class MessageAuthenticationError(RemoteProtocolError, SecurityError):
     """A message whose HMAC is missing or wrong (protocol 48, with a key on either side)."""
 
 
+TEXT = "_pyroText"
+"""The attribute under which the text of an exception travels whose class makes it in a way of its own."""
+
+
 class RemoteError(PyroError):
     """A remote exception whose class is not registered in this process.
 
@@ -137,7 +141,8 @@ class RemoteError(PyroError):
                 setattr(self, name, value)
 
     def __str__(self) -> str:
-        text = super().__str__()
+        own = self.__dict__.get(TEXT)
+        text = own if type(own) is str else super().__str__()
         name = on_one_line(str(self.class_name))
         return f"{name}: {text}" if text else name
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from fastpyro import errors
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple, Protocol
-from fastpyro.errors import PyroError, RemoteError, SerializeError
+from fastpyro.errors import TEXT, PyroError, RemoteError, SerializeError
 from fastpyro.tracebacks import attach_remote_traceback, is_remote_note
 from fastpyro.values.checked import building, is_inert, is_kind, mapping_of, texts_of, tuple_of
 from fastpyro.values.class_registry import (
@@ -60,15 +60,6 @@ _FIELDS: dict[type[BaseException], tuple[str, ...]] = {
 """What builtin exceptions keep outside of args, and may be set to None, a str, bytes or an int."""
 
 _FIELD_TYPES = (type(None), str, bytes, int)
-_LATE_MODULES = {
-    "sqlite3": "sqlite3",
-    "struct": "struct",
-    "decimal": "decimal",
-    "json.decoder": "json",
-    "_queue": "queue",
-}
-"""Standard modules whose exceptions arrive as themselves, once somebody here has imported the module: only then
-somebody here can be waiting for them."""
 
 
 class Dumper(Protocol):
@@ -134,7 +125,7 @@ def _state_of(error: BaseException) -> _State:
         class_name, attributes = error.class_name, error.attributes
     else:
         class_name = _names.get(type(error)) or full_name(type(error))
-        attributes = attributes_of(error)
+        attributes = {**attributes_of(error), **_own_text_of(error)}
     hidden = ("_pyroTraceback", "__notes__")
     remote = getattr(error, "_pyroTraceback", None)
     notes = getattr(error, "__notes__", None)
@@ -148,11 +139,23 @@ def _state_of(error: BaseException) -> _State:
     )
 
 
+def _text_of_path(value: Any) -> Any:
+    return value.__fspath__() if hasattr(type(value), "__fspath__") else value
+
+
+def _own_text_of(error: BaseException) -> dict[str, str]:
+    """Return the text of an exception whose class has a way of its own to make one: where the class is not known, its args
+    would not tell.
+    """
+    owner = next(base for base in type(error).__mro__ if "__str__" in vars(base))
+    return {} if owner in _builtin_classes or isinstance(error, PyroError) else {TEXT: _text_of(error)}
+
+
 def _fields_of(error: BaseException) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for base, names in _FIELDS.items():
         if isinstance(error, base):
-            values = ((name, getattr(error, name, None)) for name in names)
+            values = ((name, _text_of_path(getattr(error, name, None))) for name in names)
             fields.update((name, value) for name, value in values if value is not None and type(value) in _FIELD_TYPES)
     return fields
 
@@ -192,10 +195,17 @@ def _checked(state: Any) -> _State:
 
 
 def _late_class(class_name: str) -> type[BaseException] | None:
+    """Return an exception class of the standard library whose module somebody here has imported: only then can somebody
+    here be waiting for it. Its bases are exceptions only, so that it does nothing beside being one.
+    """
     module_name, _, name = class_name.rpartition(".")
-    module = sys.modules.get(_LATE_MODULES.get(module_name, ""))
+    module = sys.modules.get(module_name) if module_name.partition(".")[0] in sys.stdlib_module_names else None
     found = None if module is None else vars(module).get(name)
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
+    if not isinstance(found, type) or not issubclass(found, Exception) or hasattr(found, "__del__"):
+        return None
+    if full_name(found) != class_name:  # it has been handed on under another name
+        return None
+    return found if all(base is object or issubclass(base, BaseException) for base in found.__mro__) else None
 
 
 def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
@@ -217,7 +227,7 @@ def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
             for name in names if issubclass(cls, owner) else ():
                 if name in state.fields:
                     set_ordinary(error, name, state.fields[name])
-        set_attributes(error, state.attributes)
+        set_attributes(error, {name: value for name, value in state.attributes.items() if name != TEXT})
     except Exception:
         return None  # a RemoteError tells what it was
     return error

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import json
+import queue
+import subprocess
+import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from socket_pairs import Peer
 
 import fastpyro
-from fastpyro.errors import PyroError
-from fastpyro.serializers.registry import native
+from fastpyro.errors import PyroError, RemoteError
+from fastpyro.serializers.registry import get_serializer, native
 from fastpyro.values import class_registry
 from fastpyro.values.exceptions import exception_reply
-from fastpyro.values.registration import register_class_to_dict, register_dict_to_class
+from fastpyro.values.registration import StateOf, register_class_to_dict, register_dict_to_class
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +35,77 @@ def _restored_registry() -> Iterator[None]:
         table.clear()
         table.update(content)
     class_registry._writers.clear()
+
+
+class Telling(Exception):
+    """Says more than its args."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what)
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}, because {self.why}"
+
+
+@pytest.mark.parametrize("serializer", ["native", "serpent", "json", "msgpack"])
+def test_the_text_of_an_unknown_exception_travels(serializer: str) -> None:
+    error = replied(serializer, Telling("it failed", "of the weather"))
+    assert type(error) is RemoteError
+    assert str(error).endswith("Telling: it failed, because of the weather")
+    assert (error.args, error.why) == (("it failed",), "of the weather")
+    again = replied(serializer, error)  # by a server that got it from another
+    assert (type(again), str(again)) == (RemoteError, str(error))
+
+
+@pytest.mark.parametrize("serializer", ["native", "serpent", "json", "msgpack"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        queue.Full(),
+        subprocess.CalledProcessError(3, ["make"], "output", "errors"),
+        zlib.error("no such thing"),
+        json.JSONDecodeError("bad", "text", 2),
+        concurrent.futures.BrokenExecutor("gone"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_exceptions_of_the_standard_library_are_themselves(serializer: str, error: Exception) -> None:
+    again = replied(serializer, error)
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert {**vars(again), "_pyroTraceback": 0, "__notes__": 0} == {**vars(error), "_pyroTraceback": 0, "__notes__": 0}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system",
+        "subprocess.Popen",
+        "urllib.error.HTTPError",
+        "asyncio.exceptions.CancelledError",
+        "nowhere.Error",
+        "queue",
+    ],
+)
+def test_nothing_else_of_the_standard_library_is_made(name: str) -> None:
+    state = StateOf("exception", (name, ("text",), {}, [], [], {}))
+    error = native.loads(native.dumps(state))
+    assert type(error) is RemoteError
+    assert error.class_name == name
+
+
+def test_a_path_is_kept_as_text() -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("/nowhere/to/be/found").stat()
+    caught.value.filename = Path("/nowhere/to/be/found")
+    error = replied("native", caught.value)
+    assert error.filename == "/nowhere/to/be/found"
+
+
+def replied(serializer: str, error: Exception) -> Any:
+    found = get_serializer(serializer)
+    return found.loads(exception_reply(found, error, ["a line"]))
 
 
 class Refused(Exception):
