@@ -1,4 +1,5 @@
-# One word for each task: build test fuzz attack bench bench-units lint types stubs coverage sanitize wheel docs demo clean
+# One word for each task: build test fuzz attack bench bench-units lint types stubs coverage sanitize leaks wheel docs
+# demo clean
 #
 # All of them work in a private environment, $(VENV), made on first use from $(PYTHON). Files in it named
 # .has-* remember what has been done, so a second `make` is fast.
@@ -17,12 +18,12 @@ NATIVE := $(sort $(shell find csrc -name '*.pyx'))
 NATIVE_SOURCES := setup.py $(NATIVE) $(sort $(shell find csrc -name '*.pxd'))
 NATIVE_MODULES := $(subst /,.,$(NATIVE:csrc/%.pyx=%))
 # The tests that reach native code with hostile input: they run once more under the sanitizers.
-NATIVE_TESTS = $(wildcard $(subst /_,/test_,$(NATIVE:csrc/fastpyro/%.pyx=tests/%.py))) $(shell find tests -name 'test_*fuzz*.py' | sort)
+NATIVE_TESTS = $(wildcard $(subst /_,/test_,$(NATIVE:csrc/fastpyro/%.pyx=tests/%.py))) $(shell find tests -name 'test_*fuzz*.py' | sort) tests/test_depth.py
 
 HAS_BUILD := $(VENV)/.has-build
 HAS_TESTS := $(VENV)/.has-group-test $(VENV)/.has-group-bench
 
-.PHONY: build test fuzz attack bench bench-units lint types stubs coverage sanitize wheel docs demo clean copy
+.PHONY: build test fuzz attack bench bench-units lint types stubs coverage sanitize leaks wheel docs demo clean copy sanitized
 
 build: $(HAS_BUILD)
 
@@ -72,15 +73,21 @@ docs: $(VENV)/.has-group-docs
 wheel: $(VENV)/.has-environment
 	$(PIP) wheel . --no-deps --wheel-dir dist
 
-# The two builds below leave marked objects, so they happen in a copy: the next bench must not measure them.
+# The builds below leave marked objects, so they happen in a copy: the next bench must not measure them.
 
-sanitize: $(VENV)/.has-group-build $(HAS_TESTS)
+# `make sanitize leaks` builds once.
+sanitized: $(VENV)/.has-group-build $(HAS_TESTS)
 	@$(MAKE) --no-print-directory copy COPY=build/sanitize
 	cd build/sanitize && FASTPYRO_SANITIZE=1 $(RUN) setup.py --quiet build_ext --inplace
-	cd build/sanitize && \
-	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
-	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    $(RUN) -m pytest --timeout=600 $(PYTEST_ARGS) $(NATIVE_TESTS)
+
+SANITIZED = cd build/sanitize && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+    PYTHONPATH="$$PWD:$$PWD/tests/support" UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+sanitize: sanitized
+	$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 $(RUN) -m pytest --timeout=600 $(PYTEST_ARGS) $(NATIVE_TESTS)
+
+leaks: sanitized
+	$(SANITIZED) ASAN_OPTIONS=detect_leaks=1:leak_check_at_exit=0 $(RUN) tests/leaks.py
 
 coverage: $(VENV)/.has-group-build $(HAS_TESTS) $(VENV)/.has-group-coverage
 	@$(MAKE) --no-print-directory copy COPY=build/coverage

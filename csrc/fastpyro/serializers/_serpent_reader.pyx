@@ -92,7 +92,7 @@ cdef class SerpentReader:
         if is_digit(code) or code == c"-" or code == c"+" or code == c".":
             return self.read_number(text)
         if depth > MAX_TEXT_DEPTH:
-            raise wrong(text, f"values are nested deeper than {MAX_TEXT_DEPTH} levels")
+            raise wrong(text, TOO_DEEP)
         if code == c"{":
             return self.read_brace(text, depth + 1)
         if code == c"[":
@@ -421,8 +421,7 @@ cdef class SerpentReader:
 
 
 # Not in the methods that call each other for each level of nesting, which must not have room for it on the stack.
-cdef object table_of(Text *text, list keys, list values):
-    # A dict or, without values, a set.
+cdef object table_of(Text *text, list keys, list values):  # without values: a set
     try:
         return make_set(keys, False, &text.budget) if values is None else make_dict(keys, values, &text.budget)
     except SerializeError as error:
@@ -482,6 +481,7 @@ cdef str read_escape(Text *text, bint of_text):
     return "\\"
 
 
+cdef str TOO_DEEP = f"values are nested deeper than {MAX_TEXT_DEPTH} levels"
 cdef dict SHORT = {c"n": "\n", c"t": "\t", c"r": "\r", c"a": "\a", c"b": "\b", c"f": "\f", c"v": "\v"}
 
 

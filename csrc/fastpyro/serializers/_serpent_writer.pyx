@@ -39,6 +39,26 @@ cdef enum:
 cdef const char *NAN_TEXT = b"{'__class__':'float','value':'nan'}"
 
 
+cdef struct Pair:  # of a dict, the one before `position`; in one piece, for sanitizers put room around each variable
+    PyObject *key
+    PyObject *item
+    Py_ssize_t position
+
+
+# Errors are made in functions that are called twice, so that no compiler makes them a part of their callers: these call
+# each other for each level of nesting, and must not have room for it on the stack.
+cdef object too_deep_or_no_key(object key):
+    if key is None:
+        return SerializeError(f"a value is nested deeper than {MAX_TEXT_DEPTH} levels, or contains itself")
+    return SerializeError(
+        f"a key of a dict or element of a set, of type {type(key).__name__}, becomes something that is neither"
+    )
+
+
+cdef object changed(str kind):
+    return SerializeError(f"a {kind} changed while it was being encoded")
+
+
 cdef int append(Writer out, const char *data, Py_ssize_t size) except -1:
     out.reserve(size)
     memcpy(out.data + out.size, data, size)
@@ -67,7 +87,7 @@ cdef class SerpentWriter:
         if value is False:
             return append(out, b"False", 5)
         if depth >= MAX_TEXT_DEPTH:  # bytes and complex numbers are written as containers as well
-            raise SerializeError(f"a value is nested deeper than {MAX_TEXT_DEPTH} levels, or contains itself")
+            raise too_deep_or_no_key(None)
         if kind is dict:
             return self.write_dict(out, <dict> value, depth + 1)
         if kind is list:
@@ -178,7 +198,7 @@ cdef class SerpentWriter:
                     out.put(c",")
                 self.write(out, <object> PyList_GET_ITEM(items, index), depth)
             if PyList_GET_SIZE(items) != count:
-                raise SerializeError("a list changed while it was being encoded")
+                raise changed("list")
         else:
             count = PyTuple_GET_SIZE(items)
             for index in range(count):
@@ -208,18 +228,16 @@ cdef class SerpentWriter:
             return self.write_text(out, <str> key)
         self.write(out, key, depth)
         if out.data[before] == c"{" or out.data[before] == c"[":
-            raise SerializeError(
-                f"a key of a dict or element of a set, of type {type(key).__name__}, becomes something that is neither"
-            )
+            raise too_deep_or_no_key(key)
         return 0
 
     cdef int write_dict(self, Writer out, dict items, int depth) except -1:
-        cdef PyObject *key = NULL
-        cdef PyObject *item = NULL
-        cdef Py_ssize_t position = 0, count = PyDict_GET_SIZE(items), written = 0
+        cdef Pair pair
+        cdef Py_ssize_t count = PyDict_GET_SIZE(items), written = 0
+        pair.position = 0
         out.put(c"{")
-        while PyDict_Next(items, &position, &key, &item):
-            held_key, held_item = <object> key, <object> item  # simplify may change the dict meanwhile
+        while PyDict_Next(items, &pair.position, &pair.key, &pair.item):
+            held_key, held_item = <object> pair.key, <object> pair.item  # simplify may change the dict meanwhile
             if written:
                 out.put(c",")
             self.write_key(out, held_key, depth)
@@ -227,5 +245,5 @@ cdef class SerpentWriter:
             self.write(out, held_item, depth)
             written += 1
         if written != count or PyDict_GET_SIZE(items) != count:
-            raise SerializeError("a dict changed while it was being encoded")
+            raise changed("dict")
         return out.put(c"}")
