@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from fastpyro._foreign_text import has_controls, on_one_line, shown
 from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro._uri_parts import ordinary_parts
 from fastpyro.config import config
 from fastpyro.errors import PyroError
 
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["URI"]
+__all__ = ["URI", "text_of_parts"]
 
 _IPV6_CHARACTERS = frozenset("0123456789abcdefABCDEF:.%")
 _PROTOCOLS = frozenset({"PYRO", "PYRONAME", "PYROMETA"})
@@ -24,6 +25,20 @@ _ABSTRACT = "@./u:\0"
 
 def _has_space(text: str) -> bool:
     return text.split(None, 1) != [text]
+
+
+def _location_of(sockname: str | None, host: str | None, port: int | None) -> str | None:
+    if host is not None:
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return None if sockname is None else _UNIX_PREFIX + sockname
+
+
+def text_of_parts(protocol: str, name: Any, sockname: str | None, host: str | None, port: int | None) -> str:
+    """Return the text of a URI with these parts, which need not be well-formed."""
+    if type(name) is not str and isinstance(name, set | frozenset | tuple | list):
+        name = ",".join(sorted(name))
+    location = _location_of(sockname, host, port)
+    return f"{protocol}:{name}@{location}" if location else f"{protocol}:{name}"
 
 
 class URI:
@@ -47,6 +62,18 @@ class URI:
     is_foreign: bool
     """Whether the object came from another process, or out of a pickle: somebody else chose where it leads."""
 
+    @classmethod
+    def from_peer(cls, text: str | URI) -> URI:
+        """Return the URI of a text that somebody else chose. Raises PyroError for a malformed one."""
+        parts = ordinary_parts(text, config.NS_PORT) if type(text) is str else None
+        if parts is None:
+            uri = cls(text)
+        else:
+            uri = cls.__new__(cls)
+            uri.protocol, uri.object, uri.sockname, uri.host, uri.port = parts
+        uri.is_foreign = True
+        return uri
+
     def __init__(self, uri: str | URI) -> None:
         if isinstance(uri, URI):
             self.__setstate__(uri.__getstate__())
@@ -54,7 +81,10 @@ class URI:
             return
         if not isinstance(uri, str):
             raise TypeError(f"uri parameter object is of wrong type: expected str or URI, not {type(uri).__name__}")
-        if self._take_ordinary(uri):
+        parts = ordinary_parts(uri, config.NS_PORT) if type(uri) is str else None
+        if parts is not None:
+            self.protocol, self.object, self.sockname, self.host, self.port = parts
+            self.is_foreign = False
             return
         if not uri.isprintable() and has_controls(uri.replace(_ABSTRACT, "@", 1)):
             raise PyroError(f"invalid uri {shown(uri)}: it has control characters")
@@ -78,19 +108,6 @@ class URI:
                 raise PyroError(f"invalid uri {shown(uri)}: a PYRO uri needs a location, @host:port or @./u:path")
             return
         self._take_location(location)
-
-    def _take_ordinary(self, uri: str) -> bool:
-        """Take PYRO:object@host:port in plain characters apart, quickly. Return whether it was that."""
-        protocol, _, rest = uri.partition(":")
-        name, _, location = rest.partition("@")
-        host, _, port = location.partition(":")
-        if protocol != "PYRO" or not name or not host or host[0] in "[." or not (port.isdigit() and len(port) <= 5):
-            return False
-        if not uri.isascii() or not uri.isprintable() or " " in uri or int(port) > 65535:
-            return False
-        self.protocol, self.object, self.host, self.port = protocol, name, host, int(port)
-        self.sockname, self.is_foreign = None, False
-        return True
 
     def _take_location(self, location: str) -> None:
         if location.startswith(_UNIX_PREFIX):
@@ -132,16 +149,10 @@ class URI:
     @property
     def location(self) -> str | None:
         """The part behind the @, or None."""
-        if self.host is not None:
-            return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-        if self.sockname is not None:
-            return _UNIX_PREFIX + self.sockname
-        return None
+        return _location_of(self.sockname, self.host, self.port)
 
     def __str__(self) -> str:
-        name = ",".join(sorted(self.object)) if isinstance(self.object, set | frozenset) else self.object
-        location = self.location
-        return f"{self.protocol}:{name}@{location}" if location else f"{self.protocol}:{name}"
+        return text_of_parts(self.protocol, self.object, self.sockname, self.host, self.port)
 
     asString = __str__
 

@@ -24,10 +24,12 @@ from fastpyro.values.class_registry import StateOf
 COUNT = 1500
 REPEATS = 7
 MOST = 10
-OF_OBJECTS = 30
-"""Objects whose builders are Python, and keys that are such objects."""
-OF_PROXIES = 90
-"""A proxy has locks and sets of its own."""
+NEAR = 18
+"""At the bound, or little above: 6 to 12 times, measured on a machine that does other things as well."""
+OF_PROXIES = 28
+"""9 to 15 times: proxies, and keys whose class hashes in Python."""
+OF_PATHS_AS_KEYS = 40
+"""20 times: pathlib takes that long to hash a path."""
 
 RECORDS = [
     {"id": index, "name": f"user {index}", "score": index * 0.5, "tags": ["a", "b"], "active": True}
@@ -45,8 +47,8 @@ EVERYWHERE: dict[str, tuple[int, Any]] = {
     "dict": (MOST, [{}] * COUNT),
     "record": (MOST, [{"a": 1}] * COUNT),
     "proxy": (OF_PROXIES, [PROXY] * COUNT),
-    "uri": (OF_OBJECTS, [URI] * COUNT),
-    "error": (OF_OBJECTS, [ERROR] * COUNT),
+    "uri": (NEAR, [URI] * COUNT),
+    "error": (NEAR, [ERROR] * COUNT),
 }
 NATIVE: dict[str, tuple[int, Any]] = {
     "tuple": (MOST, [()] * COUNT),
@@ -65,16 +67,27 @@ NATIVE: dict[str, tuple[int, Any]] = {
     "long fraction": (MOST, [Fraction(3**300, 2**500)] * COUNT),
     "array": (MOST + 5, [array("b", b"a")] * COUNT),
     "array of text": (MOST + 8, [array("w" if "w" in typecodes else "u", "a")] * COUNT),
-    "uuid": (OF_OBJECTS, [uuid.UUID(int=5)] * COUNT),
-    "path": (OF_OBJECTS, [PurePosixPath("a")] * COUNT),
-    "uri": (MOST + 8, [StateOf("fastpyro.URI", ("PYRO", "o", None, "h", 1))] * COUNT),
-    "odd uri": (OF_OBJECTS + 15, [StateOf("fastpyro.URI", ("PYROMETA", {"a"}, None, None, None))] * COUNT),
+    "uuid": (MOST + 5, [uuid.UUID(int=5)] * COUNT),
+    "path": (NEAR, [PurePosixPath("a")] * COUNT),
+    "uri": (NEAR, [StateOf("fastpyro.URI", ("PYRO", "o", None, "h", 1))] * COUNT),
+    "odd uri": (NEAR + 2, [StateOf("fastpyro.URI", ("PYROMETA", {"a"}, None, None, None))] * COUNT),
     "proxy": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYRO:o@h:1", (), (), (), None, None))] * COUNT),
-    "error": (OF_OBJECTS, [ValueError(1)] * COUNT),
-    "decimal as key": (OF_OBJECTS, {Decimal(index): None for index in range(COUNT)}),
-    "fraction as key": (OF_OBJECTS + 5, {Fraction(index, 7): None for index in range(COUNT)}),
-    "path as key": (OF_OBJECTS + 10, {PurePosixPath(str(index)): None for index in range(COUNT)}),
-    "set of decimals": (OF_OBJECTS + 5, {Decimal(index) for index in range(COUNT)}),
+    "proxy with names": (
+        OF_PROXIES,
+        [StateOf("fastpyro.Proxy", ("PYRO:o@h:1", ("a",), ("a",), ("b",), None, None))] * COUNT,
+    ),
+    "proxy with many names": (
+        OF_PROXIES,
+        [StateOf("fastpyro.Proxy", ("PYRO:o@h:1", (), tuple(f"a{n}" for n in range(COUNT)), (), None, None))] * 20,
+    ),
+    "proxy by name": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYRONAME:o", (), (), (), None, None))] * COUNT),
+    "proxy by tags": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYROMETA:a,b", (), (), (), None, None))] * COUNT),
+    "proxy by IPv6": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYRO:o@[::1]:1", (), (), (), None, None))] * COUNT),
+    "error": (NEAR, [ValueError(1)] * COUNT),
+    "decimal as key": (NEAR, {Decimal(index): None for index in range(COUNT)}),
+    "fraction as key": (OF_PROXIES, {Fraction(index, 7): None for index in range(COUNT)}),
+    "path as key": (OF_PATHS_AS_KEYS, {PurePosixPath(str(index)): None for index in range(COUNT)}),
+    "set of decimals": (NEAR, {Decimal(index) for index in range(COUNT)}),
 }
 CASES = [
     *[("native", kind) for kind in NATIVE],

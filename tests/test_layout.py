@@ -23,7 +23,7 @@ CSRC = ROOT / "csrc" / "fastpyro"
 # From the bottom up: packages, and modules outside of them. Each imports from its own layer and from those below.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "errors", "tracebacks", "config", "uri", "constants"})
-    | frozenset({"_light_typing", "_lazy_logging", "_foreign_text", "_mutex", "_old_names"}),
+    | frozenset({"_light_typing", "_lazy_logging", "_foreign_text", "_mutex", "_old_names", "_uri_parts"}),
     frozenset({"values"}),
     frozenset({"serializers"}),
     frozenset({"protocol"}),

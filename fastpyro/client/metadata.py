@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fastpyro._foreign_text import has_controls
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
+from fastpyro.client._proxy import ordinary_names
 from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.values.checked import mapping_of, texts_of
 from fastpyro.values.member_names import is_private_attribute
@@ -46,6 +47,9 @@ def read_metadata(value: Any) -> Metadata:
 
 def names_of(value: Any, what: str) -> set[str]:
     """Return those names that an object can expose. Raises SerializeError for what is no collection of str, or too big."""
+    ordinary = ordinary_names(value, MOST_NAMES, LONGEST_NAME)  # a message may hold a hundred thousand of them
+    if ordinary is not None:
+        return ordinary
     names = texts_of(value, what)
     if len(names) > MOST_NAMES:
         raise SerializeError(f"{len(names):,} {what} are more than {MOST_NAMES:,}")

@@ -13,12 +13,10 @@ import socket
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from fastpyro._foreign_text import on_one_line
 from fastpyro._lazy_logging import LazyLogger
 from fastpyro._light_typing import TYPE_CHECKING
-from fastpyro._mutex import Mutex
 from fastpyro.callcontext import current_context
 from fastpyro.client import session
 from fastpyro.client._proxy import ProxyCore, install
@@ -49,7 +47,12 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTED", "Proxy", "build_proxy", "plain_invoke"]
 
 log = LazyLogger("fastpyro.proxy")
-_new_lock = partial(Mutex, what="the proxy")
+
+_DEFAULTS = (
+    "_pyroLocalSocket", "_pyroSerializer", "_pyroHandshake", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
+    "_pyro_wire", "_pyro_hmac_key", "_pyro_socket",
+)  # fmt: skip
+"""Attributes whose first values are those of the class."""
 
 CONNECTED = "<<connected-socket>>:0"
 """The location of an object that is reached through a connected socket."""
@@ -86,43 +89,30 @@ class Proxy(ProxyCore):
             raise TypeError(f"expected Pyro URI, a str or URI object, not {type(uri).__name__}")
         if connected_socket is not None and isinstance(uri, str) and ":" not in uri:
             uri = f"PYRO:{uri}@{CONNECTED}"
-        uri = URI(uri)
         serializers.check_name(config.SERIALIZER)
-        plain = type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION
-        self._pyro_set_codec(serializers.native.codec, plain)
-        self._pyro_update(
-            _pyroUri=uri,
-            _pyroConnection=None,
-            _pyroLocalSocket=None,
-            _pyroMethods=set(),
-            _pyroAttrs=set(),
-            _pyroOneway=OnewayNames(),
-            _pyroMaxRetries=config.MAX_RETRIES,
-            _pyroSerializer=None,
-            _pyroHandshake="hello",
-            _pyro_timeout=config.COMMTIMEOUT,
-            _pyro_lock=_new_lock(True),
-            _pyro_connecting=_new_lock(False),
-            _pyro_resolved=None,
-            _pyro_details=None,
-            _pyro_metadata_loaded=False,
-            _pyro_wire=serializers.native,
-            _pyro_hmac_key=None,
-            _pyro_socket=connected_socket,
-        )
+        self._pyro_start(self._pyro_uri_class(uri))
+        if connected_socket is not None:
+            self._pyro_update(_pyro_socket=connected_socket)
 
-    _pyroUri: URI
+    def _pyro_start(self, uri: URI) -> None:
+        # Without a connection, and with the settings of ``config``. The URI becomes the proxy's own.
+        plain = type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION
+        if self._pyro_begin(serializers.native.codec, plain, uri, config.MAX_RETRIES, config.COMMTIMEOUT):
+            for name in _DEFAULTS:  # a constructor that is called again
+                self.__dict__.pop(name, None)
+
+    # Those of the class hold until an object has its own: a message may hold a hundred thousand proxies.
+    _pyro_uri_class = URI
+    _pyroLocalSocket: Any = None
+    _pyroSerializer: str | None = None
+    _pyroHandshake: Any = "hello"
     _pyro_plain_invoke: Callable[..., Any]
-    _pyroAttrs: set[str]
-    _pyroSerializer: str | None
-    _pyro_lock: Mutex
-    _pyro_connecting: Mutex
-    _pyro_resolved: URI
-    _pyro_details: dict[str, dict[str, Any]] | None
-    _pyro_metadata_loaded: bool
-    _pyro_wire: Serializer
-    _pyro_hmac_key: bytes | None
-    _pyro_socket: socket.socket | None
+    _pyro_resolved: URI | None = None
+    _pyro_details: dict[str, dict[str, Any]] | None = None
+    _pyro_metadata_loaded: bool = False
+    _pyro_wire: Serializer = serializers.native
+    _pyro_hmac_key: bytes | None = None
+    _pyro_socket: socket.socket | None = None
 
     @property
     def _pyroTimeout(self) -> float | None:
@@ -152,13 +142,6 @@ class Proxy(ProxyCore):
             if connection is not None:  # never a word without the key
                 self._pyro_update(_pyroConnection=None)
                 self._pyro_let_go(connection)
-
-    def __del__(self) -> None:
-        try:
-            if (connection := self._pyroConnection) is not None:
-                self._pyro_let_go(connection)
-        except Exception:  # half made, or the interpreter is half gone, and with it the names of modules
-            return
 
     def __enter__(self) -> Proxy:
         return self
@@ -214,17 +197,20 @@ class Proxy(ProxyCore):
         uri, oneway, methods, attributes, handshake_data, serializer = (
             state[:6] if len(state) == 6 else state_of_pyro4(state)
         )
-        address = URI(uri)
-        address.is_foreign = True
-        Proxy.__init__(self, address)
-        self._pyro_update(
-            _pyroMethods=names_of(methods, "methods of a proxy"),
-            _pyroAttrs=names_of(attributes, "attributes of a proxy"),
-            _pyroOneway=OnewayNames.from_peer(oneway),
-            _pyroHandshake=handshake_data,
-            _pyroSerializer=serializers.safe_name(serializer),
-            _pyro_metadata_loaded=bool(methods or attributes),
-        )
+        self._pyro_start(self._pyro_uri_class.from_peer(uri))
+        settings: dict[str, Any] = {}
+        if oneway:
+            settings["_pyroOneway"] = OnewayNames.from_peer(oneway)
+        if methods or attributes:
+            settings["_pyroMethods"] = names_of(methods, "methods of a proxy")
+            settings["_pyroAttrs"] = names_of(attributes, "attributes of a proxy")
+            settings["_pyro_metadata_loaded"] = True
+        if serializer is not None:
+            settings["_pyroSerializer"] = serializers.safe_name(serializer)
+        if type(handshake_data) is not str or handshake_data != "hello":
+            settings["_pyroHandshake"] = handshake_data
+        if settings:
+            self._pyro_update(**settings)
 
     def __repr__(self) -> str:
         connection = self._pyroConnection
@@ -482,13 +468,14 @@ def _abandon_after_fork() -> None:
     # The child shares its parent's sockets: it lets go of them, and each proxy connects anew when it is used.
     for proxy in list(connected_proxies.values()):
         connection = proxy._pyroConnection
-        proxy._pyro_update(_pyroConnection=None, _pyro_lock=_new_lock(True), _pyro_connecting=_new_lock(False))
+        proxy._pyro_update(_pyroConnection=None)
+        proxy._pyro_new_locks()
         if connection is not None:
             connection.abandon()
 
 
 plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has replaced it, for Proxy itself too
 Proxy._pyro_plain_invoke = staticmethod(plain_invoke)
-install(Proxy, RemoteMethod, SerializedBlob)
+install(Proxy, RemoteMethod, SerializedBlob, OnewayNames)
 os.register_at_fork(after_in_child=_abandon_after_fork)
 register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, build_proxy)

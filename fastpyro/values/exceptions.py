@@ -161,37 +161,36 @@ def _fields_of(error: BaseException) -> dict[str, Any]:
 
 
 def _build(_class_name: str, state: Any) -> BaseException:
-    checked = _checked(state)
-    class_name = checked.class_name
+    class_name, args, attributes, lines, notes, _fields = state = _checked(state)
     cls = _own_classes.get(class_name) or _classes.get(class_name) or _late_class(class_name)
     converter = find_converter(class_name) if cls is None else None
     error: BaseException | None = None
     if converter is not None:
         with building:
-            error = converter(class_name, _as_dict(checked))
+            error = converter(class_name, state_to_dict(state))
     elif cls is not None and cls is not RemoteError:
-        error = _restored(cls, checked)
+        error = _restored(cls, state)
     if error is None or not is_kind(error, BaseException):
-        error = RemoteError(class_name, checked.args, checked.attributes)
-    if checked.notes:
-        error.__dict__["__notes__"] = checked.notes
-    attach_remote_traceback(error, checked.lines)
+        error = RemoteError(class_name, args, attributes)
+    if notes:
+        error.__dict__["__notes__"] = notes
+    attach_remote_traceback(error, lines)
     return error
 
 
-def _checked(state: Any) -> _State:
-    if type(state) is not tuple or len(state) != len(_State._fields):
+_KINDS = (str, tuple, dict, list, list, dict)
+
+
+def _checked(state: Any) -> tuple[Any, ...]:
+    if type(state) is not tuple or len(state) != len(_KINDS):
         raise SerializeError("a serialized exception is (class name, args, attributes, traceback, notes, fields)")
-    checked = _State._make(state)
-    right = type(checked.class_name) is str and type(checked.args) is tuple
-    for texts in (checked.lines, checked.notes):
-        right = right and type(texts) is list and all(type(line) is str for line in texts)
-    for named in (checked.attributes, checked.fields):
-        right = right and type(named) is dict and all(type(name) is str for name in named)
-    right = right and all(type(value) in _FIELD_TYPES for value in checked.fields.values())
+    right = (*map(type, state),) == _KINDS
+    if right and (state[2] or state[3] or state[4] or state[5]):
+        right = all(type(text) is str for texts in state[2:] for text in texts)
+        right = right and all(type(value) in _FIELD_TYPES for value in state[5].values())
     if not right:
         raise SerializeError("a serialized exception has a field of a wrong type")
-    return checked
+    return state
 
 
 def _late_class(class_name: str) -> type[BaseException] | None:
@@ -208,29 +207,40 @@ def _late_class(class_name: str) -> type[BaseException] | None:
     return found if all(base is object or issubclass(base, BaseException) for base in found.__mro__) else None
 
 
-def _restored(cls: type[BaseException], state: _State) -> BaseException | None:
+def _restored(cls: type[BaseException], state: tuple[Any, ...]) -> BaseException | None:
     """Make an exception without the constructor of its class. Returns None when the state does not suit the class."""
+    _, args, attributes, _, _, fields = state
     base: Any = cls
     while base not in _builtin_classes:
         base = base.__base__
-    if not _are_args_of(base, state.args):
+    if not _are_args_of(base, args):
         return None
     try:
         if base is cls:
-            error = base(*state.args)  # the builtin constructors check what they get
+            error = base(*args)  # the builtin constructors check what they get
         else:
-            error = base.__new__(cls, *state.args)
-            _initialized(base, error, state.args)
-        set_ordinary = BaseException.__setattr__  # the class may have its own, which would run now
-        set_ordinary(error, "args", state.args)
-        for owner, names in _FIELDS.items():
-            for name in names if issubclass(cls, owner) else ():
-                if name in state.fields:
-                    set_ordinary(error, name, state.fields[name])
-        set_attributes(error, {name: value for name, value in state.attributes.items() if name != TEXT})
+            error = base.__new__(cls, *args)
+            _initialized(base, error, args)
+        _set_ordinary(error, "args", args)
+        if fields:
+            _set_fields(error, fields)
+        if attributes:
+            set_attributes(error, {name: value for name, value in attributes.items() if name != TEXT})
     except Exception:
         return None  # a RemoteError tells what it was
     return error
+
+
+_set_ordinary = BaseException.__setattr__
+"""The class may have its own, which would run now."""
+
+
+def _set_fields(error: BaseException, fields: dict[str, Any]) -> None:
+    for owner, names in _FIELDS.items():
+        if issubclass(type(error), owner):
+            for name in names:
+                if name in fields:
+                    _set_ordinary(error, name, fields[name])
 
 
 def _are_args_of(base: type[BaseException], args: tuple[Any, ...]) -> bool:

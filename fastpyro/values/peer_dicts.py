@@ -283,11 +283,9 @@ def _proxy(data: dict[str, Any]) -> Any:
         # Pyro4 sends the key of its daemon, and of whoever wrote this: it proves nothing here, and is left where it is.
         uri, oneway, methods, attributes, _timeout, _key, handshake, *rest = state
         serializer = rest[1] if len(rest) == 2 else None
-    uri = str(uri) if type(uri) is URI else text_of(uri, "the uri of a proxy")
-    names = [texts_of(some, "the names of a proxy's methods and attributes") for some in (oneway, methods, attributes)]
-    if serializer is not None:
-        text_of(serializer, "the serializer of a proxy")
-    return class_registry.build("fastpyro.Proxy", (uri, *names, handshake, serializer))
+    if type(uri) is URI:
+        uri = str(uri)
+    return class_registry.build("fastpyro.Proxy", (uri, oneway, methods, attributes, handshake, serializer))
 
 
 def _failed_call(data: dict[str, Any]) -> FailedCall:

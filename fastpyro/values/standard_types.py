@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from functools import cache, lru_cache
+from itertools import product
 from types import MappingProxyType
 
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import SerializeError
-from fastpyro.uri import URI
-from fastpyro.values.checked import know_pure_key, reason_of, text_of, texts_of, tuple_of
+from fastpyro.uri import URI, text_of_parts
+from fastpyro.values.checked import know_pure_key, reason_of, texts_of, tuple_of
 from fastpyro.values.class_registry import register_builtin, register_decoder, register_later
 
 if TYPE_CHECKING:
@@ -46,37 +47,21 @@ def _fields(class_name: str, state: Any, *kinds: type) -> tuple[Any, ...]:
 
 
 def _uri(name: str, state: Any) -> URI:
-    if type(state) is not tuple or len(state) != 5:
-        raise refused(name, "expected (protocol, object, socket name, host, port)")
-    protocol, object_name, *rest = state
-    if (*map(type, state),) == _ORDINARY_URI and protocol == "PYRO" and ":" not in rest[1] and 0 <= rest[2] <= 65535:
-        return _checked_uri(name, f"PYRO:{object_name}@{rest[1]}:{rest[2]}")
-    if text_of(protocol, "the protocol of a uri") == "PYROMETA":
-        texts_of(object_name, "the tags of a uri")
-    else:
-        text_of(object_name, "the object of a uri")
-    if not all(type(part) in kinds for part, kinds in zip(rest, _LOCATION, strict=True)):
-        raise refused(name, "socket name and host are str or None, the port is an int or None")
-    uri = URI.__new__(URI)
+    if type(state) is not tuple or (*map(type, state),) not in _URI_KINDS:
+        raise refused(name, "expected (protocol, object, socket name or None, host or None, port or None)")
+    if type(state[1]) is not str:
+        if state[0] != "PYROMETA":
+            raise refused(name, "its object is a str")
+        texts_of(state[1], "the tags of a uri")
     try:
-        uri.__setstate__((protocol, object_name, *rest))
-        text = str(uri)
+        return URI.from_peer(text_of_parts(*state))  # checks every part
     except Exception as error:
         raise refused(name, reason_of(error)) from None
-    return _checked_uri(name, text)
 
 
-def _checked_uri(name: str, text: str) -> URI:
-    try:
-        uri = URI(text)  # checks every part
-    except Exception as error:
-        raise refused(name, reason_of(error)) from None
-    uri.is_foreign = True
-    return uri
-
-
-_ORDINARY_URI = (str, str, type(None), str, int)
-_LOCATION = ((str, type(None)), (str, type(None)), (int, type(None)))
+_URI_KINDS = frozenset(
+    product((str,), (str, set, frozenset, tuple, list), (str, type(None)), (str, type(None)), (int, type(None)))
+)
 
 
 def _decimal_text(value: Any) -> str:
@@ -126,34 +111,51 @@ def _fraction(name: str, state: Any) -> Any:
 
 
 @cache
-def _uuid_class() -> Any:
-    from uuid import UUID
+def _uuids() -> tuple[Any, Any]:
+    from uuid import UUID, SafeUUID
 
     know_pure_key(UUID)
-    return UUID
+    return UUID, SafeUUID.unknown
 
 
 def _uuid(name: str, state: Any) -> Any:
-    UUID = _uuid_class()
+    UUID, safety = _uuids()
     if type(state) is not bytes or len(state) != 16:
         raise refused(name, "expected 16 bytes")
-    return UUID(bytes=state)
+    value = object.__new__(UUID)  # the constructor takes 3 x as long; what it sets, past a __setattr__ that refuses
+    _set(value, "int", int.from_bytes(state, "big"))
+    _set(value, "is_safe", safety)
+    return value
+
+
+_set = object.__setattr__
 
 
 def _path_writer(kind: str) -> Callable[[Any], tuple[str, str]]:
     return lambda value: (kind, str(value))
 
 
-def _path(name: str, state: Any) -> Any:
-    import pathlib
+@cache
+def _paths() -> dict[str, Any]:
+    from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 
+    for cls in (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath):
+        know_pure_key(cls)
+    windows = sys.platform == "win32"
+    return {
+        "PurePosixPath": PurePosixPath,
+        "PureWindowsPath": PureWindowsPath,
+        "PosixPath": PurePosixPath if windows else PosixPath,
+        "WindowsPath": WindowsPath if windows else PureWindowsPath,
+    }
+
+
+def _path(name: str, state: Any) -> Any:
     kind, text = _fields(name, state, str, str)
-    windows = kind in ("WindowsPath", "PureWindowsPath")
-    if not windows and kind not in ("PosixPath", "PurePosixPath"):
+    cls = _paths().get(kind)
+    if cls is None:
         raise refused(name, f"{kind[:50]!r} is no kind of path")
-    if not kind.startswith("Pure") and windows is (sys.platform == "win32"):
-        return pathlib.Path(text)
-    return pathlib.PureWindowsPath(text) if windows else pathlib.PurePosixPath(text)
+    return cls(text)
 
 
 def _slice(name: str, state: Any) -> slice:

@@ -128,3 +128,36 @@ def test_a_proxy_that_is_half_made_goes_in_silence() -> None:
     half = fastpyro.Proxy.__new__(fastpyro.Proxy)
     with pytest.raises(AttributeError):
         _ = half._pyroUri
+
+
+def test_the_quick_look_at_names_and_the_thorough_one_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        "a",
+        "add_2",
+        "_a",
+        "__iter__",
+        "__init__",
+        "",
+        "é",
+        "a b",
+        "a.b",
+        "1",
+        "x" * 1000,
+        "x" * 1001,
+        "a\n",
+        "a\u200d",
+    ]
+    values = [names, set(names), *[(name,) for name in names], *[[name, "a"] for name in names], (), [], set()]
+    quick = [names_of(value, "names") for value in values]
+    monkeypatch.setattr(metadata, "ordinary_names", lambda *_: None)
+    assert [names_of(value, "names") for value in values] == quick
+
+
+def test_names_that_are_found_later_are_no_others() -> None:
+    proxy = fastpyro.Proxy("PYRO:object@127.0.0.1:1")
+    names: set[object] = {"add"}
+    proxy._pyro_update(_pyroMethods=names, _pyro_metadata_loaded=True)
+    names.update([5, None, "late", "_pyroBind"])  # before it is looked for any of them
+    assert type(proxy.add) is type(proxy.late) is fastpyro.client.method.RemoteMethod
+    assert callable(proxy._pyroBind)
+    assert type(proxy._pyroBind) is not type(proxy.add)

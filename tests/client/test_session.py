@@ -128,7 +128,8 @@ def compressed(proxy: Any) -> Iterator[list[int]]:
     config.COMPRESSION = True
     try:
         with pytest.MonkeyPatch.context() as patch:
-            proxy._pyro_set_codec(native.codec, False)  # as a proxy that is made now
+            proxy._pyroRelease()
+            proxy.__init__(proxy._pyroUri)  # as a proxy that is made now
             patch.setattr(session, "payload_of", payload_of)
             patch.setattr(dispatch, "payload_of", payload_of)
             yield sizes

@@ -1,5 +1,6 @@
 # The native half of a proxy.
 
+from fastpyro._mutex cimport Mutex
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.transport._link cimport Link
 
@@ -9,16 +10,20 @@ cdef class ProxyCore:
     cdef object connection
     cdef Codec codec
     cdef dict callable_names  # names that mean a remote method and nothing else, or None
-    cdef set methods
+    cdef object uri  # None before `_pyro_begin`
+    cdef set methods  # None, as the next two: none, and nobody has asked yet
+    cdef object attributes, oneway
+    cdef Mutex lock, connecting  # None while nobody has asked for them
     cdef bint plain_invoke  # _pyroInvoke is the one of Proxy itself
-    cdef public object _pyroOneway
     cdef public int _pyroSeq
     cdef public int _pyroMaxRetries
     cdef public bint _pyroRawWireResponse
     cdef public double _pyro_timeout
     cdef public bint _pyro_native  # the connection speaks the native dialect, and values travel in its codec
     cdef public str _pyro_object_id
+    cdef bint begun  # `_pyro_begin` was called
 
+    cdef int find_callable_names(self) except -1
     cdef int next_sequence_number(self)
 
 

@@ -13,6 +13,7 @@ from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t
 
+from fastpyro._mutex cimport Mutex
 from fastpyro.protocol._call_context cimport CallState, current_state
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.serializers._decoder cimport Reader
@@ -36,15 +37,92 @@ cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
 cdef class ProxyCore:
     """What an ordinary call needs of a proxy. Arguments: ``codec``, the native codec."""
 
-    def __cinit__(self, *arguments, **keywords):
+    def __cinit__(self):  # whatever the constructor of a subclass takes
         self.plain_invoke = self._pyro_native = False
         self._pyro_object_id = ""
-        self.methods = set()
 
-    def _pyro_set_codec(self, Codec codec not None, plain_invoke):
-        """Make the proxy usable: ``plain_invoke`` says that its class has not replaced ``_pyroInvoke``."""
+    def _pyro_begin(self, Codec codec not None, bint plain_invoke, uri, int retries, double timeout):
+        """Make the proxy usable, with no names and no connection. Returns whether it was in use before.
+
+        Arguments: ``codec``, the native one; ``plain_invoke``, whether its class has not replaced ``_pyroInvoke``;
+        ``uri``, which the proxy keeps; ``retries`` of a call; ``timeout`` in seconds, 0 for none.
+        """
+        cdef bint begun = self.begun
         self.codec = codec
         self.plain_invoke = plain_invoke
+        self.uri = uri
+        self._pyroMaxRetries = retries
+        self._pyro_timeout = timeout
+        self.begun = True
+        if begun:
+            self.connection = self.link = None
+            self.methods = self.attributes = self.oneway = self.callable_names = None
+            self._pyro_new_locks()
+        return begun
+
+    def _pyro_new_locks(self):
+        """Give the proxy locks that no thread has: those that had the others are gone."""
+        self.lock = self.connecting = None
+
+    @property
+    def _pyro_lock(self):
+        """Who has it connects, or takes in metadata."""
+        # Made when it is needed, as most of what is here: a message may hold a hundred thousand proxies. No other
+        # thread runs meanwhile, but a destructor may, which the allocation of an object can start.
+        if self.lock is None:
+            lock = Mutex(True, "the proxy")
+            if self.lock is None:
+                self.lock = lock
+        return self.lock
+
+    @property
+    def _pyro_connecting(self):
+        """Who has it is in the middle of connecting, and a destructor on the same thread keeps out."""
+        if self.connecting is None:
+            lock = Mutex(False, "the proxy")
+            if self.connecting is None:
+                self.connecting = lock
+        return self.connecting
+
+    @property
+    def _pyroUri(self):
+        """Where the object is."""
+        if self.uri is None:
+            raise AttributeError("_pyroUri")
+        return self.uri
+
+    @_pyroUri.setter
+    def _pyroUri(self, uri):
+        self.uri = uri
+
+    def __del__(self):
+        try:
+            if self.connection is not None:
+                self._pyro_let_go(self.connection)
+        except Exception:  # half made, or the interpreter is half gone, and with it the names of modules
+            return
+
+    @property
+    def _pyroAttrs(self):
+        """The names of the remote attributes."""
+        if self.attributes is None:
+            self.attributes = set()
+        return self.attributes
+
+    @_pyroAttrs.setter
+    def _pyroAttrs(self, attributes):
+        self.attributes = attributes
+
+    @property
+    def _pyroOneway(self):
+        """The names of the remote methods that are called oneway."""
+        if self.oneway is None:
+            self.oneway = oneway_class()
+        return self.oneway
+
+    @_pyroOneway.setter
+    def _pyroOneway(self, names):
+        self.oneway = names
 
     @property
     def _pyroConnection(self):
@@ -59,19 +137,28 @@ cdef class ProxyCore:
     @property
     def _pyroMethods(self):
         """The names of the remote methods."""
+        if self.methods is None:
+            self.methods = set()
         return self.methods
 
     @_pyroMethods.setter
     def _pyroMethods(self, set methods not None):
-        cdef dict names = {}
-        own = getattr(self, "__dict__", ())  # what the proxy has itself comes before what its object has
-        self.methods = methods
         for name in methods:
             if type(name) is not str:
                 raise TypeError(f"the name of a method is a str, not {name!r}")
+        self.methods = methods
+        self.callable_names = None  # for `get_attribute` to find
+
+    cdef int find_callable_names(self) except -1:
+        cdef dict names = {}
+        self.callable_names = names  # which is looked at while it is filled
+        own = getattr(self, "__dict__", ())  # what the proxy has itself comes before what its object has
+        for name in self.methods:
+            if type(name) is not str:  # put into the set since
+                continue
             if not (<str> name).startswith("_pyro") and not has_member(type(self), name) and name not in own:
                 names[name] = None
-        self.callable_names = names
+        return 0
 
     def _pyro_update(self, **values):
         """Set own attributes, past ``__setattr__``, which means the remote object."""
@@ -98,7 +185,8 @@ cdef class ProxyCore:
         cdef int seq
         if (
             link is None or not self._pyro_native or link.closing or link.broken or not self.plain_invoke
-            or self._pyroMaxRetries or self._pyroRawWireResponse or self._pyro_timeout or name in self._pyroOneway
+            or self._pyroMaxRetries or self._pyroRawWireResponse or self._pyro_timeout
+            or (self.oneway is not None and name in self.oneway)
             or not current_state().plain() or (len(args) == 1 and type(args[0]) is blob_class)
         ):
             return None
@@ -124,6 +212,25 @@ cdef class ProxyCore:
         if message.flags != 0 or message.kind != RESULT or message.serializer_id != NATIVE or message.has_annotations:
             raise LookupError
         return self.codec.decode(message.payload)
+
+
+def ordinary_names(names, Py_ssize_t most, Py_ssize_t longest):
+    """Return a set of names that any object can expose, or None when they need a closer look: see `metadata.names_of`.
+
+    Arguments: ``most`` names, the ``longest`` of so many characters.
+    """
+    cdef set found = set()
+    if type(names) is not tuple and type(names) is not list and type(names) is not set:
+        return None
+    if len(names) > most:
+        return None
+    for name in names:
+        if type(name) is not str or len(<str> name) > longest or not (<str> name).isascii():
+            return None
+        if not (<str> name).isidentifier() or (<str> name)[0] == "_":
+            return None
+        found.add(name)
+    return found
 
 
 cdef class RememberedNames:
@@ -162,6 +269,8 @@ def install_remembering(type remembering_class not None):
 cdef object get_attribute(object self, object name):
     # The type slot of Proxy, instead of the one that would look for __getattribute__ and __getattr__ each time.
     cdef ProxyCore core = <ProxyCore> self
+    if core.callable_names is None and core.methods is not None:
+        core.find_callable_names()
     if core.callable_names is not None and PyDict_Contains(core.callable_names, name):
         return remote_method_class(core, name)
     try:
@@ -226,7 +335,7 @@ cdef object call_ordinary(
     cdef Message message = None
     cdef Header header
     cdef uint8_t payload[SMALL_REPLY]
-    cdef int seq, flags = ONEWAY if name in core._pyroOneway else 0
+    cdef int seq, flags = ONEWAY if core.oneway is not None and name in core.oneway else 0
     cdef double deadline
     out.collects = True
     encode_call(core.codec, out, core._pyro_object_id, name, args, count, names)
@@ -293,20 +402,23 @@ cdef object decode_result(Codec codec, const uint8_t *payload, Py_ssize_t size):
 
 cdef object remote_method_class = None
 cdef object blob_class = None
+cdef object oneway_class = None
 
 
-def install(type proxy_class not None, type method_class not None, type only_argument not None):
+def install(type proxy_class not None, type method_class not None, type only_argument not None, type names not None):
     """Give the two Python classes their fast slots: attribute access of Proxy, and calls of RemoteMethod.
 
-    Arguments: ``only_argument``, a class that makes a call not ordinary when its only argument is of it.
+    Arguments: ``only_argument``, a class that makes a call not ordinary when its only argument is of it;
+    ``names``, of sets of the names of oneway methods.
     """
-    global blob_class, remote_method_class
+    global oneway_class, blob_class, remote_method_class
     if not issubclass(proxy_class, ProxyCore) or not issubclass(method_class, RemoteMethodCore):
         raise TypeError("install expects subclasses of ProxyCore and RemoteMethodCore")
     set_attribute_getter(proxy_class, get_attribute)
     inherit_vectorcall(method_class)
     remote_method_class = method_class
     blob_class = only_argument
+    oneway_class = names
 
 
 cdef RemoteMethodCore probe = RemoteMethodCore(None, "")

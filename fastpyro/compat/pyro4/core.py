@@ -26,6 +26,7 @@ from fastpyro.client.batch import BatchProxy as _BatchProxyAdapter
 from fastpyro.client.batch import batch
 from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
 from fastpyro.client.method import RemoteMethod as _RemoteMethod
+from fastpyro.client.oneway_names import OnewayNames
 from fastpyro.config import config
 from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT
 from fastpyro.protocol.blobs import SerializedBlob
@@ -71,6 +72,7 @@ class Proxy(fastpyro.client.proxy.Proxy):
     """Stands for a remote object; see fastpyro.Proxy. Threads may share it."""
 
     __dir__ = fastpyro.client.proxy.Proxy.__dir__  # programs replace it in this class
+    _pyro_uri_class = URI
     _pyro_sends_handshake = True  # as Pyro4's
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -259,6 +261,6 @@ def _build_proxy(class_name: str, state: Any) -> Any:
     return fastpyro.client.proxy.build_proxy(class_name, state, Proxy)
 
 
-install(Proxy, _RemoteMethod, SerializedBlob)
+install(Proxy, _RemoteMethod, SerializedBlob, OnewayNames)
 register_decoder("fastpyro.URI", _build_uri)
 register_decoder("fastpyro.Proxy", _build_proxy)  # what arrives, and what locating a name server makes

@@ -22,6 +22,7 @@ __all__ = ["BatchProxy", "Proxy", "SerializedBlob"]
 class Proxy(fastpyro.client.proxy.Proxy):
     """A proxy that only the thread that made it may use, until another one claims it (``_pyroClaimOwnership``)."""
 
+    _pyro_uri_class = URI
     _pyro_sends_handshake = True  # as Pyro5's
 
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:

@@ -1,0 +1,3 @@
+from typing import Any
+
+def ordinary_parts(text: str, default_port: int) -> tuple[str, Any, str | None, str | None, int | None] | None: ...
