@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 import socket
 import sys
@@ -38,7 +39,10 @@ class SelectorPoller:
 
     def add(self, fd: int) -> None:
         """Watch a descriptor; it must not be watched yet."""
-        self._selector.register(fd, selectors.EVENT_READ)
+        try:
+            self._selector.register(fd, selectors.EVENT_READ)
+        except KeyError:
+            raise FileExistsError(errno.EEXIST, f"descriptor {fd} is watched already") from None
 
     def remove(self, fd: int) -> None:
         """Stop watching a descriptor; one that is closed or not watched is no error."""

@@ -287,6 +287,10 @@ def test_a_turn_that_is_not_used_passes_on(server: Server) -> None:
     assert server.held == []
 
 
+@pytest.mark.skipif(
+    fastpyro.config.PORTABLE,
+    reason="the portable channel has read more of the third message before: there is room for both",
+)
 def test_what_has_come_of_those_who_wait_is_read_now_and_then(server: Server) -> None:
     one, other, third = (server.connect() for _ in range(3))
     message = call_of(4 * MEGABYTE)
