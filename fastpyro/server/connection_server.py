@@ -247,9 +247,9 @@ class ConnectionServer(ABC):
         with self._lock.guard():  # who holds a connection, or gives it back, must not see a half of this
             if self.connections.get(fd) is not connection:
                 return  # dropped already; the descriptor may be somebody else's by now
-            del self.connections[fd]
+            self.poller.remove(fd)  # first: after an interrupt it can be dropped again, and its number is watched no more
             self.unadmitted.pop(fd, None)
-            self.poller.remove(fd)
+            del self.connections[fd]
         self.unsent.forget(connection)
         self.unfinished.forget(connection)
         try:

@@ -175,7 +175,8 @@ def test_item_11_floods_are_budgeted(daemon: Field, what: str) -> None:
                 with contextlib.suppress(OSError):
                     field.dial().close()
                 continue
-            with contextlib.suppress(OSError), field.attacker(admitted=True, patience=0.5) as client:
+            with field.attacker(admitted=True) as client:
+                client.sock.settimeout(0.5)
                 client.push(flood[what])
                 with contextlib.suppress(OSError, EOFError):
                     for _ in range(500 if what == "pings" else 0):
