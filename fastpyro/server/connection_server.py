@@ -247,7 +247,8 @@ class ConnectionServer(ABC):
         with self._lock.guard():  # who holds a connection, or gives it back, must not see a half of this
             if self.connections.get(fd) is not connection:
                 return  # dropped already; the descriptor may be somebody else's by now
-            self.poller.remove(fd)  # first: after an interrupt it can be dropped again, and its number is watched no more
+            # First: after an interrupt it can be dropped again, and its number is watched no more.
+            self.poller.remove(fd)
             self.unadmitted.pop(fd, None)
             del self.connections[fd]
         self.unsent.forget(connection)
