@@ -6,6 +6,7 @@ CPU time of this thread, the least of several, records and the kind in turn: wha
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from array import array, typecodes
@@ -89,6 +90,11 @@ NATIVE: dict[str, tuple[int, Any]] = {
     "path as key": (OF_PATHS_AS_KEYS, {PurePosixPath(str(index)): None for index in range(COUNT)}),
     "set of decimals": (NEAR, {Decimal(index) for index in range(COUNT)}),
 }
+with contextlib.suppress(ImportError):
+    import numpy
+
+    NATIVE["numpy scalar"] = (NEAR, [numpy.int32(5)] * COUNT)
+    NATIVE["numpy array"] = (NEAR, [numpy.zeros(1, "i1")] * COUNT)
 CASES = [
     *[("native", kind) for kind in NATIVE],
     *[(name, kind) for name in ("serpent", "json", "marshal", "msgpack") for kind in EVERYWHERE],

@@ -8,6 +8,8 @@ Rule 3: contents that NumPy itself could not have made (a bool of 2, text beyond
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import SerializeError
 from fastpyro.serializers._encoder import Bulk
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 MOST_DIMENSIONS = 64  # NumPy's own limit from version 2 on
+LONGEST_DTYPE = 20  # characters
 MOST_CODE_POINT = 0x10FFFF
 _DTYPE = r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|[SU][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?)"
 
@@ -60,6 +63,7 @@ def _scalar_state(scalar: Any) -> tuple[str, Any]:
     return text, scalar.tobytes()
 
 
+@cache
 def _numpy() -> Any:
     try:
         import numpy
@@ -69,13 +73,19 @@ def _numpy() -> Any:
 
 
 def _dtype(name: str, text: Any) -> Any:
+    dtype = _known_dtype(text) if type(text) is str and len(text) <= LONGEST_DTYPE else None
+    if dtype is None:
+        raise refused(name, f"dtype {cut(text_of(text, 'a dtype'))}")
+    return dtype
+
+
+@lru_cache(256)
+def _known_dtype(text: str) -> Any:
     numpy = _numpy()
-    if type(text) is str and _is_harmless(text):
-        try:
-            return numpy.dtype(text)
-        except (TypeError, ValueError, OverflowError):
-            pass  # refused below
-    raise refused(name, f"dtype {cut(text_of(text, 'a dtype'))}")
+    try:
+        return numpy.dtype(text) if _is_harmless(text) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _contents(name: str, dtype: Any, data: bytes | memoryview) -> Any:
@@ -94,12 +104,14 @@ def _array(name: str, state: Any) -> Any:
         raise refused(name, "expected (dtype, shape, order, bytes)")
     text, shape, order, data = state
     dtype = _dtype(name, text)
-    if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+    if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS:
         raise refused(name, "the shape is a tuple of counts")
     if type(data) not in (bytes, memoryview) or type(order) is not str or order not in ("C", "F"):
         raise refused(name, "expected bytes, in order C or F")
     size = dtype.itemsize
     for count in shape:
+        if type(count) is not int or count < 0:
+            raise refused(name, "the shape is a tuple of counts")
         size *= count
     if size != len(data):
         raise refused(name, f"a shape of {shape[:5]} of {dtype} needs {size:,} bytes, not {len(data):,}")
@@ -109,7 +121,9 @@ def _array(name: str, state: Any) -> Any:
             if any(count >= 1 << 31 for count in shape) or (not dtype.itemsize and 0 not in shape):
                 raise refused(name, f"a shape of {shape[:5]} for no bytes")
             return numpy.empty(shape, dtype, order=order)
-        array = _contents(name, dtype, data).reshape(shape, order=order)
+        array = _contents(name, dtype, data)
+        if len(shape) != 1:
+            array = array.reshape(shape, order=order)
         return array if array.flags.writeable else array.copy(order=order)
     except ValueError as error:
         if isinstance(error, SerializeError):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpyro.errors import SerializeError
+from fastpyro.serializers import numpy_arrays
 from fastpyro.serializers.registry import native
 from fastpyro.values.class_registry import from_state
 
@@ -170,5 +171,7 @@ def test_hostile_scalars_are_refused(state: Any) -> None:
 def test_receiver_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     data = native.dumps(numpy.float64(1.5))
     monkeypatch.setitem(sys.modules, "numpy", None)
+    numpy_arrays._numpy.cache_clear()
+    numpy_arrays._known_dtype.cache_clear()
     with pytest.raises(SerializeError, match="NumPy is not installed here"):
         native.loads(data)

@@ -16,6 +16,7 @@ from fastpyro.errors import SerializeError
 from fastpyro.protocol._batch import BatchWriter, decode_batch
 from fastpyro.serializers.registry import get_serializer, native
 from fastpyro.values._memory_budget import Inflated, most_memory
+from fastpyro.values.class_registry import StateOf
 
 NAMES = ["native", "serpent", "json", "msgpack", "marshal"]
 
@@ -50,6 +51,14 @@ COSTLY: dict[str, tuple[str, bytes]] = {
     "two characters": ("native", array(b"\xa2ab", COUNT)),
     "two bytes": ("native", array(b"\xc4\x02ab", COUNT)),
     "lists in lists": ("native", array(b"\x91" * 50 + b"\x90", COUNT // 32)),
+    "proxies": (
+        "native",
+        native.dumps([StateOf("fastpyro.Proxy", ("PYRO:o@h:1", (), (), (), None, None))] * (COUNT // 32)),
+    ),
+    "proxies with names": (
+        "native",
+        native.dumps([StateOf("fastpyro.Proxy", ("PYRO:o@h:1", ("a",), ("a",), ("b",), None, None))] * (COUNT // 32)),
+    ),
     "msgpack lists": ("msgpack", array(b"\x90", COUNT)),
     "msgpack dicts": ("msgpack", array(b"\x80", COUNT)),
     "msgpack small dicts": ("msgpack", array(b"\x81\x01\x01", COUNT)),

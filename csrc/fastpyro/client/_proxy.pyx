@@ -233,6 +233,26 @@ def ordinary_names(names, Py_ssize_t most, Py_ssize_t longest):
     return found
 
 
+def is_ordinary_state(state):
+    """Return whether a proxy's state is as a proxy writes it, with no handshake data but text: `proxy_state` says more."""
+    if type(state) is not tuple or len(<tuple> state) != 6:
+        return False
+    uri, oneway, methods, attributes, handshake_data, serializer = <tuple> state
+    return (
+        type(uri) is str and are_texts(oneway) and are_texts(methods) and are_texts(attributes)
+        and (handshake_data is None or type(handshake_data) is str) and (serializer is None or type(serializer) is str)
+    )
+
+
+cdef bint are_texts(object names) except -1:
+    if type(names) is not tuple and type(names) is not list and type(names) is not set:
+        return False
+    for name in names:
+        if type(name) is not str:
+            return False
+    return True
+
+
 cdef class RememberedNames:
     """A base for objects whose attributes are made when they are first asked for, and stay the same."""
 

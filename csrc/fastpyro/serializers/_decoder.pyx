@@ -51,6 +51,7 @@ cdef extern from "Python.h":
 cdef enum:
     KEY_SLOTS = 1024
     LONGEST_ZONE = 100  # characters of a key in an error
+    COST_PROXY = 1024  # beside what its state took: with its address and the sets of names
 
 
 cdef int need(const Reader *reader, Py_ssize_t size) except -1:
@@ -429,7 +430,7 @@ cdef class ValueDecoder:
         if type(class_name) is not str:
             raise invalid("the class name of an object is a str")
         state = self.read(reader, depth)
-        take_memory(&reader.budget, COST_OBJECT)
+        take_memory(&reader.budget, COST_PROXY if <str> class_name == "fastpyro.Proxy" else COST_OBJECT)
         return self.build_object(class_name, state)
 
     cdef object build_object(self, str class_name, object state):
