@@ -15,10 +15,11 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from fastpyro import register_class
 from fastpyro.serializers.registry import get_serializer
 from fastpyro.values.class_registry import StateOf
 
@@ -29,6 +30,8 @@ NEAR = 18
 """At the bound, or little above: 6 to 12 times, measured on a machine that does other things as well."""
 OF_PROXIES = 28
 """9 to 15 times: proxies, and keys whose class hashes in Python."""
+OF_USERS = 45
+"""25 times, if the name is short and there is nothing in the object."""
 OF_PATHS_AS_KEYS = 40
 """20 times: pathlib takes that long to hash a path."""
 
@@ -39,6 +42,29 @@ RECORDS = [
 PROXY = {"__class__": "Pyro5.client.Proxy", "state": ("PYRO:o@h:1", (), (), (), None, None)}
 ERROR = {"__class__": "ValueError", "__exception__": True, "args": (1,), "attributes": {}}
 URI = {"__class__": "Pyro5.core.URI", "state": ("PYRO", "o", None, "h", 1)}
+
+
+class Empty:
+    """Registered under a name of one character."""
+
+
+class Point(NamedTuple):
+    """As the program of a user has it."""
+
+    x: int
+    y: int
+
+
+class Registered:
+    """The same, with a name of ordinary length."""
+
+    def __init__(self) -> None:
+        self.x = self.y = 1
+
+
+register_class(Empty, name="E")
+register_class(Point, name="cost_of_kinds.Point")
+register_class(Registered, name="cost_of_kinds.Registered")
 
 EVERYWHERE: dict[str, tuple[int, Any]] = {
     "int": (MOST, [1] * COUNT),
@@ -85,6 +111,9 @@ NATIVE: dict[str, tuple[int, Any]] = {
     "proxy by tags": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYROMETA:a,b", (), (), (), None, None))] * COUNT),
     "proxy by IPv6": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYRO:o@[::1]:1", (), (), (), None, None))] * COUNT),
     "error": (NEAR, [ValueError(1)] * COUNT),
+    "empty object": (OF_USERS, [Empty()] * COUNT),
+    "registered object": (NEAR, [Registered()] * COUNT),
+    "registered tuple": (NEAR, [Point(1, 2)] * COUNT),
     "decimal as key": (NEAR, {Decimal(index): None for index in range(COUNT)}),
     "fraction as key": (OF_PROXIES, {Fraction(index, 7): None for index in range(COUNT)}),
     "path as key": (OF_PATHS_AS_KEYS, {PurePosixPath(str(index)): None for index in range(COUNT)}),

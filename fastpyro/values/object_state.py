@@ -115,7 +115,7 @@ def set_attributes(value: Any, attributes: Any) -> None:
     cls: Any = type(value)  # mypy does not believe that classes can be hashed
     slots, taken = slots_of(cls), _taken_names(cls)
     own = getattr(value, "__dict__", None)
-    for name, item in mapping_of(attributes, f"the state of {full_name(cls)}").items():
+    for name, item in _named(cls, attributes).items():
         if name in _NOT_STATE:
             continue  # whoever wrote the state does not say where the object lives
         if name in slots:
@@ -124,6 +124,17 @@ def set_attributes(value: Any, attributes: Any) -> None:
             raise _no_attribute(cls, name)
         elif name not in taken.computed:
             own[name] = item
+
+
+def _named(cls: type, state: Any) -> dict[str, Any]:
+    """Return a state that is a dict whose keys are str. Quickly: a message may hold a million objects."""
+    if type(state) is dict:
+        for name in state:
+            if type(name) is not str:
+                break
+        else:
+            return state
+    return mapping_of(state, f"the state of {full_name(cls)}")  # which says what is wrong
 
 
 def _no_attribute(cls: type, name: str) -> SerializeError:
@@ -213,36 +224,32 @@ def _flags(cls: Any, value: Any) -> Any:
 
 def _builder(cls: type, restored: type, new: Callable[[], Any]) -> Callable[[Any], Any]:
     """Return the function that makes an object with ``new`` and gives it a state."""
+    fill = _filler(cls, restored)
+
+    def build(state: Any) -> Any:
+        value = new()
+        fill(value, state)
+        return value
+
+    return build
+
+
+def _filler(cls: type, restored: type) -> Callable[[Any, Any], None]:
+    """Return the function that gives an object a state."""
     if _defines(restored, "__setstate__"):
 
-        def build_with_setstate(state: Any) -> Any:
+        def fill_with_setstate(value: Any, state: Any) -> None:
             if type(state) not in _STATES:
                 raise wrong(state, f"the state of {full_name(cls)}", "a plain value")
-            value = new()
             if state is not None:
                 with building:
                     value.__setstate__(state)
                 _check_attributes(value)
-            return value
 
-        return build_with_setstate
+        return fill_with_setstate
 
     fields = declared_fields(cls)
-    if fields is not None:
-
-        def build_declared(state: Any) -> Any:
-            value = new()
-            _set_fields(value, state, fields)
-            return value
-
-        return build_declared
-
-    def build(state: Any) -> Any:
-        value = new()
-        set_attributes(value, state)
-        return value
-
-    return build
+    return set_attributes if fields is None else lambda value, state: _set_fields(value, state, fields)
 
 
 _STATES = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset})
@@ -254,7 +261,7 @@ def _set_fields(value: Any, state: Any, fields: dict[str, Any]) -> None:
     cls: Any = type(value)
     if (type(state) is list or type(state) is tuple) and len(state) == len(fields):
         state = dict(zip(fields, state, strict=True))  # what a dataclass with slots that is frozen gives by itself
-    state, slots = mapping_of(state, f"the state of {full_name(cls)}"), slots_of(cls)
+    state, slots = _named(cls, state), slots_of(cls)
     own = getattr(value, "__dict__", None)
     for name in state:
         if name not in fields and name not in _NOT_STATE and name not in _taken_names(cls).computed:
@@ -312,6 +319,7 @@ def _container_strategy(cls: type, base: Any) -> Strategy:
     """For subclasses of builtin types: the state is (what the builtin holds, state of the attributes)."""
     take_attributes, new = state_function(cls), base.__new__
     fields = getattr(cls, "_fields", None) if base is tuple else None
+    fill_attributes = _filler(cls, cls)
 
     def take(value: Any) -> Any:
         return base(value), take_attributes(value)
@@ -326,6 +334,7 @@ def _container_strategy(cls: type, base: Any) -> Strategy:
         value: Any = new(cls) if fill else new(cls, content)
         if fill:
             fill(value, content)
-        return _builder(cls, cls, lambda: value)(attributes)
+        fill_attributes(value, attributes)
+        return value
 
     return Strategy(take, build)

@@ -215,7 +215,7 @@ cdef class ProxyCore:
 
 
 def ordinary_names(names, Py_ssize_t most, Py_ssize_t longest):
-    """Return a set of names that any object can expose, or None when they need a closer look: see `metadata.names_of`.
+    """Return a set of names that any object can expose, or None when they need a closer look by `metadata.names_of`.
 
     Arguments: ``most`` names, the ``longest`` of so many characters.
     """
@@ -234,7 +234,7 @@ def ordinary_names(names, Py_ssize_t most, Py_ssize_t longest):
 
 
 def is_ordinary_state(state):
-    """Return whether a proxy's state is as a proxy writes it, with no handshake data but text: `proxy_state` says more."""
+    """Return whether a proxy's state is as a proxy writes it, with no handshake data but text; see `proxy_state`."""
     if type(state) is not tuple or len(<tuple> state) != 6:
         return False
     uri, oneway, methods, attributes, handshake_data, serializer = <tuple> state
