@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fastpyro.constants import MSG_INVOKE, NATIVE_SERIALIZER_ID
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 from fastpyro.transport.channel import PortableChannel
 
@@ -77,7 +78,7 @@ def raw_socket(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
 
 
 def exchange(channel: Any, payload: bytes, timeout: float | None = None) -> bytes:
-    message = channel.exchange(MSG_INVOKE, 0, 1, NATIVE_SERIALIZER_ID, payload, timeout=timeout)
+    message = channel.exchange(Outgoing(MSG_INVOKE, 0, 1, NATIVE_SERIALIZER_ID, payload), timeout=timeout)
     return bytes(message.payload)
 
 
@@ -119,7 +120,7 @@ def test_100_oneway_calls_and_one_echo(benchmark: Any, echo_socket: socket.socke
 
     def work() -> bytes:
         for number in range(100):
-            link.send(MSG_INVOKE, 4, number, NATIVE_SERIALIZER_ID, b"note")
+            link.send(Outgoing(MSG_INVOKE, 4, number, NATIVE_SERIALIZER_ID, b"note"))
         return exchange(link, b"done")
 
     assert benchmark(work) == b"done"

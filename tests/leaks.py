@@ -28,6 +28,7 @@ from grammar.peers import PEERS
 from socket_pairs import unix_pair
 
 from fastpyro.errors import PyroError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.serializers.registry import get_serializer
 from fastpyro.transport._link import Link
 
@@ -81,9 +82,9 @@ def link() -> None:
         near, far = unix_pair()
         sender, receiver = Link(near), Link(far)
         sender.set_outlet(id, 1, 1, 0)
-        sender.send(*REQUEST[:4], bytes(size), ANNOTATIONS)
+        sender.send(Outgoing(*REQUEST[:4], bytes(size), ANNOTATIONS))
         receiver.receive()
-        sender.send(*REQUEST[:4], [BIG, b"more"])
+        sender.send(Outgoing(*REQUEST[:4], [BIG, b"more"]))
         sender.close()
         with contextlib.suppress(PyroError):
             receiver.receive()
@@ -96,7 +97,7 @@ def output() -> None:
         sender = Link(near)
         sender.set_outlet(id, 1, 1, 0)
         for _ in range(3):
-            sender.send(*REQUEST[:4], [BIG, bytearray(BIG)], ANNOTATIONS)
+            sender.send(Outgoing(*REQUEST[:4], [BIG, bytearray(BIG)], ANNOTATIONS))
         assert sender.unsent
         if end == "send_unsent":
             far.close()

@@ -362,7 +362,6 @@ def test_locks_are_those_that_an_interrupt_does_not_leave_locked() -> None:
 MOST_LINES = 40
 MOST_POSITIONAL = 5
 PYROS_SIGNATURE = "Pyro's signature, by position"
-OF_A_MESSAGE = "the fields of a message, in the order of its header; native and portable channels alike"
 LONG_FUNCTIONS: dict[str, str] = {}
 """Functions of more lines than MOST_LINES beside their docstring, each with its reason."""
 MANY_ARGUMENTS: dict[str, str] = {
@@ -383,8 +382,6 @@ MANY_ARGUMENTS: dict[str, str] = {
     "server.daemon.serve_simple": PYROS_SIGNATURE,
     "server.daemon._log_error": "the hook `methodcall_error_handler`, with Pyro's signature",
     "server.dispatch._report": "those of that hook",
-    "transport.channel.exchange": OF_A_MESSAGE,
-    "transport.channel.send": OF_A_MESSAGE,
     "transport.handshake._connect": "what is tried anew with another protocol",
     "transport.tls.make_context": "the files and settings of TLS, each of them the name of a configuration item",
 }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastpyro.client.session import beside, encode, result_of
-from fastpyro.constants import FLAGS_ONEWAY, MSG_INVOKE
+from fastpyro.client.session import add_context, encode, result_of
+from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.errors import CommunicationError, ConnectionClosedError, TimeoutError
 from fastpyro.futures.result import FutureResult, _ExceptionWrapper
 from fastpyro.futures.thread_pool import DelayedCall, call_threads, delayed_calls
@@ -64,17 +64,16 @@ class _Arrival:
         proxy, channel = self.proxy, self.channel
         timeout = proxy._pyro_timeout
         outgoing = encode(proxy, channel, name, args, kwargs)
-        flags, serializer_id, payload, _ = outgoing
-        self.serializer_id = serializer_id
-        self.seq = seq = proxy._pyro_next_seq()
-        rest = (flags, seq, serializer_id, payload, *beside(outgoing), timeout)
-        if flags & FLAGS_ONEWAY:
-            channel.send(MSG_INVOKE, *rest)
+        self.serializer_id = outgoing.serializer_id
+        self.seq = outgoing.seq = proxy._pyro_next_seq()
+        add_context(outgoing)
+        if outgoing.flags & FLAGS_ONEWAY:
+            channel.send(outgoing, timeout)
             self.result.set_value(None)
             return
         if timeout:
             self.expiry = delayed_calls.schedule(timeout, self.expire)
-        channel.submit(MSG_INVOKE, *rest, self)
+        channel.submit(outgoing, self, timeout)
 
     def expire(self) -> None:
         """Called when the time is up."""

@@ -6,7 +6,7 @@ that users call and override.
 
 from __future__ import annotations
 
-from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
+from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.callcontext import current_context
 from fastpyro.client.item_stream import StreamResult
 from fastpyro.config import config
@@ -24,6 +24,7 @@ from fastpyro.constants import (
 )
 from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.protocol._batch import decode_results
+from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
 from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import read_results, write_batch
@@ -35,24 +36,14 @@ if TYPE_CHECKING:
 
     from fastpyro.client.interfaces import Caller
     from fastpyro.protocol._batch import BatchWriter
-    from fastpyro.protocol._message import Message
     from fastpyro.transport.channel import Channel
 
-__all__ = ["Outgoing", "beside", "encode", "invoke", "invoke_batch", "result_of"]
+__all__ = ["add_context", "encode", "invoke", "invoke_batch", "result_of"]
 
 LONGEST_STREAM_ID = 1000
 """Bytes; a daemon of Pyro writes 36."""
 
 _NOT_A_VALUE = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
-
-
-class Outgoing(NamedTuple):
-    """A request that is ready to be sent: payload (bytes or a list of buffers), and the annotations of the call itself."""
-
-    flags: int
-    serializer_id: int
-    payload: Any
-    annotations: dict[str, Any] | None
 
 
 def invoke(
@@ -87,14 +78,14 @@ def encode(
         payload, serializer_id, more = args[0].request(serializer, object_id, name)
         dialect = connection.dialect or PROTOCOL_VERSION
         annotations = {BLOB_ANNOTATION: blob_annotation(args[0].info, object_id, name, dialect)}
-        return Outgoing(flags | more | FLAGS_KEEPSERIALIZED, serializer_id, payload, annotations)
+        return Outgoing(MSG_INVOKE, flags | more | FLAGS_KEEPSERIALIZED, 0, serializer_id, payload, annotations)
     payload = serializer.dumps_call(object_id, name, args, kwargs)
     if type(payload) is list:
         flags |= FLAGS_BUFFERS
     elif config.COMPRESSION:
         payload, flag = deflated(payload)
         flags |= flag
-    return Outgoing(flags, serializer.serializer_id, payload, None)
+    return Outgoing(MSG_INVOKE, flags, 0, serializer.serializer_id, payload)
 
 
 def invoke_batch(proxy: Caller, calls: BatchWriter, oneway: bool) -> tuple[list[Any], BaseException | None]:
@@ -108,7 +99,7 @@ def invoke_batch(proxy: Caller, calls: BatchWriter, oneway: bool) -> tuple[list[
         payload, flag = deflated(payload)
         flags |= flag
     seq = proxy._pyro_next_seq()
-    message = _exchange(proxy, connection, Outgoing(flags, serializer.serializer_id, payload, None), seq)
+    message = _exchange(proxy, connection, Outgoing(MSG_INVOKE, flags, 0, serializer.serializer_id, payload), seq)
     if message is None:
         return [], None
     _check(proxy, connection, message, seq, serializer.serializer_id)
@@ -126,27 +117,25 @@ def invoke_batch(proxy: Caller, calls: BatchWriter, oneway: bool) -> tuple[list[
 
 def _exchange(proxy: Caller, connection: Channel, outgoing: Outgoing, seq: int) -> Message | None:
     # A failure inside the exchange has closed the channel, as a rule; then the proxy lets it go.
-    flags, serializer_id, payload, _ = outgoing
-    annotations, correlation_id = beside(outgoing)
-    rest = (flags, seq, serializer_id, payload, annotations, correlation_id, proxy._pyro_timeout)
+    outgoing.seq = seq
+    add_context(outgoing)
     try:
-        if flags & FLAGS_ONEWAY:
-            connection.send(MSG_INVOKE, *rest)
+        if outgoing.flags & FLAGS_ONEWAY:
+            connection.send(outgoing, proxy._pyro_timeout)
             current_context.received_nothing()
             return None
-        return connection.exchange(MSG_INVOKE, *rest)
+        return connection.exchange(outgoing, proxy._pyro_timeout)
     except BaseException:
         if connection.closed:
             proxy._pyro_drop(connection)
         raise
 
 
-def beside(outgoing: Outgoing) -> tuple[dict[str, Any] | None, bytes | None]:
-    """Return annotations and correlation id to send with a request: those of the caller's context, and its own."""
-    annotations, correlation_id = current_context.request_annotations()
-    if outgoing.annotations:
-        annotations = {**(annotations or {}), **outgoing.annotations}
-    return annotations, correlation_id
+def add_context(outgoing: Outgoing) -> None:
+    """Have annotations and correlation id of the caller's context travel with a request, beside its own ones."""
+    annotations, outgoing.correlation_id = current_context.request_annotations()
+    if annotations:
+        outgoing.annotations = {**annotations, **(outgoing.annotations or {})}
 
 
 def _check(proxy: Caller, connection: Channel, message: Message, seq: int, serializer_id: int) -> None:

@@ -25,6 +25,31 @@ class Message:
     @property
     def has_annotations(self) -> bool: ...
 
+@final
+class Outgoing:
+    def __init__(
+        self,
+        kind: int,
+        flags: int,
+        seq: int,
+        serializer_id: int,
+        payload: Any,
+        annotations: Mapping[str, Any] | None = None,
+        correlation_id: bytes | None = None,
+    ) -> None: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    seq: int
+    @property
+    def serializer_id(self) -> int: ...
+    @property
+    def payload(self) -> Any: ...
+    annotations: Mapping[str, Any] | None
+    correlation_id: bytes | None
+    def to_bytes(self) -> bytes: ...
+
 def pack_message(
     kind: int,
     flags: int,

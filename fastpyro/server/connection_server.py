@@ -18,6 +18,7 @@ from fastpyro._mutex import Mutex
 from fastpyro.callcontext import current_context
 from fastpyro.config import config
 from fastpyro.errors import CommunicationError, MessageTooLargeError, PyroError
+from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import PICKLE_IDS, native
 from fastpyro.server import dispatch, forks
 from fastpyro.server._calls import OrdinaryRequests, Term
@@ -39,7 +40,6 @@ from fastpyro.transport.poller import make_poller
 from fastpyro.transport.trusted_peers import hmac_key_of, may_use_pickles
 
 if TYPE_CHECKING:
-    from fastpyro.protocol._message import Message
     from fastpyro.server.big_replies import BigReplies
     from fastpyro.server.dispatch import Called, MayRun, Reply
     from fastpyro.server.interfaces import Service
@@ -429,16 +429,8 @@ class ConnectionServer(ABC):
         """Called when a request begins and the monitor is parked."""
 
     def _send(self, connection: Connection, message: Message, reply: Reply) -> None:
-        connection.channel.send(
-            reply.kind,
-            reply.flags,
-            message.seq,
-            reply.serializer_id,
-            reply.payload,
-            reply.annotations,
-            message.correlation_id,
-            self.timeout,
-        )
+        fields = reply.kind, reply.flags, message.seq, reply.serializer_id, reply.payload
+        connection.channel.send(Outgoing(*fields, reply.annotations, message.correlation_id), self.timeout)
 
     def _say_why(self, connection: Connection, error: CommunicationError) -> None:
         if isinstance(error, ConnectionError):

@@ -1,8 +1,6 @@
 import socket
-from collections.abc import Mapping
-from typing import Any
 
-from fastpyro.protocol._message import Message
+from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.transport._intake import Intake
 from fastpyro.transport._output import OutputStream
 
@@ -22,17 +20,7 @@ class MessageStream(OutputStream):
     def set_dialect(self, dialect: int) -> None: ...
     def set_hmac_key(self, key: bytes | None) -> None: ...
     def set_max_message_size(self, max_message_size: int) -> None: ...
-    def send(
-        self,
-        kind: int,
-        flags: int,
-        seq: int,
-        serializer_id: int,
-        payload: Any,
-        annotations: Mapping[str, Any] | None = None,
-        correlation_id: bytes | None = None,
-        timeout: float | None = None,
-    ) -> None: ...
+    def send(self, message: Outgoing, timeout: float | None = None) -> None: ...
     def has_room_for(self, size: int) -> bool: ...
     def receive(self, timeout: float | None = None) -> Message: ...
     def receive_available(self) -> Message | None: ...

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from fastpyro._light_typing import TYPE_CHECKING, Protocol
 from fastpyro._mutex import Guard, Mutex, ServingThread, check_may_wait
@@ -18,8 +18,8 @@ from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.constants import OLD_PROTOCOL_VERSION
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
 from fastpyro.protocol._assembler import Decoder
-from fastpyro.protocol._message import Message, pack_message
-from fastpyro.protocol._pyro4_message import pack_pyro4_message
+from fastpyro.protocol._message import Message, Outgoing
+from fastpyro.protocol._pyro4_message import pyro4_bytes_of
 from fastpyro.serializers import _blocks
 from fastpyro.transport._intake import Intake
 from fastpyro.transport._link import Link
@@ -56,30 +56,10 @@ class Channel(Protocol):
     def set_hmac_key(self, key: bytes | None) -> None: ...
     def set_max_message_size(self, max_message_size: int) -> None: ...
     def part_from_peer(self) -> None: ...
-    def send(
-        self,
-        kind: int,
-        flags: int,
-        seq: int,
-        serializer_id: int,
-        payload: Any,
-        annotations: Mapping[str, Any] | None = None,
-        correlation_id: bytes | None = None,
-        timeout: float | None = None,
-    ) -> None: ...
+    def send(self, message: Outgoing, timeout: float | None = None) -> None: ...
     def has_room_for(self, size: int) -> bool: ...
     def receive(self, timeout: float | None = None) -> Message: ...
-    def exchange(
-        self,
-        kind: int,
-        flags: int,
-        seq: int,
-        serializer_id: int,
-        payload: Any,
-        annotations: Mapping[str, Any] | None = None,
-        correlation_id: bytes | None = None,
-        timeout: float | None = None,
-    ) -> Message: ...
+    def exchange(self, message: Outgoing, timeout: float | None = None) -> Message: ...
     def receive_available(self) -> Message | None: ...
     @property
     def unsent(self) -> int: ...
@@ -175,20 +155,10 @@ class PortableChannel:
         self._limit = max_message_size
         self._decoder.set_max_message_size(max_message_size)
 
-    def send(
-        self,
-        kind: int,
-        flags: int,
-        seq: int,
-        serializer_id: int,
-        payload: Any,
-        annotations: Mapping[str, Any] | None = None,
-        correlation_id: bytes | None = None,
-        timeout: float | None = None,
-    ) -> None:
+    def send(self, message: Outgoing, timeout: float | None = None) -> None:
         deadline = _deadline_of(timeout)
         self._check_open()
-        data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
+        data = self._pack(message)
         tells = False
         try:
             with self._take_turn(deadline):
@@ -304,28 +274,18 @@ class PortableChannel:
         finally:
             self._close_if_asked()
 
-    def exchange(
-        self,
-        kind: int,
-        flags: int,
-        seq: int,
-        serializer_id: int,
-        payload: Any,
-        annotations: Mapping[str, Any] | None = None,
-        correlation_id: bytes | None = None,
-        timeout: float | None = None,
-    ) -> Message:
+    def exchange(self, message: Outgoing, timeout: float | None = None) -> Message:
         deadline = _deadline_of(timeout)
         self._check_open()
         check_may_wait(self.served_by)
-        data = self._pack(kind, flags, seq, serializer_id, payload, annotations, correlation_id)
+        data = self._pack(message)
         try:
             with self._take_turn(deadline):
                 self._unfinished = True
                 self._send_bytes(data, deadline)
-                message = self._receive_message(deadline)
+                reply = self._receive_message(deadline)
                 self._unfinished = False
-                return message
+                return reply
         finally:
             self._close_if_asked()
 
@@ -385,13 +345,10 @@ class PortableChannel:
         if self._outlet is None or not self._turn.locked:
             self._close_socket()
 
-    def _pack(self, kind: int, flags: int, seq: int, serializer_id: int, payload: Any, *rest: Any) -> bytes:
+    def _pack(self, message: Outgoing) -> bytes:
         if self._decoder.dialect == OLD_PROTOCOL_VERSION:
-            annotations, correlation_id = rest
-            return pack_pyro4_message(
-                kind, flags, seq, serializer_id, payload, annotations, correlation_id, self._hmac_key, self._limit
-            )
-        data = pack_message(kind, flags, seq, serializer_id, payload, *rest)
+            return pyro4_bytes_of(message, self._hmac_key, self._limit)
+        data = message.to_bytes()
         if 0 < self._limit < len(data) - 40:
             raise MessageTooLargeError(
                 f"message of {len(data) - 40:,} bytes exceeds MAX_MESSAGE_SIZE {self._limit:,}; nothing was sent"

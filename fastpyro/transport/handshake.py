@@ -39,6 +39,7 @@ from fastpyro.errors import (
     SecurityError,
     SerializeError,
 )
+from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol.compression import payload_of
 from fastpyro.serializers import registry as serializers
 from fastpyro.serializers.registry import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     import ssl
     from typing import Any
 
-    from fastpyro.protocol._message import Message
     from fastpyro.uri import URI
 
 __all__ = [
@@ -181,9 +181,8 @@ def _connect(
             channel.set_dialect(dialect)
             flags = FLAGS_META_ON_CONNECT
             extra.pop(FAST, None)
-        message = channel.exchange(
-            MSG_CONNECT, flags, seq, serializer.serializer_id, payload, extra, correlation_id, settings.timeout
-        )
+        request = Outgoing(MSG_CONNECT, flags, seq, serializer.serializer_id, payload, extra, correlation_id)
+        message = channel.exchange(request, settings.timeout)
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
             raise _OtherDialectError
         received = dict(message.annotations)
@@ -228,9 +227,8 @@ def attach(
         if wants_native:
             extra[FAST] = NATIVE_VERSION
         payload = serializer.dumps_call(DAEMON_NAME, "get_metadata", (uri.object,), {})
-        message = channel.exchange(
-            MSG_INVOKE, 0, seq, serializer.serializer_id, payload, extra, correlation_id, settings.timeout
-        )
+        request = Outgoing(MSG_INVOKE, 0, seq, serializer.serializer_id, payload, extra, correlation_id)
+        message = channel.exchange(request, settings.timeout)
         metadata = _metadata_in(message, serializer)
         channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         received = dict(message.annotations)

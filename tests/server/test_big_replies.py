@@ -15,6 +15,7 @@ from server_process import SubjectServer
 import fastpyro
 from fastpyro.constants import MSG_INVOKE
 from fastpyro.errors import MessageTooLargeError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.serializers.registry import native
 from fastpyro.server import big_replies, dispatch
 from fastpyro.server.big_replies import BigReplies, size_of
@@ -221,7 +222,7 @@ def test_pipelined_big_replies_arrive_whole(subject: SubjectServer) -> None:
         channel = proxy._pyroConnection
         for seq, value in enumerate(values):
             payload = native.dumps_call("calculator", "echo_times", (value, 1000), {})
-            channel.send(MSG_INVOKE, 0, seq, native.serializer_id, payload)
+            channel.send(Outgoing(MSG_INVOKE, 0, seq, native.serializer_id, payload))
         got = {}
         for _ in values:
             reply = channel.receive(DEADLINE)

@@ -17,7 +17,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.constants import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, MSG_PING
 from fastpyro.errors import CommunicationError
 from fastpyro.protocol._batch import ResultWriter, decode_results
-from fastpyro.protocol._message import Message
+from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import accepted_ids, native
 from fastpyro.server import dispatch
 from fastpyro.server._calls import OrdinaryRequests, Term, perform_batch
@@ -125,7 +125,7 @@ class Server:
             self.pending.append(reply)
             return
         connection.channel.send(
-            reply.kind, reply.flags, message.seq, reply.serializer_id, reply.payload, reply.annotations
+            Outgoing(reply.kind, reply.flags, message.seq, reply.serializer_id, reply.payload, reply.annotations)
         )
 
     def step_down(self, term: Term) -> None:
@@ -171,14 +171,14 @@ class Both:
         return message.kind, message.flags, message.seq, message.serializer_id, value, annotations
 
     def short_way(self, payload: bytes, flags: int, kind: int = MSG_INVOKE) -> Any:
-        self.client.send(kind, flags, 5, native.serializer_id, payload)
+        self.client.send(Outgoing(kind, flags, 5, native.serializer_id, payload))
         rest = self.requests.serve(self.connection, self.term, 0)
         if rest is not None:
             return self.long_way_for(rest)
         return None if flags & FLAGS_ONEWAY else self.facts(self.client.receive(DEADLINE))
 
     def long_way(self, payload: bytes, flags: int, kind: int = MSG_INVOKE) -> Any:
-        self.client.send(kind, flags, 5, native.serializer_id, payload)
+        self.client.send(Outgoing(kind, flags, 5, native.serializer_id, payload))
         message = self.connection.channel.receive(DEADLINE)
         return self.long_way_for(message)
 
@@ -265,13 +265,13 @@ def test_what_is_not_ordinary_is_handed_over(both: Both) -> None:
     assert both.short_way(b"ping", 0, MSG_PING)[0] == MSG_PING
     both.requests.jammed = True
     try:
-        both.client.send(MSG_INVOKE, 0, 5, native.serializer_id, payload)
+        both.client.send(Outgoing(MSG_INVOKE, 0, 5, native.serializer_id, payload))
         rest = both.requests.serve(both.connection, both.term, 0)
         assert rest is not None
         assert rest.payload == payload
     finally:
         both.requests.jammed = False
-    both.client.send(MSG_INVOKE, 0, 5, native.serializer_id, payload, {"NOTE": b"x"})
+    both.client.send(Outgoing(MSG_INVOKE, 0, 5, native.serializer_id, payload, {"NOTE": b"x"}))
     rest = both.requests.serve(both.connection, both.term, 0)
     assert rest is not None
     assert rest.annotations == {"NOTE": b"x"}
@@ -286,7 +286,9 @@ def test_oneway_calls_are_performed_and_not_answered(both: Both) -> None:
 
 @pytest.mark.parametrize("flags", [0, FLAGS_ONEWAY])
 def test_coroutines_are_left_to_others(both: Both, flags: int) -> None:
-    both.client.send(MSG_INVOKE, flags, 5, native.serializer_id, native.codec.encode_call("subject", "later", (3,), {}))
+    both.client.send(
+        Outgoing(MSG_INVOKE, flags, 5, native.serializer_id, native.codec.encode_call("subject", "later", (3,), {}))
+    )
     assert both.requests.serve(both.connection, both.term, 0) is None
     (pending,) = both.server.pending
     both.server.pending.clear()
@@ -320,7 +322,7 @@ def test_ready_connections_are_served_until_one_needs_more() -> None:
     ready = [*connections, 9999]
 
     def ask(end: Both, name: str = "echo", kind: int = MSG_INVOKE) -> None:
-        end.client.send(kind, 0, 5, native.serializer_id, native.codec.encode_call("subject", name, (), {}))
+        end.client.send(Outgoing(kind, 0, 5, native.serializer_id, native.codec.encode_call("subject", name, (), {})))
 
     def serve(start: int = 0) -> Any:
         index, served, message, error = requests.serve_ready(ready, start, connections, term, 0)
@@ -365,7 +367,9 @@ def test_a_held_connection_is_not_read_on(both: Both) -> None:
 
     both.daemon.register(Holding(), "holding")
     for _ in range(2):
-        both.client.send(MSG_INVOKE, 0, 5, native.serializer_id, native.codec.encode_call("holding", "hold", (1,), {}))
+        both.client.send(
+            Outgoing(MSG_INVOKE, 0, 5, native.serializer_id, native.codec.encode_call("holding", "hold", (1,), {}))
+        )
     for held in (1, 2):
         assert both.requests.serve(both.connection, both.term, 0) is None
         assert both.connection.held == held
@@ -376,7 +380,7 @@ def test_a_held_connection_is_not_read_on(both: Both) -> None:
 def test_many_requests_at_once_are_all_served(both: Both) -> None:
     for number in range(100):
         payload = native.codec.encode_call("subject", "echo", (number,), {})
-        both.client.send(MSG_INVOKE, 0, number, native.serializer_id, payload)
+        both.client.send(Outgoing(MSG_INVOKE, 0, number, native.serializer_id, payload))
     answers = []
     while len(answers) < 100:
         assert both.requests.serve(both.connection, both.term, 0) is None

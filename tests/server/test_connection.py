@@ -12,6 +12,7 @@ from conversations import REQUEST
 from socket_pairs import receive_until_end, unix_pair
 
 from fastpyro.errors import ConnectionClosedError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.server.connection import Connection
 from fastpyro.transport.channel import PlainChannel
 
@@ -65,7 +66,7 @@ def test_closing_ends_the_conversation(connected: Connected) -> None:
     assert connection.fileno() == -1
     assert receive_until_end(far) == b""
     with pytest.raises(ConnectionClosedError):
-        connection.channel.send(*REQUEST)
+        connection.channel.send(Outgoing(*REQUEST))
 
 
 def test_releasing_forgets_instances_and_closes_resources(connected: Connected) -> None:

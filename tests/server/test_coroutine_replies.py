@@ -15,6 +15,7 @@ from server_process import SubjectServer
 import fastpyro
 from fastpyro import errors
 from fastpyro.constants import MSG_INVOKE
+from fastpyro.protocol._message import Outgoing
 from fastpyro.serializers.registry import native
 
 DEADLINE = 20.0
@@ -198,7 +199,7 @@ def test_one_connection_cannot_take_all_places(server_type: str) -> None:
         greedy._pyroBind()
         request = native.dumps_call("waiting", "stay", (), {})
         for seq in range(30):
-            greedy._pyroConnection.send(MSG_INVOKE, 0, seq, native.serializer_id, request)  # type: ignore[union-attr]
+            greedy._pyroConnection.send(Outgoing(MSG_INVOKE, 0, seq, native.serializer_id, request))  # type: ignore[union-attr]
         if not fastpyro.config.PORTABLE:
             refused = [greedy._pyroConnection.receive().seq for _ in range(20)]  # type: ignore[union-attr]
             assert refused == list(range(10, 30))
@@ -228,7 +229,7 @@ def test_clients_that_do_not_read_cost_no_thread_and_others_nothing(server_type:
             for client in silent:
                 client._pyroBind()
                 for seq in range(20):
-                    client._pyroConnection.send(MSG_INVOKE, 0, seq, native.serializer_id, request)  # type: ignore[union-attr]
+                    client._pyroConnection.send(Outgoing(MSG_INVOKE, 0, seq, native.serializer_id, request))  # type: ignore[union-attr]
             proxy._pyroTimeout = DEADLINE
             for number in range(200):
                 assert proxy.add(number, 1) == number + 1

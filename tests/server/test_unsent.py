@@ -17,6 +17,7 @@ import fastpyro
 from fastpyro.config import config
 from fastpyro.constants import MSG_INVOKE
 from fastpyro.errors import CommunicationError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.serializers.registry import native
 from fastpyro.server.unsent import UnsentReplies
 
@@ -27,7 +28,7 @@ METADATA = native.dumps_call("Pyro.Daemon", "get_metadata", ("Pyro.Daemon",), {}
 def send_calls(proxy: Any, *requests: bytes) -> None:
     """Send requests, and do not read the replies."""
     for seq, request in enumerate(requests):
-        proxy._pyroConnection.send(MSG_INVOKE, 0, seq, native.serializer_id, request, timeout=DEADLINE)
+        proxy._pyroConnection.send(Outgoing(MSG_INVOKE, 0, seq, native.serializer_id, request), timeout=DEADLINE)
 
 
 def next_value(proxy: Any) -> Any:

@@ -16,6 +16,7 @@ from reference_wire import ReferenceMessage, encode, facts
 from socket_pairs import DEADLINE, Peer, receive_exactly
 
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError
+from fastpyro.protocol._message import Outgoing
 
 ECHO = ReferenceMessage(*REQUEST)
 OTHER = ReferenceMessage(4, 0, 8, 70, b"another")
@@ -32,7 +33,7 @@ def echo_all(peer: socket.socket) -> None:
 def check_free(talk: Conversation) -> None:
     """The channel is closed, or whole: no lock of it is left behind, and no half conversation."""
     was_closed = talk.channel.closed
-    outcome = in_time(lambda: facts(talk.channel.exchange(*REQUEST, timeout=DEADLINE)))
+    outcome = in_time(lambda: facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)))
     if was_closed:
         assert isinstance(outcome, ConnectionClosedError)
     else:
@@ -49,7 +50,7 @@ class BytecodeContract(ChannelTests):
     def test_an_interrupt_anywhere_in_an_exchange(self) -> None:
         def path(number: int) -> happening:
             with self.connect() as talk, Peer(lambda: echo_all(talk.peer)):
-                interruption = interrupted(number, lambda: talk.channel.exchange(*REQUEST, timeout=DEADLINE))
+                interruption = interrupted(number, lambda: talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE))
                 check_free(talk)
             return interruption
 
@@ -60,7 +61,7 @@ class BytecodeContract(ChannelTests):
             with self.connect() as talk, Peer(lambda: echo_all(talk.peer)):
 
                 def use() -> None:
-                    talk.channel.send(*REQUEST)
+                    talk.channel.send(Outgoing(*REQUEST))
                     talk.channel.receive(DEADLINE)
                     talk.channel.receive_available()
 
@@ -99,10 +100,10 @@ class BytecodeContract(ChannelTests):
                     goes_on.set()
 
             with self.connect() as talk, Peer(lambda: answer_when_somebody_waits(talk)):
-                with Peer(lambda: talk.channel.exchange(*REQUEST, timeout=DEADLINE)):
+                with Peer(lambda: talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)):
                     assert sent.wait(DEADLINE)
                     with contextlib.suppress(KeyboardInterrupt), happening(number, interrupt, seen) as interruption:
-                        talk.channel.exchange(4, 0, 8, 70, b"another", timeout=DEADLINE)
+                        talk.channel.exchange(Outgoing(4, 0, 8, 70, b"another"), timeout=DEADLINE)
                     waits.set()
                 check_free(talk)
             interruption.happened &= not goes_on.is_set()  # from there on it is as without another thread
@@ -122,12 +123,12 @@ class BytecodeContract(ChannelTests):
 
                 def call() -> object:
                     if oneway:
-                        return talk.channel.send(4, 0, 8, 70, b"another")
-                    return facts(talk.channel.exchange(4, 0, 8, 70, b"another", timeout=DEADLINE))
+                        return talk.channel.send(Outgoing(4, 0, 8, 70, b"another"))
+                    return facts(talk.channel.exchange(Outgoing(4, 0, 8, 70, b"another"), timeout=DEADLINE))
 
                 def exchange() -> tuple[happening, object]:
                     with happening(number, lambda: Destructor(call, outcome)) as collection:
-                        return collection, facts(talk.channel.exchange(*REQUEST, timeout=DEADLINE))
+                        return collection, facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE))
 
                 collection, reply = in_time(exchange)
                 result = outcome[0] if outcome else None
@@ -150,7 +151,7 @@ class BytecodeContract(ChannelTests):
                         happening(number, lambda: Destructor(talk.channel.close, outcome)) as collection,
                         contextlib.suppress(ConnectionClosedError),
                     ):
-                        talk.channel.exchange(*REQUEST, timeout=DEADLINE)
+                        talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)
                     return collection
 
                 collection = in_time(exchange)

@@ -35,6 +35,7 @@ from fastpyro.errors import (
     MessageTooLargeError,
     RemoteProtocolError,
 )
+from fastpyro.protocol._message import Outgoing
 
 # Round the sizes at which the native link changes its way: header on the stack, buffer, direct receipt, first room.
 EDGES = [0, 1, 4055, 4056, 4057, 16343, 16344, 16345, 32727, 32728, 32729, 65536, (1 << 20) + 1, 10 << 20]
@@ -49,14 +50,14 @@ class ChannelContract(ChannelTests):
     def test_payloads_of_all_sizes(self, talk: Conversation, size: int) -> None:
         payload = pattern(size)
         with Peer(talk.echo):
-            message = talk.channel.exchange(4, 0, 1, 70, payload, timeout=DEADLINE)
+            message = talk.channel.exchange(Outgoing(4, 0, 1, 70, payload), timeout=DEADLINE)
         assert facts(message) == ReferenceMessage(4, 0, 1, 70, payload)
 
     def test_room_is_promised_only_while_there_is_some(self, talk: Conversation) -> None:
         assert not talk.channel.has_room_for(1 << 20)
         sent = 0
         while talk.channel.has_room_for(4000) and sent < 100_000:  # nobody reads
-            talk.channel.send(4, 0, sent & 0xFFFF, 70, bytes(3900), timeout=DEADLINE)
+            talk.channel.send(Outgoing(4, 0, sent & 0xFFFF, 70, bytes(3900)), timeout=DEADLINE)
             sent += 1
         assert sent < 100_000
         talk.channel.close()
@@ -67,25 +68,27 @@ class ChannelContract(ChannelTests):
     def test_annotations_of_all_sizes(self, talk: Conversation, size: int, payload_size: int) -> None:
         annotations, payload = {"BIG_": pattern(size), "LAST": b"x"}, pattern(payload_size)
         with Peer(talk.echo):
-            message = talk.channel.exchange(4, 0, 1, 70, payload, annotations, bytes(range(16)), timeout=DEADLINE)
+            message = talk.channel.exchange(
+                Outgoing(4, 0, 1, 70, payload, annotations, bytes(range(16))), timeout=DEADLINE
+            )
         assert facts(message) == ReferenceMessage(4, 64, 1, 70, payload, annotations, bytes(range(16)))
 
     @pytest.mark.parametrize("timeout", [None, 0, DEADLINE, float("inf")])
     def test_many_exchanges_on_one_connection(self, talk: Conversation, timeout: float | None) -> None:
         with Peer(lambda: talk.echo(50)):
             for number in range(50):
-                message = talk.channel.exchange(4, 0, number, 70, b"%d" % number, timeout=timeout)
+                message = talk.channel.exchange(Outgoing(4, 0, number, 70, b"%d" % number), timeout=timeout)
                 assert (message.seq, message.payload) == (number, b"%d" % number)
 
     def test_sending_and_receiving_apart(self, talk: Conversation) -> None:
         with Peer(lambda: talk.echo(3)):
             for number in range(3):
-                talk.channel.send(4, 0, number, 70, b"one way", ANNOTATIONS)
+                talk.channel.send(Outgoing(4, 0, number, 70, b"one way", ANNOTATIONS))
             received = [facts(talk.channel.receive(DEADLINE)) for _ in range(3)]
         assert received == [ReferenceMessage(4, 0, number, 70, b"one way", ANNOTATIONS) for number in range(3)]
 
     def test_a_sent_message_has_the_bytes_of_the_protocol(self, talk: Conversation) -> None:
-        talk.channel.send(4, 4, 7, 70, b"payload", ANNOTATIONS, bytes(range(16)))
+        talk.channel.send(Outgoing(4, 4, 7, 70, b"payload", ANNOTATIONS, bytes(range(16))))
         expected = encode(ReferenceMessage(4, 68, 7, 70, b"payload", ANNOTATIONS, bytes(range(16))))
         assert receive_exactly(talk.peer, len(expected)) == expected
 
@@ -93,7 +96,7 @@ class ChannelContract(ChannelTests):
     def test_any_contiguous_buffer_is_sent(self, talk: Conversation, make: Callable[[bytes], Any]) -> None:
         with Peer(lambda: talk.echo(2)):
             for size in (10, 100_000):
-                message = talk.channel.exchange(4, 0, 0, 70, make(pattern(size)), {"ABCD": make(b"value")})
+                message = talk.channel.exchange(Outgoing(4, 0, 0, 70, make(pattern(size)), {"ABCD": make(b"value")}))
                 assert (message.payload, message.annotations) == (pattern(size), {"ABCD": b"value"})
 
     # ---- without waiting ---------------------------------------------------------------------------------------------
@@ -162,12 +165,12 @@ class ChannelContract(ChannelTests):
     def test_a_message_over_the_limit_is_not_sent(self) -> None:
         with self.connect(limit=1000) as talk:
             with pytest.raises(MessageTooLargeError, match=r"1,001 bytes exceeds .* 1,000; nothing was sent"):
-                talk.channel.exchange(4, 0, 0, 70, bytes(1001))
+                talk.channel.exchange(Outgoing(4, 0, 0, 70, bytes(1001)))
             with pytest.raises(MessageTooLargeError, match="nothing was sent"):
-                talk.channel.send(4, 0, 0, 70, bytes(900), {"ABCD": bytes(100)})
+                talk.channel.send(Outgoing(4, 0, 0, 70, bytes(900), {"ABCD": bytes(100)}))
             assert unread_bytes_of(talk) == 0
             check_alive(talk)
-            talk.channel.send(4, 0, 0, 70, bytes(892), {"ABCD": bytes(100)})
+            talk.channel.send(Outgoing(4, 0, 0, 70, bytes(892), {"ABCD": bytes(100)}))
             assert len(receive_exactly(talk.peer, 1040)) == 1040
 
     def test_a_message_over_the_limit_is_not_received(self) -> None:
@@ -181,9 +184,9 @@ class ChannelContract(ChannelTests):
         with self.connect(limit=10) as talk:
             talk.channel.set_max_message_size(1000)
             with Peer(talk.echo):
-                assert len(talk.channel.exchange(4, 0, 0, 70, bytes(1000)).payload) == 1000
+                assert len(talk.channel.exchange(Outgoing(4, 0, 0, 70, bytes(1000))).payload) == 1000
             with pytest.raises(MessageTooLargeError, match=r"exceeds MAX_MESSAGE_SIZE 1,000"):
-                talk.channel.send(4, 0, 0, 70, bytes(1001))
+                talk.channel.send(Outgoing(4, 0, 0, 70, bytes(1001)))
 
     @pytest.mark.parametrize(
         "message",
@@ -199,14 +202,14 @@ class ChannelContract(ChannelTests):
     )
     def test_impossible_messages_are_not_sent(self, talk: Conversation, message: tuple[Any, ...]) -> None:
         with pytest.raises(LocalProtocolError):
-            talk.channel.exchange(*message)
+            talk.channel.exchange(Outgoing(*message))
         assert unread_bytes_of(talk) == 0
         check_alive(talk)
 
     @pytest.mark.parametrize("payload", ["text", 5, None, [1], memoryview(bytes(20))[::2]])
     def test_payloads_that_are_no_contiguous_bytes_are_not_sent(self, talk: Conversation, payload: Any) -> None:
         with pytest.raises((TypeError, BufferError)):
-            talk.channel.send(4, 0, 0, 0, payload)
+            talk.channel.send(Outgoing(4, 0, 0, 0, payload))
         assert unread_bytes_of(talk) == 0
         check_alive(talk)
 
@@ -220,7 +223,7 @@ class ChannelContract(ChannelTests):
 
         where = " in the middle of a message$" if part else "$"
         with Peer(die), pytest.raises(ConnectionClosedError, match=f"the peer closed the connection{where}"):
-            talk.channel.exchange(*REQUEST, timeout=DEADLINE)
+            talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)
         check_dead(talk)
 
     def test_a_peer_that_closes_in_the_middle_of_a_large_body(self, talk: Conversation) -> None:
@@ -229,7 +232,7 @@ class ChannelContract(ChannelTests):
             talk.peer.close()
 
         with Peer(die), pytest.raises(ConnectionClosedError, match="in the middle of a message"):
-            talk.channel.exchange(*REQUEST)
+            talk.channel.exchange(Outgoing(*REQUEST))
         check_dead(talk)
 
     def test_a_peer_that_closes_while_we_send(self, talk: Conversation) -> None:
@@ -238,7 +241,7 @@ class ChannelContract(ChannelTests):
             talk.peer.close()
 
         with Peer(die), pytest.raises(ConnectionClosedError):
-            talk.channel.exchange(4, 0, 0, 70, bytes(50 << 20), timeout=DEADLINE)
+            talk.channel.exchange(Outgoing(4, 0, 0, 70, bytes(50 << 20)), timeout=DEADLINE)
         check_dead(talk)
 
     @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ class ChannelContract(ChannelTests):
     )
     def test_replies_that_are_no_messages(self, talk: Conversation, data: bytes, text: str) -> None:
         with Peer(lambda: talk.answer(data)), pytest.raises(RemoteProtocolError, match=text):
-            talk.channel.exchange(*REQUEST, timeout=DEADLINE)
+            talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)
         check_dead(talk)
 
     def test_lying_lengths_take_no_memory(self, talk: Conversation) -> None:
@@ -261,7 +264,7 @@ class ChannelContract(ChannelTests):
             tracemalloc.start()
             try:
                 with pytest.raises(ConnectionClosedError):
-                    talk.channel.exchange(*REQUEST, timeout=DEADLINE)
+                    talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)
                 _, peak = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
@@ -273,7 +276,7 @@ class ChannelContract(ChannelTests):
             tracemalloc.start()
             try:
                 with pytest.raises(RemoteProtocolError, match="claims 2,147,483,647 bytes, but 0 are left"):
-                    talk.channel.exchange(*REQUEST, timeout=DEADLINE)
+                    talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)
                 _, peak = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()

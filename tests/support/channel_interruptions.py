@@ -44,6 +44,7 @@ from fastpyro.errors import (
     RemoteProtocolError,
     TimeoutError,
 )
+from fastpyro.protocol._message import Outgoing
 
 
 class InterruptionContract(ChannelTests):
@@ -54,7 +55,7 @@ class InterruptionContract(ChannelTests):
     def test_a_reply_that_never_comes(self, talk: Conversation) -> None:
         before = time.monotonic()
         with pytest.raises(TimeoutError, match="receiving: timeout"):
-            talk.channel.exchange(*REQUEST, timeout=SHORT)
+            talk.channel.exchange(Outgoing(*REQUEST), timeout=SHORT)
         assert SHORT <= time.monotonic() - before < SHORT + 2
         check_dead(talk)
 
@@ -66,7 +67,7 @@ class InterruptionContract(ChannelTests):
     def test_a_peer_that_does_not_read(self, talk: Conversation) -> None:
         before = time.monotonic()
         with pytest.raises(TimeoutError, match="sending: timeout"):
-            talk.channel.send(4, 0, 0, 70, bytes(20 << 20), timeout=SHORT)
+            talk.channel.send(Outgoing(4, 0, 0, 70, bytes(20 << 20)), timeout=SHORT)
         assert SHORT <= time.monotonic() - before < SHORT + 2
         check_dead(talk)
 
@@ -82,7 +83,7 @@ class InterruptionContract(ChannelTests):
         with Peer(drip):
             before = time.monotonic()
             with pytest.raises(TimeoutError):
-                talk.channel.exchange(*REQUEST, timeout=SHORT)
+                talk.channel.exchange(Outgoing(*REQUEST), timeout=SHORT)
             took = time.monotonic() - before
             stop.set()
             talk.channel.close()
@@ -98,7 +99,7 @@ class InterruptionContract(ChannelTests):
         with Peer(sip):
             before = time.monotonic()
             with pytest.raises(TimeoutError, match="sending: timeout"):
-                talk.channel.exchange(4, 0, 0, 70, bytes(50 << 20), timeout=SHORT)
+                talk.channel.exchange(Outgoing(4, 0, 0, 70, bytes(50 << 20)), timeout=SHORT)
             took = time.monotonic() - before
             stop.set()
             talk.channel.close()
@@ -115,14 +116,14 @@ class InterruptionContract(ChannelTests):
         with Peer(late):
             before = time.monotonic()
             with pytest.raises(TimeoutError, match="timeout"):
-                talk.channel.exchange(4, 0, 0, 70, bytes(20 << 20), timeout=1.2)
+                talk.channel.exchange(Outgoing(4, 0, 0, 70, bytes(20 << 20)), timeout=1.2)
             took = time.monotonic() - before
             talk.channel.close()
         assert 1.2 <= took < 1.95, "with a limit for each step it would be 2"
 
     @pytest.mark.parametrize("timeout", [-1, -0.001, float("nan"), float("-inf")])
     def test_impossible_timeouts_are_refused_and_harm_nothing(self, talk: Conversation, timeout: float) -> None:
-        for call in (talk.channel.receive, lambda timeout: talk.channel.exchange(*REQUEST, timeout=timeout)):
+        for call in (talk.channel.receive, lambda timeout: talk.channel.exchange(Outgoing(*REQUEST), timeout=timeout)):
             with pytest.raises(ValueError, match="a timeout is a number of seconds"):
                 call(timeout)
         assert unread_bytes_of(talk) == 0
@@ -131,12 +132,12 @@ class InterruptionContract(ChannelTests):
     @pytest.mark.parametrize("timeout", [1e9, 1e300])
     def test_huge_timeouts_are_no_error(self, talk: Conversation, timeout: float) -> None:
         with Peer(talk.answer):
-            assert facts(talk.channel.exchange(*REQUEST, timeout=timeout)) == REPLY
+            assert facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=timeout)) == REPLY
 
     # ---- threads -----------------------------------------------------------------------------------------------------
 
     def test_a_second_receiver_is_refused_and_the_first_is_not_disturbed(self, talk: Conversation) -> None:
-        with Peer(lambda: talk.channel.exchange(*REQUEST, timeout=DEADLINE)) as user:
+        with Peer(lambda: talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)) as user:
             receive_exactly(talk.peer, len(REQUEST_BYTES))  # from here on the user waits for the reply
             for call in (talk.channel.receive, talk.channel.receive_available):
                 with pytest.raises(LocalProtocolError, match="in use by another thread"):
@@ -149,7 +150,7 @@ class InterruptionContract(ChannelTests):
     def test_closing_wakes_who_waits(self, talk: Conversation, timeout: float | None) -> None:
         def wait() -> None:
             with pytest.raises(ConnectionClosedError):
-                talk.channel.exchange(*REQUEST, timeout=timeout)
+                talk.channel.exchange(Outgoing(*REQUEST), timeout=timeout)
 
         fd = talk.channel.fileno()
         with Peer(wait):
@@ -161,7 +162,7 @@ class InterruptionContract(ChannelTests):
     def test_closing_wakes_who_sends(self, talk: Conversation, timeout: float | None) -> None:
         def send() -> None:
             with pytest.raises(ConnectionClosedError):
-                talk.channel.send(4, 0, 0, 70, bytes(50 << 20), timeout=timeout)
+                talk.channel.send(Outgoing(4, 0, 0, 70, bytes(50 << 20)), timeout=timeout)
 
         fd = talk.channel.fileno()
         with Peer(send):
@@ -190,13 +191,13 @@ class InterruptionContract(ChannelTests):
     @pytest.mark.parametrize("timeout", [None, DEADLINE])
     def test_ctrl_c_while_waiting_for_the_reply(self, talk: Conversation, timeout: float | None) -> None:
         with interrupting(lambda: receive_exactly(talk.peer, len(REQUEST_BYTES))):
-            talk.channel.exchange(*REQUEST, timeout=timeout)
+            talk.channel.exchange(Outgoing(*REQUEST), timeout=timeout)
         check_dead(talk)
 
     @pytest.mark.parametrize("timeout", [None, DEADLINE])
     def test_ctrl_c_while_sending(self, talk: Conversation, timeout: float | None) -> None:
         with interrupting(lambda: receive_exactly(talk.peer, 1000)):
-            talk.channel.exchange(4, 0, 0, 70, bytes(50 << 20), timeout=timeout)
+            talk.channel.exchange(Outgoing(4, 0, 0, 70, bytes(50 << 20)), timeout=timeout)
         check_dead(talk)
 
     @pytest.mark.parametrize("timeout", [None, DEADLINE])
@@ -214,7 +215,7 @@ class InterruptionContract(ChannelTests):
         previous = signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
         try:
             with Peer(answer_after_signals):
-                message = talk.channel.exchange(4, 0, 0, 70, pattern(20 << 20), timeout=timeout)
+                message = talk.channel.exchange(Outgoing(4, 0, 0, 70, pattern(20 << 20)), timeout=timeout)
         finally:
             signal.signal(signal.SIGUSR1, previous)
         assert message.payload == pattern(20 << 20)
@@ -225,7 +226,7 @@ class InterruptionContract(ChannelTests):
         try:
             before = time.monotonic()
             with pytest.raises(TimeoutError):
-                talk.channel.exchange(*REQUEST, timeout=SHORT)
+                talk.channel.exchange(Outgoing(*REQUEST), timeout=SHORT)
             took = time.monotonic() - before
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -248,7 +249,7 @@ class InterruptionContract(ChannelTests):
         assert talk.channel.closed
         assert talk.channel.fileno() == -1
         with pytest.raises(ConnectionClosedError):
-            talk.channel.send(*REQUEST)
+            talk.channel.send(Outgoing(*REQUEST))
         try:
             talk.peer.setblocking(False)
             with pytest.raises((BlockingIOError, ssl.SSLWantReadError)):  # and not the end, as after a shutdown
@@ -260,7 +261,7 @@ class InterruptionContract(ChannelTests):
         def use(timeout: float | None) -> None:
             with self.connect() as talk:
                 talk.peer.sendall(REPLY_BYTES)
-                talk.channel.exchange(*REQUEST, timeout=timeout)
+                talk.channel.exchange(Outgoing(*REQUEST), timeout=timeout)
                 talk.peer.sendall(b"bad")
                 with pytest.raises(RemoteProtocolError):
                     talk.channel.receive()

@@ -24,6 +24,7 @@ from fastpyro.errors import (
     MessageTooLargeError,
     RemoteProtocolError,
 )
+from fastpyro.protocol._message import Outgoing
 
 REPLY = ReferenceMessage(5, 0, 7, 70, b"reply")
 REPLY_BYTES = encode(REPLY)
@@ -106,13 +107,13 @@ def await_available(talk: Conversation) -> ReferenceMessage:
 def check_alive(talk: Conversation) -> None:
     assert not talk.channel.closed
     with Peer(talk.answer):
-        assert facts(talk.channel.exchange(*REQUEST, timeout=DEADLINE)) == REPLY
+        assert facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)) == REPLY
 
 
 def check_dead(talk: Conversation) -> None:
     """After a failure nobody can read another call's answer."""
     assert talk.channel.closed
-    calls = (talk.channel.receive, talk.channel.receive_available, lambda: talk.channel.exchange(*REQUEST))
+    calls = (talk.channel.receive, talk.channel.receive_available, lambda: talk.channel.exchange(Outgoing(*REQUEST)))
     for call in calls:
         with pytest.raises(ConnectionClosedError, match="the connection is closed"):
             call()

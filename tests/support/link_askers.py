@@ -6,18 +6,18 @@ import threading
 
 from socket_pairs import DEADLINE
 
-from fastpyro.protocol._message import Message
+from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.transport._link import Link
 
 INVOKE, RESULT, NATIVE = 4, 5, 70
 
 
 def reply(peer: Link, message: Message) -> None:
-    peer.send(RESULT, 0, message.seq, NATIVE, message.payload)
+    peer.send(Outgoing(RESULT, 0, message.seq, NATIVE, message.payload))
 
 
 def ask(link: Link, seq: int, timeout: float | None = None) -> bytes:
-    return link.exchange(INVOKE, 0, seq, NATIVE, b"%d" % seq, timeout=timeout).payload
+    return link.exchange(Outgoing(INVOKE, 0, seq, NATIVE, b"%d" % seq), timeout=timeout).payload
 
 
 class Asker:

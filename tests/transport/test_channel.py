@@ -21,6 +21,7 @@ from wire_strategies import LIMIT, any_bytes
 
 from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 from fastpyro.transport.channel import Channel, PlainChannel, PortableChannel, open_channel
 
@@ -86,7 +87,7 @@ def test_plain_sockets_get_the_native_link_unless_configured(monkeypatch: pytest
     with Conversation(open_channel(near, 1000), far) as talk, Peer(talk.answer):
         assert type(talk.channel) is (PortableChannel if portable else PlainChannel)
         assert isinstance(talk.channel, Link) is not portable
-        assert facts(talk.channel.exchange(*REQUEST, timeout=DEADLINE)) == REPLY
+        assert facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)) == REPLY
 
 
 def test_every_channel_has_the_whole_interface() -> None:
@@ -106,13 +107,15 @@ def test_a_plain_channel_talks_to_a_portable_one() -> None:
     def echo() -> None:
         for _ in range(20):
             message = portable.receive(DEADLINE)
-            portable.send(message.kind, message.flags, message.seq, 70, message.payload, message.annotations)
+            portable.send(Outgoing(message.kind, message.flags, message.seq, 70, message.payload, message.annotations))
 
     try:
         with Peer(echo):
             for number in range(20):
                 payload = pattern(number**5)
-                message = plain.exchange(4, 0, number, 70, payload, {"ABCD": b"%d" % number}, timeout=DEADLINE)
+                message = plain.exchange(
+                    Outgoing(4, 0, number, 70, payload, {"ABCD": b"%d" % number}), timeout=DEADLINE
+                )
                 assert (message.payload, message.annotations) == (payload, {"ABCD": b"%d" % number})
     finally:
         plain.close()
@@ -136,7 +139,7 @@ def test_any_socket_object_will_do() -> None:
     near, far = unix_pair()
     with Conversation(PortableChannel(ForeignSocket(near)), far) as talk:  # type: ignore[arg-type]
         with Peer(talk.answer):
-            assert facts(talk.channel.exchange(*REQUEST, timeout=DEADLINE)) == REPLY
+            assert facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)) == REPLY
         talk.channel.close()
         with pytest.raises(ConnectionClosedError):
             talk.channel.receive()
@@ -152,7 +155,7 @@ def test_an_interrupt_between_sending_and_receiving_ends_the_channel(monkeypatch
     with portable_over_unix_socket() as talk:
         monkeypatch.setattr(talk.channel, "_receive_message", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            talk.channel.exchange(*REQUEST)
+            talk.channel.exchange(Outgoing(*REQUEST))
         monkeypatch.undo()
         check_dead(talk)
 
@@ -169,5 +172,5 @@ def test_messages_of_a_segment_stay_in_order_when_ways_of_receiving_change() -> 
         assert talk.channel.receive_available() is not None
         assert facts(talk.channel.receive()) == REPLY
         with Peer(talk.answer):
-            assert facts(talk.channel.exchange(*REQUEST)) == REPLY
+            assert facts(talk.channel.exchange(Outgoing(*REQUEST))) == REPLY
         assert facts(talk.channel.receive(DEADLINE)) == REPLY

@@ -15,6 +15,7 @@ from server_process import SubjectServer
 from socket_pairs import DEADLINE, Peer, tcp_pair, unix_pair
 
 import fastpyro
+from fastpyro.protocol._message import Outgoing
 from fastpyro.serializers.registry import native
 from fastpyro.transport import _cork
 from fastpyro.transport._link import Link
@@ -109,7 +110,7 @@ def test_who_waits_pushes_what_was_submitted() -> None:
     held_back = False
     try:
         for seq in range(2000):  # the thread may be faster now and then, but not each time
-            link.submit(4, 0, seq, native.serializer_id, b"x", None, None, None, lambda message, error: None)
+            link.submit(Outgoing(4, 0, seq, native.serializer_id, b"x"), lambda message, error: None)
             held_back = held_back or unsent(near) > 0
             if held_back:
                 break
@@ -136,7 +137,7 @@ def test_a_reader_that_does_not_read_holds_a_burst_up_and_loses_nothing(pair: ob
     try:
         with Peer(read) as reader:
             for number in range(3000):
-                sender.send(4, 4, number, native.serializer_id, b"%d" % number * 20)
+                sender.send(Outgoing(4, 4, number, native.serializer_id, b"%d" % number * 20))
         assert reader.result == [b"%d" % number * 20 for number in range(3000)]
     finally:
         sender.close()

@@ -39,6 +39,7 @@ from socket_pairs import DEADLINE, Peer, receive_exactly, tcp_pair, unix_pair
 from wire_strategies import LIMIT, any_bytes, messages
 
 from fastpyro.errors import ConnectionClosedError, RemoteProtocolError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 from fastpyro.transport.channel import PortableChannel
 
@@ -76,7 +77,15 @@ def test_what_one_link_sends_the_other_receives(some: list[ReferenceMessage]) ->
     try:
         for one in some:
             sender.send(
-                one.kind, one.flags, one.seq, one.serializer_id, payload_parts(one), one.annotations, one.correlation_id
+                Outgoing(
+                    one.kind,
+                    one.flags,
+                    one.seq,
+                    one.serializer_id,
+                    payload_parts(one),
+                    one.annotations,
+                    one.correlation_id,
+                )
             )
         assert [facts(receiver.receive(DEADLINE)) for _ in some] == some
     finally:
@@ -92,7 +101,7 @@ def test_a_link_over_ipv6() -> None:
     except OSError as error:
         pytest.skip(f"this machine has no IPv6 loopback: {error}")
     with Conversation(Link(near), far) as talk, Peer(talk.echo):
-        assert talk.channel.exchange(4, 0, 0, 70, pattern(100_000)).payload == pattern(100_000)
+        assert talk.channel.exchange(Outgoing(4, 0, 0, 70, pattern(100_000))).payload == pattern(100_000)
 
 
 # ---- system calls ----------------------------------------------------------------------------------------------------
@@ -113,7 +122,7 @@ needs_packets = pytest.mark.skipif(not sys.platform.startswith("linux"), reason=
 @pytest.mark.parametrize("annotations", [None, ANNOTATIONS])
 def test_a_message_leaves_in_one_system_call(size: int, annotations: dict[str, bytes] | None) -> None:
     with packet_link() as talk:
-        talk.channel.send(4, 0, 7, 70, pattern(size), annotations)
+        talk.channel.send(Outgoing(4, 0, 7, 70, pattern(size), annotations))
         packet = talk.peer.recv(1 << 20)
     assert packet == encode(ReferenceMessage(4, 0, 7, 70, pattern(size), annotations or {}))
 
@@ -135,7 +144,7 @@ def test_bytes_leave_in_small_portions_when_the_system_is_full() -> None:
     with Conversation(Link(near), far) as talk:
         for annotations, payload in ((big, b""), (big, pattern(70_000)), (None, pattern(400_001)), (None, b"x")):
             with Peer(talk.echo):
-                message = talk.channel.exchange(4, 0, 0, 70, payload, annotations, timeout=DEADLINE)
+                message = talk.channel.exchange(Outgoing(4, 0, 0, 70, payload, annotations), timeout=DEADLINE)
             assert (message.payload, message.annotations) == (payload, annotations or {})
 
 
@@ -150,7 +159,9 @@ def test_many_small_messages_to_a_slow_reader(pair: Any) -> None:
     with Conversation(Link(near), far) as talk:
         with Peer(lambda: sip(far, len(expected))) as reader:
             for one in sent:
-                talk.channel.send(one.kind, one.flags, one.seq, one.serializer_id, one.payload, timeout=DEADLINE)
+                talk.channel.send(
+                    Outgoing(one.kind, one.flags, one.seq, one.serializer_id, one.payload), timeout=DEADLINE
+                )
         assert reader.result == expected
 
 
@@ -167,7 +178,7 @@ def test_the_gil_is_free_while_a_link_waits() -> None:
     with link_over_unix_socket() as talk, Peer(lambda: talk.echo(100)):
         for timeout in (None, DEADLINE):
             for _ in range(50):
-                assert talk.channel.exchange(*REQUEST, timeout=timeout).payload == b"request"
+                assert talk.channel.exchange(Outgoing(*REQUEST), timeout=timeout).payload == b"request"
 
 
 # ---- somebody else's hands on the socket -----------------------------------------------------------------------------
@@ -178,7 +189,7 @@ def test_a_socket_that_was_made_non_blocking_still_waits(timeout: float | None) 
     with link_over_unix_socket() as talk:
         talk.channel.sock.settimeout(5)  # as a user might, who reaches the socket through the proxy
         with Peer(talk.answer):
-            assert facts(talk.channel.exchange(*REQUEST, timeout=timeout)) == REPLY
+            assert facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=timeout)) == REPLY
 
 
 def test_waiting_on_a_non_blocking_socket_costs_no_processor_time() -> None:
@@ -196,14 +207,14 @@ def test_a_link_makes_its_socket_blocking() -> None:
     near, far = unix_pair()
     near.setblocking(False)
     with Conversation(Link(near), far) as talk, Peer(talk.answer):
-        assert facts(talk.channel.exchange(*REQUEST)) == REPLY
+        assert facts(talk.channel.exchange(Outgoing(*REQUEST))) == REPLY
 
 
 def test_a_descriptor_that_is_gone_is_a_closed_connection() -> None:
     near, far = unix_pair()
     with Conversation(Link(near), far) as talk:
         os.close(near.detach())
-        for call in (talk.channel.receive, lambda: talk.channel.exchange(*REQUEST)):
+        for call in (talk.channel.receive, lambda: talk.channel.exchange(Outgoing(*REQUEST))):
             with pytest.raises(ConnectionClosedError, match=f"{os.strerror(errno.EBADF)}|the connection is closed"):
                 call()
 
@@ -228,7 +239,7 @@ def test_the_thread_that_is_inside_closes_the_descriptor(make: Any) -> None:
 
     def wait() -> None:
         with pytest.raises(ConnectionClosedError):
-            talk.channel.exchange(*REQUEST)
+            talk.channel.exchange(Outgoing(*REQUEST))
 
     with Conversation(make(noting), far) as talk:
         with Peer(wait) as user:
@@ -259,7 +270,7 @@ def test_what_is_no_socket_is_refused() -> None:
 
 def test_annotations_may_be_any_mapping() -> None:
     with link_over_unix_socket() as talk, Peer(talk.echo):
-        message = talk.channel.exchange(4, 0, 0, 70, b"", MappingProxyType(ANNOTATIONS))
+        message = talk.channel.exchange(Outgoing(4, 0, 0, 70, b"", MappingProxyType(ANNOTATIONS)))
         assert message.annotations == ANNOTATIONS
 
 
@@ -267,13 +278,13 @@ def test_empty_buffers_of_all_kinds_are_sent() -> None:
     empties: list[Any] = [b"", bytearray(), memoryview(b""), array("d"), memoryview(b"abc")[3:]]
     with link_over_unix_socket() as talk, Peer(lambda: talk.echo(len(empties))):
         for empty in empties:
-            assert talk.channel.exchange(4, 0, 0, 70, empty).payload == b""
+            assert talk.channel.exchange(Outgoing(4, 0, 0, 70, empty)).payload == b""
 
 
 def test_a_payload_cannot_be_resized_while_it_is_sent() -> None:
     payload = bytearray(50 << 20)
     with link_over_unix_socket() as talk:
-        with Peer(lambda: talk.channel.send(4, 0, 0, 70, payload)):
+        with Peer(lambda: talk.channel.send(Outgoing(4, 0, 0, 70, payload))):
             receive_exactly(talk.peer, 1000)
             with pytest.raises(BufferError):
                 payload.clear()
@@ -363,12 +374,13 @@ def test_hundreds_of_promises_of_4_gib_take_little_memory() -> None:
 
 INTERRUPTED = """
 import signal, socket, sys
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born ignoring it
 timeout = eval(sys.argv[2])
 link = Link(socket.socket(fileno=int(sys.argv[1])))
 try:
-    link.exchange(4, 0, 7, 70, b"request", timeout=timeout)
+    link.exchange(Outgoing(4, 0, 7, 70, b"request"), timeout=timeout)
 except KeyboardInterrupt:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("interrupted", link.closed)

@@ -16,6 +16,7 @@ from reference_wire import ReferenceMessage, encode
 from socket_pairs import DEADLINE, Peer, receive_exactly, unix_pair
 
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 
 INVOKE, RESULT, NATIVE = 4, 5, 70
@@ -30,10 +31,10 @@ class Ends:
         self.link = Link(near)
 
     def ask(self, seq: int, timeout: float | None = None) -> bytes:
-        return self.link.exchange(INVOKE, 0, seq, NATIVE, b"ask", timeout=timeout).payload
+        return self.link.exchange(Outgoing(INVOKE, 0, seq, NATIVE, b"ask"), timeout=timeout).payload
 
     def submit(self, seq: int, callback: Callable[[Any, Any], object]) -> None:
-        self.link.submit(INVOKE, 0, seq, NATIVE, b"ask", None, None, None, callback)
+        self.link.submit(Outgoing(INVOKE, 0, seq, NATIVE, b"ask"), callback)
 
     def take_requests(self, count: int = 1) -> None:
         receive_exactly(self.far, count * REQUEST_SIZE)
@@ -120,7 +121,7 @@ def test_who_sent_half_a_message_ends_it_for_all(ends: Ends) -> None:
     with Peer(wait):
         ends.take_requests()
         with pytest.raises(TimeoutError, match="sending"):
-            ends.link.exchange(INVOKE, 0, 2, NATIVE, bytes(20 << 20), timeout=0.1)
+            ends.link.exchange(Outgoing(INVOKE, 0, 2, NATIVE, bytes(20 << 20)), timeout=0.1)
     assert ends.link.closed
 
 
@@ -129,7 +130,7 @@ def test_a_request_that_is_too_big_harms_nobody(ends: Ends) -> None:
     with Peer(lambda: ends.ask(1)) as reader:
         ends.take_requests()
         with pytest.raises(MessageTooLargeError):
-            ends.link.exchange(INVOKE, 0, 2, NATIVE, bytes(1001))
+            ends.link.exchange(Outgoing(INVOKE, 0, 2, NATIVE, bytes(1001)))
         assert ends.link.free_sequence_number(1) == 2
         ends.reply(1)
     assert reader.result == b"reply 1"

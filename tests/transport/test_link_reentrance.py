@@ -18,6 +18,7 @@ from link_askers import INVOKE, NATIVE, Asker, ask, reply
 from socket_pairs import DEADLINE, Peer, unix_pair
 
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 
 Ends = tuple[Link, Link]
@@ -61,7 +62,7 @@ def test_a_handler_cannot_exchange_while_its_thread_reads(ends: Ends, timeout: f
     def handler() -> None:
         try_to(lambda: ask(link, 8), outcome)
         try_to(lambda: link.receive(1), outcome)
-        try_to(lambda: link.send(INVOKE, 1, 9, NATIVE, b"oneway"), outcome)
+        try_to(lambda: link.send(Outgoing(INVOKE, 1, 9, NATIVE, b"oneway")), outcome)
         handled.set()
 
     def answer() -> None:
@@ -85,7 +86,7 @@ def test_a_handler_cannot_send_while_its_thread_sends(ends: Ends) -> None:
     handled = threading.Event()
 
     def handler() -> None:
-        try_to(lambda: link.send(INVOKE, 1, 9, NATIVE, b"oneway"), outcome)
+        try_to(lambda: link.send(Outgoing(INVOKE, 1, 9, NATIVE, b"oneway")), outcome)
         try_to(lambda: ask(link, 8), outcome)
         handled.set()
 
@@ -97,7 +98,7 @@ def test_a_handler_cannot_send_while_its_thread_sends(ends: Ends) -> None:
         reply(peer, big)
 
     with handling(handler), Peer(answer):
-        assert len(link.exchange(INVOKE, 0, 7, NATIVE, bytes(20 << 20), timeout=DEADLINE).payload) == 20 << 20
+        assert len(link.exchange(Outgoing(INVOKE, 0, 7, NATIVE, bytes(20 << 20)), timeout=DEADLINE).payload) == 20 << 20
     assert {type(one) for one in outcome} == {LocalProtocolError}
 
 
@@ -191,7 +192,7 @@ def test_destructors_in_the_reader(ends: Ends) -> None:
                 cycle: list[Any] = [Destructor(lambda n=number: ask_again(1000 + n), outcome)]
                 cycle.append(cycle)
                 del cycle
-                message = link.exchange(INVOKE, 0, number, NATIVE, b"x", {"ABCD": b"1"}, timeout=DEADLINE)
+                message = link.exchange(Outgoing(INVOKE, 0, number, NATIVE, b"x", {"ABCD": b"1"}), timeout=DEADLINE)
                 assert message.payload == b"x"
         finally:
             gc.set_threshold(*threshold)
@@ -221,7 +222,7 @@ def test_an_interrupted_callback_hears_again_and_so_do_the_others(ends: Ends) ->
     link, peer = ends
     callbacks = [Interrupted() for _ in range(3)]
     for seq, callback in enumerate(callbacks):
-        link.submit(INVOKE, 0, seq, NATIVE, b"", None, None, None, callback)
+        link.submit(Outgoing(INVOKE, 0, seq, NATIVE, b""), callback)
     messages = [peer.receive(DEADLINE) for _ in callbacks]
     reply(peer, messages[1])
     finished = threading.Event()
@@ -254,7 +255,7 @@ def test_an_interrupt_while_a_callback_is_handed_over(started: bool) -> None:
     with contextlib.closing(link), contextlib.closing(peer):
         reading = Asker(link, 1)
         first = peer.receive(DEADLINE)
-        link.submit(INVOKE, 0, 2, NATIVE, b"2", None, None, None, lambda *arguments: calls.append(arguments))
+        link.submit(Outgoing(INVOKE, 0, 2, NATIVE, b"2"), lambda *arguments: calls.append(arguments))
         reply(peer, peer.receive(DEADLINE))
         reply(peer, first)
         assert isinstance(reading.wait().failure, KeyboardInterrupt)

@@ -14,7 +14,7 @@ from link_askers import INVOKE, NATIVE, RESULT, Asker, ask, reply
 from socket_pairs import DEADLINE, Peer, unix_pair
 
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, TimeoutError
-from fastpyro.protocol._message import Message
+from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.transport._link import Link
 
 
@@ -68,8 +68,8 @@ def test_a_timeout_disturbs_nobody_else(ends: Ends, impatient_first: bool) -> No
     assert isinstance(impatient.wait().failure, TimeoutError)
     assert not link.closed
     late, wanted = (1, 2) if impatient_first else (2, 1)
-    peer.send(RESULT, 0, late, NATIVE, b"too late")
-    peer.send(RESULT, 0, wanted, NATIVE, b"in time")
+    peer.send(Outgoing(RESULT, 0, late, NATIVE, b"too late"))
+    peer.send(Outgoing(RESULT, 0, wanted, NATIVE, b"in time"))
     assert patient.wait().answer == b"in time"
     assert link.free_sequence_number(late - 1) == late, "its late reply has come, so the number is free again"
 
@@ -106,7 +106,7 @@ def test_when_it_breaks_every_thread_hears_of_it(ends: Ends, end: str) -> None:
     elif end == "babble":
         peer.sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100))
     elif end == "unknown number":
-        peer.send(RESULT, 0, 77, NATIVE, b"for nobody")
+        peer.send(Outgoing(RESULT, 0, 77, NATIVE, b"for nobody"))
     else:
         link.close()
     for asker in askers:
@@ -125,7 +125,7 @@ def test_big_messages_of_threads_both_ways(ends: Ends) -> None:
 
     def work(seq: int) -> None:
         payload = bytes([seq]) * 2_000_000
-        assert link.exchange(INVOKE, 0, seq, NATIVE, payload).payload == payload
+        assert link.exchange(Outgoing(INVOKE, 0, seq, NATIVE, payload)).payload == payload
 
     with Peer(echo):
         workers = [Peer(lambda seq=seq: work(seq)) for seq in range(12)]
@@ -138,7 +138,7 @@ Callback = Callable[[Message | None, BaseException | None], object]
 
 
 def submit(link: Link, seq: int, callback: Callback) -> None:
-    link.submit(INVOKE, 0, seq, NATIVE, b"%d" % seq, None, None, None, callback)
+    link.submit(Outgoing(INVOKE, 0, seq, NATIVE, b"%d" % seq), callback)
 
 
 def test_callbacks_get_their_replies(ends: Ends) -> None:
@@ -252,6 +252,6 @@ def test_a_thousand_requests_in_flight_do_not_stall_both_ends(ends: Ends) -> Non
 
     with Peer(echo):
         for seq in range(1000):
-            link.submit(INVOKE, 0, seq, NATIVE, bytes(500), None, None, None, take)
+            link.submit(Outgoing(INVOKE, 0, seq, NATIVE, bytes(500)), take)
         assert done.wait(DEADLINE)
     assert sorted(arrived) == list(range(1000))

@@ -11,6 +11,7 @@ from reference_wire import ReferenceMessage, encode, payload_parts
 from socket_pairs import DEADLINE, Peer, tcp_pair, unix_pair
 
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._intake import Intake
 from fastpyro.transport._link import Link
 from fastpyro.transport._message_stream import MessageStream
@@ -38,7 +39,7 @@ def test_a_link_is_a_message_stream() -> None:
 def test_messages_of_all_sizes(ends: Ends, size: int, annotations: dict[str, bytes] | None) -> None:
     one, other = ends
     with Peer(lambda: other.receive(DEADLINE)) as receiver:
-        one.send(4, 0, 9, 70, bytes(size), annotations)
+        one.send(Outgoing(4, 0, 9, 70, bytes(size), annotations))
     assert receiver.result.payload == bytes(size)
     assert receiver.result.annotations == (annotations or {})
 
@@ -49,7 +50,7 @@ def test_parts_of_many_sizes_arrive_in_their_places(ends: Ends, timeout: float |
     buffers = tuple((number % 2, bytes([number]) * (number * 9000)) for number in range(150))
     wanted = ReferenceMessage(4, BUFFERS, 1, 70, b"proper", buffers=(*buffers, (2, bytes(5_000_000))))
     with Peer(lambda: other.receive(DEADLINE)) as receiver:
-        one.send(4, BUFFERS, 1, 70, payload_parts(wanted), {"NOTE": b"beside"}, None, timeout)
+        one.send(Outgoing(4, BUFFERS, 1, 70, payload_parts(wanted), {"NOTE": b"beside"}), timeout)
     message = receiver.result
     assert (message.payload, message.annotations) == (b"proper", {"NOTE": b"beside"})
     assert [bytes(buffer) for buffer in message.buffers] == [data for _, data in wanted.buffers or ()]
@@ -59,16 +60,16 @@ def test_parts_over_the_limit_are_not_sent(ends: Ends) -> None:
     one, other = ends
     one.set_max_message_size(10_000)
     with pytest.raises(MessageTooLargeError, match="nothing was sent"):
-        one.send(4, BUFFERS, 1, 70, [b"x" * 6000, b"y" * 6000])
-    one.send(4, 0, 2, 70, b"still usable")
+        one.send(Outgoing(4, BUFFERS, 1, 70, [b"x" * 6000, b"y" * 6000]))
+    one.send(Outgoing(4, 0, 2, 70, b"still usable"))
     assert other.receive(DEADLINE).payload == b"still usable"
 
 
 def test_a_part_that_is_no_buffer_is_refused(ends: Ends) -> None:
     one, other = ends
     with pytest.raises(TypeError):
-        one.send(4, BUFFERS, 1, 70, [b"x", "text"])
-    one.send(4, 0, 2, 70, b"still usable")
+        one.send(Outgoing(4, BUFFERS, 1, 70, [b"x", "text"]))
+    one.send(Outgoing(4, 0, 2, 70, b"still usable"))
     assert other.receive(DEADLINE).payload == b"still usable"
 
 
@@ -80,13 +81,13 @@ def test_one_thread_receives_at_a_time(ends: Ends) -> None:
                 assert other.receive_available() is None
             except LocalProtocolError:
                 break
-        one.send(4, 0, 1, 70, b"for the first one")
+        one.send(Outgoing(4, 0, 1, 70, b"for the first one"))
     assert receiver.result.payload == b"for the first one"
 
 
 def test_the_end_of_a_stream_is_told_after_the_last_message(ends: Ends) -> None:
     one, other = ends
-    one.send(4, 0, 9, 70, b"last words")
+    one.send(Outgoing(4, 0, 9, 70, b"last words"))
     one.close()
     assert other.receive(DEADLINE).payload == b"last words"
     assert not other.ended

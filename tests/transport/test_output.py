@@ -16,6 +16,7 @@ from reference_wire import decode_stream
 from socket_pairs import DEADLINE, Peer, receive_exactly, tcp_pair, unix_pair
 
 from fastpyro.errors import CommunicationError, ConnectionClosedError, MessageTooLargeError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 from fastpyro.transport._output import OutputStream
 
@@ -64,7 +65,7 @@ def test_a_link_is_an_output_stream(talk: Talk) -> None:
 
 def test_what_fits_leaves_at_once(talk: Talk) -> None:
     link, far, outlet = talk
-    link.send(4, 0, 1, 70, b"small")
+    link.send(Outgoing(4, 0, 1, 70, b"small"))
     assert (link.unsent, outlet.told) == (0, [])
     assert receive_exactly(far, 45)[40:] == b"small"
 
@@ -75,11 +76,11 @@ def test_the_rest_waits_and_arrives_in_order(talk: Talk, parts: int, annotations
     link, far, outlet = talk
     size = -(-len(BIG) // parts)
     payload = BIG if parts == 1 else [BIG[at : at + size] for at in range(0, len(BIG), size)]
-    link.send(4, 0, 1, 70, payload, annotations)
+    link.send(Outgoing(4, 0, 1, 70, payload, annotations))
     assert outlet.told == [link]
     assert 0 < link.unsent < len(BIG)
-    link.send(4, 0, 2, 70, b"a small one, behind it")
-    link.send(4, 0, 3, 70, BIG[:300_000])
+    link.send(Outgoing(4, 0, 2, 70, b"a small one, behind it"))
+    link.send(Outgoing(4, 0, 3, 70, BIG[:300_000]))
     assert outlet.told == [link], "once, until all has been sent"
     assert link.unsent_messages == 3
     total = 3 * 40 + len(BIG) + 22 + 300_000 + (5008 if annotations else 0)
@@ -88,7 +89,7 @@ def test_the_rest_waits_and_arrives_in_order(talk: Talk, parts: int, annotations
     assert error == "idle"
     assert [message.payload for message in messages] == [BIG, b"a small one, behind it", BIG[:300_000]]
     assert (link.unsent, link.unsent_messages) == (0, 0)
-    link.send(4, 0, 4, 70, b"at once again")
+    link.send(Outgoing(4, 0, 4, 70, b"at once again"))
     assert receive_exactly(far, 53)[40:] == b"at once again"
     assert outlet.told == [link]
 
@@ -98,7 +99,7 @@ def test_it_can_wait_again(talk: Talk) -> None:
     link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)  # or the system lets it grow, and all of it fits
     far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     for count in (1, 2, 3):
-        link.send(4, 0, count, 70, BIG)
+        link.send(Outgoing(4, 0, count, 70, BIG))
         assert len(outlet.told) == count
         with Peer(lambda: send_all_unsent(link)):
             assert receive_exactly(far, 40 + len(BIG))[40:] == BIG
@@ -108,7 +109,7 @@ def test_who_reads_quickly_needs_no_queue(talk: Talk) -> None:
     link, far, outlet = talk
     link.set_outlet(outlet, *PATIENT)
     with Peer(lambda: receive_exactly(far, 40 + len(BIG))) as reader:
-        link.send(4, 0, 1, 70, BIG)
+        link.send(Outgoing(4, 0, 1, 70, BIG))
         reader.thread.join(DEADLINE)
         assert reader.result[40:] == BIG
     assert outlet.told == []
@@ -122,7 +123,7 @@ def test_the_queue_has_copies(talk: Talk) -> None:
 
     payload = Bytes(BIG)
     reference = weakref.ref(payload)
-    link.send(4, 0, 1, 70, payload)
+    link.send(Outgoing(4, 0, 1, 70, payload))
     payload[:] = b"overwritten, and of another length"
     del payload
     assert reference() is None
@@ -133,7 +134,7 @@ def test_the_queue_has_copies(talk: Talk) -> None:
 @pytest.mark.parametrize("end", ["close", "break_off", "abandon"])
 def test_an_end_forgets_what_waits(talk: Talk, end: str) -> None:
     link, far, _ = talk
-    link.send(4, 0, 1, 70, BIG)
+    link.send(Outgoing(4, 0, 1, 70, BIG))
     assert link.unsent
     getattr(link, end)()
     assert link.unsent == 0
@@ -141,7 +142,7 @@ def test_an_end_forgets_what_waits(talk: Talk, end: str) -> None:
     with pytest.raises(ConnectionClosedError):
         link.send_unsent(1000)
     with pytest.raises(ConnectionClosedError):
-        link.send(4, 0, 2, 70, b"too late")
+        link.send(Outgoing(4, 0, 2, 70, b"too late"))
     far.settimeout(DEADLINE)
     while far.recv(1 << 20):
         pass
@@ -149,7 +150,7 @@ def test_an_end_forgets_what_waits(talk: Talk, end: str) -> None:
 
 def test_a_peer_that_goes_is_noticed(talk: Talk) -> None:
     link, far, _ = talk
-    link.send(4, 0, 1, 70, BIG)
+    link.send(Outgoing(4, 0, 1, 70, BIG))
     far.close()
     with pytest.raises(ConnectionClosedError):
         send_all_unsent(link)
@@ -159,10 +160,10 @@ def test_a_peer_that_goes_is_noticed(talk: Talk) -> None:
 def test_a_message_that_is_refused_does_not_wait(talk: Talk) -> None:
     link, _, _ = talk
     link.set_max_message_size(len(BIG))
-    link.send(4, 0, 1, 70, BIG)
+    link.send(Outgoing(4, 0, 1, 70, BIG))
     before = link.unsent
     with pytest.raises(MessageTooLargeError):
-        link.send(4, 0, 2, 70, BIG + b"!")
+        link.send(Outgoing(4, 0, 2, 70, BIG + b"!"))
     assert link.unsent == before
 
 
@@ -180,7 +181,7 @@ def test_senders_in_many_threads(talk: Talk) -> None:
 
     def send(part: int) -> None:
         for seq in range(part, len(payloads), 8):
-            link.send(4, 0, seq, 70, payloads[seq])
+            link.send(Outgoing(4, 0, seq, 70, payloads[seq]))
 
     with Peer(empty), contextlib.ExitStack() as senders:
         for part in range(8):
@@ -197,7 +198,7 @@ def test_ends_from_other_threads_while_it_is_sent() -> None:
         near, far = unix_pair()
         link = Link(near)
         link.set_outlet(lambda stream: None, *IMPATIENT)
-        link.send(4, 0, 1, 70, BIG)
+        link.send(Outgoing(4, 0, 1, 70, BIG))
 
         def send(link: Link = link) -> None:
             with contextlib.suppress(CommunicationError):
@@ -217,7 +218,7 @@ def test_what_cannot_change_waits_without_a_copy(talk: Talk) -> None:
     expected = first + changing + second[:2_000_000] + second
     before = sys.getrefcount(second)
     few = memoryview(second)[:2_000_000]  # copied: keeping them would keep all of it
-    link.send(4, 0, 1, 70, [memoryview(first), changing, few, second])
+    link.send(Outgoing(4, 0, 1, 70, [memoryview(first), changing, few, second]))
     few.release()
     assert sys.getrefcount(second) == before + 1
     changing[:] = b""  # nothing refers to its memory any more
@@ -228,7 +229,7 @@ def test_what_cannot_change_waits_without_a_copy(talk: Talk) -> None:
 
 def test_a_chunk_counts_until_all_of_it_is_sent(talk: Talk) -> None:
     link, far, _ = talk
-    link.send(4, 0, 1, 70, [BIG])
+    link.send(Outgoing(4, 0, 1, 70, [BIG]))
     unsent = link.unsent
     received = bytearray(far.recv(4_000_000))
     while not (sent := link.send_unsent(1000)):

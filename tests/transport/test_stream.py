@@ -19,6 +19,7 @@ from socket_pairs import DEADLINE, Peer, tcp_pair, unix_pair
 
 import fastpyro
 from fastpyro.errors import ConnectionClosedError, TimeoutError
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 from fastpyro.transport._stream import Stream
 
@@ -60,7 +61,7 @@ def test_replies_arrive_whether_it_looks_or_sleeps(talk: Talk) -> None:
 
     with Peer(answer):
         for _ in range(200):
-            assert facts(link.exchange(*REQUEST)) == REPLY
+            assert facts(link.exchange(Outgoing(*REQUEST))) == REPLY
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.03])
@@ -137,7 +138,7 @@ def test_big_messages_arrive_whether_it_looks_for_room_or_sleeps(talk: Talk) -> 
     kind, flags, seq, serializer_id = REQUEST[:4]
     with Peer(answer):
         for timeout in (None, DEADLINE, None, None):
-            assert facts(link.exchange(kind, flags, seq, serializer_id, BIG, timeout=timeout)) == REPLY
+            assert facts(link.exchange(Outgoing(kind, flags, seq, serializer_id, BIG), timeout=timeout)) == REPLY
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.03])
@@ -145,7 +146,7 @@ def test_a_deadline_holds_while_there_is_no_room(talk: Talk, seconds: float) -> 
     link, _ = talk
     before = time.monotonic()
     with pytest.raises(TimeoutError, match="sending"):
-        link.exchange(*REQUEST[:4], bytes(32 << 20), timeout=seconds)
+        link.exchange(Outgoing(*REQUEST[:4], bytes(32 << 20)), timeout=seconds)
     assert seconds <= time.monotonic() - before < DEADLINE / 2
     assert link.closed
 
@@ -158,7 +159,7 @@ def test_a_peer_that_goes_while_there_is_no_room_is_noticed(talk: Talk) -> None:
         far.close()
 
     with Peer(go), pytest.raises(ConnectionClosedError):
-        link.exchange(*REQUEST[:4], bytes(32 << 20))
+        link.exchange(Outgoing(*REQUEST[:4], bytes(32 << 20)))
     assert link.closed
 
 
@@ -177,7 +178,7 @@ def test_looking_is_given_up_while_it_does_not_pay() -> None:
     with contextlib.closing(link), far, Peer(answer):
         before = time.process_time()
         for _ in range(30):
-            link.exchange(*REQUEST)
+            link.exchange(Outgoing(*REQUEST))
         used = time.process_time() - before
     assert used < 0.1  # of 0.6 seconds; it looks 5 times for 5 milliseconds
 
@@ -189,7 +190,7 @@ def test_messages_of_threads_do_not_mix() -> None:
 
     def send(payload: bytes) -> None:
         for seq in range(5):
-            sender.send(4, 0, seq, 70, payload)
+            sender.send(Outgoing(4, 0, seq, 70, payload))
 
     threads = [threading.Thread(target=send, args=(payload,)) for payload in payloads]
     with contextlib.closing(sender), contextlib.closing(receiver):
@@ -209,13 +210,13 @@ def test_a_sender_whose_turn_does_not_come_times_out() -> None:
     def fill() -> None:
         started.set()
         with contextlib.suppress(ConnectionClosedError):
-            link.send(4, 0, 1, 70, bytes(50_000_000))
+            link.send(Outgoing(4, 0, 1, 70, bytes(50_000_000)))
 
     with contextlib.closing(link), far, Peer(fill):
         assert started.wait(DEADLINE)
         assert far.recv(1, socket.MSG_PEEK)  # the first one is under way, and nobody reads
         with pytest.raises(TimeoutError):
-            link.send(4, 0, 2, 70, b"next", timeout=0.05)
+            link.send(Outgoing(4, 0, 2, 70, b"next"), timeout=0.05)
         link.close()
 
 
@@ -264,7 +265,7 @@ def test_deadlines_hold_in_a_crowd() -> None:
     def work(link: Link) -> float:
         before = time.monotonic()
         with pytest.raises(TimeoutError):
-            link.exchange(*REQUEST, timeout=0.05)
+            link.exchange(Outgoing(*REQUEST), timeout=0.05)
         return time.monotonic() - before
 
     with Crowd(work) as crowd:
@@ -274,7 +275,7 @@ def test_deadlines_hold_in_a_crowd() -> None:
 
 @pytest.mark.parametrize("timeout", [None, DEADLINE])
 def test_a_crowd_whose_peers_go_is_told(timeout: float | None) -> None:
-    with Crowd(lambda link: link.exchange(*REQUEST, timeout=timeout)) as crowd:
+    with Crowd(lambda link: link.exchange(Outgoing(*REQUEST), timeout=timeout)) as crowd:
         for _, far in crowd.pairs:
             assert far.recv(65536), "the request: its thread waits for the answer, or is about to"
             far.close()
@@ -283,7 +284,7 @@ def test_a_crowd_whose_peers_go_is_told(timeout: float | None) -> None:
 
 @pytest.mark.parametrize("timeout", [None, DEADLINE])
 def test_a_crowd_can_be_closed_from_outside(timeout: float | None) -> None:
-    with Crowd(lambda link: link.exchange(*REQUEST, timeout=timeout)) as crowd:
+    with Crowd(lambda link: link.exchange(Outgoing(*REQUEST), timeout=timeout)) as crowd:
         for link, (_, far) in zip(crowd.links, crowd.pairs, strict=True):
             assert far.recv(65536)
             link.close()

@@ -31,6 +31,21 @@ cdef class Message:
     cdef dict _annotations
 
 
+# A message that is ready to leave, in any dialect.
+cdef class Outgoing:
+    cdef readonly int kind
+    cdef readonly int flags
+    cdef public int seq
+    cdef readonly int serializer_id
+    cdef readonly object payload  # bytes-like, or a list of such
+    cdef public object annotations  # a mapping, or None
+    cdef public object correlation_id
+
+    cdef int fill_header(
+        self, Header *header, Py_ssize_t payload_size, Py_ssize_t annotations_size, uint64_t limit,
+    ) except -1
+
+
 cdef void write_header(uint8_t *out, const Header *header) noexcept nogil
 
 # `dialect`: the only protocol version that may come, or 0 for any that is spoken here.
@@ -45,11 +60,6 @@ cdef int write_plain_header(
 ) except -1
 
 cdef bytes pack_annotations(dict annotations)
-
-cdef int fill_header(
-    Header *header, int kind, int flags, int seq, int serializer_id,
-    Py_ssize_t payload_size, Py_ssize_t annotations_size, object correlation_id, uint64_t limit,
-) except -1
 
 cdef dict unpack_annotations(bytes data)
 

@@ -98,9 +98,9 @@ cdef int read_header(const uint8_t *data, Header *header, uint64_t limit) except
     return 0
 
 
-cdef int fill_header(
-    Header *header, int kind, int flags, int seq, int serializer_id,
-    Py_ssize_t payload_size, Py_ssize_t annotations_size, object correlation_id, uint64_t limit,
+cdef int fill_plain_header(
+    Header *header, int kind, int flags, int seq, int serializer_id, Py_ssize_t payload_size,
+    Py_ssize_t annotations_size, uint64_t limit,
 ) except -1:
     cdef uint64_t total = <uint64_t> payload_size + <uint64_t> annotations_size
     if not (0 <= kind <= 255 and 0 <= serializer_id <= 255 and 0 <= flags <= 0xFFFF and 0 <= seq <= 0xFFFF):
@@ -118,15 +118,9 @@ cdef int fill_header(
     header.seq = <uint16_t> seq
     header.payload_size = <uint32_t> payload_size
     header.annotations_size = <uint32_t> annotations_size
-    header.has_correlation = correlation_id is not None
-    if correlation_id is None:
-        memset(header.correlation_id, 0, 16)
-        header.flags &= <uint16_t> (0xFFFF ^ FLAG_CORRELATION)
-        return 0
-    if not isinstance(correlation_id, bytes) or len(<bytes> correlation_id) != 16:
-        raise LocalProtocolError(f"a correlation id is 16 bytes, not {correlation_id!r}")
-    memcpy(header.correlation_id, PyBytes_AS_STRING(correlation_id), 16)
-    header.flags |= FLAG_CORRELATION
+    header.has_correlation = False
+    memset(header.correlation_id, 0, 16)
+    header.flags &= <uint16_t> (0xFFFF ^ FLAG_CORRELATION)
     return 0
 
 
@@ -135,7 +129,7 @@ cdef int write_plain_header(
 ) except -1:
     """Lay out the header of a message with neither annotations nor correlation id; `out` has HEADER_SIZE bytes."""
     cdef Header header
-    fill_header(&header, kind, flags, seq, serializer_id, payload_size, 0, None, limit)
+    fill_plain_header(&header, kind, flags, seq, serializer_id, payload_size, 0, limit)
     write_header(out, &header)
     return 0
 
@@ -229,31 +223,66 @@ cdef class Message:
         )
 
 
-def pack_message(
-    int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
-):
-    """Lay out one whole message.
+@cython.final
+cdef class Outgoing:
+    """One message that is ready to leave; channels lay it out in the dialect that they speak.
 
-    Arguments: the header's fields; ``payload`` bytes-like, or a list of such; ``annotations`` a dict of 4-character str
-    to bytes-like, or None; ``correlation_id`` 16 bytes or None. Returns the message as bytes.
-    Raises LocalProtocolError for fields out of range, MessageTooLargeError beyond 4 GiB.
+    Arguments: the header's fields, ``kind``, ``flags``, ``seq`` and ``serializer_id``, in the numbers of protocol 502;
+    ``payload``, bytes-like or a list of such, which are sent one after the other; ``annotations``, a mapping of
+    4-character str to bytes-like, or None; ``correlation_id``, 16 bytes or None.
     """
-    cdef Header header
-    cdef Py_buffer view
-    cdef bytes extra = pack_annotations(dict(annotations)) if annotations else b""
-    cdef bytes result
-    cdef uint8_t *out
-    if type(payload) is list:
-        payload = b"".join(payload)
-    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-    try:
-        fill_header(&header, kind, flags, seq, serializer_id, view.len, len(extra), correlation_id, FORMAT_LIMIT)
-        result = PyBytes_FromStringAndSize(NULL, HEADER_SIZE + len(extra) + view.len)
-        out = <uint8_t *> PyBytes_AS_STRING(result)
-        write_header(out, &header)
-        memcpy(out + HEADER_SIZE, PyBytes_AS_STRING(extra), len(extra))
-        if view.len:
-            memcpy(out + HEADER_SIZE + len(extra), view.buf, view.len)
-        return result
-    finally:
-        PyBuffer_Release(&view)
+
+    def __init__(
+        self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
+    ):
+        self.kind = kind
+        self.flags = flags
+        self.seq = seq
+        self.serializer_id = serializer_id
+        self.payload = payload
+        self.annotations = annotations
+        self.correlation_id = correlation_id
+
+    cdef int fill_header(
+        self, Header *header, Py_ssize_t payload_size, Py_ssize_t annotations_size, uint64_t limit,
+    ) except -1:
+        fill_plain_header(
+            header, self.kind, self.flags, self.seq, self.serializer_id, payload_size, annotations_size, limit
+        )
+        if self.correlation_id is None:
+            return 0
+        if not isinstance(self.correlation_id, bytes) or len(<bytes> self.correlation_id) != 16:
+            raise LocalProtocolError(f"a correlation id is 16 bytes, not {self.correlation_id!r}")
+        header.has_correlation = True
+        memcpy(header.correlation_id, PyBytes_AS_STRING(self.correlation_id), 16)
+        header.flags |= FLAG_CORRELATION
+        return 0
+
+    def to_bytes(self):
+        """Return the whole message in protocol 502.
+
+        Raises LocalProtocolError for fields out of range, MessageTooLargeError beyond 4 GiB.
+        """
+        cdef Header header
+        cdef Py_buffer view
+        cdef bytes extra = pack_annotations(dict(self.annotations)) if self.annotations else b""
+        cdef bytes result
+        cdef uint8_t *out
+        payload = b"".join(self.payload) if type(self.payload) is list else self.payload
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            self.fill_header(&header, view.len, len(extra), FORMAT_LIMIT)
+            result = PyBytes_FromStringAndSize(NULL, HEADER_SIZE + len(extra) + view.len)
+            out = <uint8_t *> PyBytes_AS_STRING(result)
+            write_header(out, &header)
+            memcpy(out + HEADER_SIZE, PyBytes_AS_STRING(extra), len(extra))
+            if view.len:
+                memcpy(out + HEADER_SIZE + len(extra), view.buf, view.len)
+            return result
+        finally:
+            PyBuffer_Release(&view)
+
+
+def pack_message(*fields, **named_fields):
+    """Return a whole message of protocol 502 as bytes. Arguments and errors are those of ``Outgoing``."""
+    return Outgoing(*fields, **named_fields).to_bytes()

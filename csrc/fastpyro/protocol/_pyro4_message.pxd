@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from fastpyro.protocol._message cimport Header, Message
+from fastpyro.protocol._message cimport Header, Message, Outgoing
 
 cdef enum:
     PYRO4_VERSION = 48
@@ -16,7 +16,4 @@ cdef dict unpack_pyro4_annotations(bytes data)
 # Verify a message that has been put together, and take out of its annotations what protocol 502 has elsewhere.
 cdef int finish_pyro4_message(Message message, bytes hmac_key) except -1
 
-cdef bytes pack_pyro4(
-    int kind, int flags, int seq, int serializer_id, object payload, object annotations, object correlation_id,
-    bytes hmac_key, uint64_t limit,
-)
+cdef bytes pack_pyro4(Outgoing message, bytes hmac_key, uint64_t limit)

@@ -177,26 +177,23 @@ cdef int verify(bytes payload, dict annotations, bytes hmac_key) except -1:
     return 0
 
 
-cdef bytes pack_pyro4(
-    int kind, int flags, int seq, int serializer_id, object payload, object annotations, object correlation_id,
-    bytes hmac_key, uint64_t limit,
-):
-    cdef dict chunks = dict(annotations) if annotations else {}
+cdef bytes pack_pyro4(Outgoing message, bytes hmac_key, uint64_t limit):
+    cdef dict chunks = dict(message.annotations) if message.annotations else {}
     cdef Py_buffer view
     cdef bytes extra, result
     cdef uint8_t *out
-    theirs = TO_PYRO4.get(serializer_id)
-    if theirs is None or not (0 <= kind <= 255 and 0 <= seq <= 0xFFFF):
+    theirs = TO_PYRO4.get(message.serializer_id)
+    if theirs is None or not (0 <= message.kind <= 255 and 0 <= message.seq <= 0xFFFF):
         raise LocalProtocolError(
-            f"a message of kind {kind} and serializer id {serializer_id} has no form in protocol 48"
+            f"a message of kind {message.kind} and serializer id {message.serializer_id} has no form in protocol 48"
         )
-    if correlation_id is not None:
-        chunks["CORR"] = correlation_id
-    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+    if message.correlation_id is not None:
+        chunks["CORR"] = message.correlation_id
+    PyObject_GetBuffer(message.payload, &view, PyBUF_SIMPLE)
     try:
         if hmac_key is not None:
             chunks = {key: value for key, value in chunks.items() if key != "HMAC"}
-            chunks["HMAC"] = digest_of(hmac_key, payload, chunks)
+            chunks["HMAC"] = digest_of(hmac_key, message.payload, chunks)
         extra = pack_pyro4_annotations(chunks)
         if <uint64_t> view.len > PAYLOAD_LIMIT or <uint64_t> (view.len + len(extra)) > limit:
             raise MessageTooLargeError(
@@ -207,9 +204,9 @@ cdef bytes pack_pyro4(
         out = <uint8_t *> PyBytes_AS_STRING(result)
         memcpy(out, b"PYRO", 4)
         store16(out + 4, PYRO4_VERSION)
-        store16(out + 6, <uint16_t> kind)
-        store16(out + 8, <uint16_t> translated(flags, True))
-        store16(out + 10, <uint16_t> seq)
+        store16(out + 6, <uint16_t> message.kind)
+        store16(out + 8, <uint16_t> translated(message.flags, True))
+        store16(out + 10, <uint16_t> message.seq)
         store32(out + 12, <uint32_t> view.len)
         store16(out + 16, <uint16_t> theirs)
         store16(out + 18, <uint16_t> len(extra))
@@ -259,7 +256,11 @@ def pack_pyro4_message(
     ``max_message_size`` in bytes, 0 for the format's 2 GiB. Returns the message as bytes.
     Raises LocalProtocolError for what the protocol cannot express, MessageTooLargeError beyond its limits.
     """
-    return pack_pyro4(
-        kind, flags, seq, serializer_id, payload, annotations, correlation_id, hmac_key,
-        max_message_size if max_message_size else PAYLOAD_LIMIT + MOST_ANNOTATION_BYTES,
+    return pyro4_bytes_of(
+        Outgoing(kind, flags, seq, serializer_id, payload, annotations, correlation_id), hmac_key, max_message_size
     )
+
+
+def pyro4_bytes_of(Outgoing message not None, bytes hmac_key=None, max_message_size=0):
+    """Return a message that is ready to leave as bytes of protocol 48; see ``pack_pyro4_message``."""
+    return pack_pyro4(message, hmac_key, max_message_size or PAYLOAD_LIMIT + MOST_ANNOTATION_BYTES)

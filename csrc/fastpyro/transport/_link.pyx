@@ -21,7 +21,7 @@ from cpython.pythread cimport (
 )
 from libc.stdint cimport uint8_t
 
-from fastpyro.protocol._message cimport Header, Message, message_of
+from fastpyro.protocol._message cimport Header, Message, Outgoing, message_of
 from fastpyro._mutex cimport ensure_may_wait
 from fastpyro.transport._message_stream cimport SMALL_REPLY, MessageStream
 from fastpyro.transport._cork cimport push_now
@@ -115,16 +115,11 @@ cdef class Link(MessageStream):
             seq = (seq + 1) & 0xFFFF
         return seq
 
-    def exchange(
-        self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
-        timeout=None,
-    ):
+    def exchange(self, Outgoing message not None, timeout=None):
         """Send one message and wait for the one in answer: the one that has its sequence number.
 
-        Arguments: the header's fields (numbers); ``payload`` bytes-like or a list of such, which are sent one after the
-        other; ``annotations`` a dict of 4-character str to
-        bytes-like, or None; ``correlation_id`` 16 bytes or None; ``timeout`` seconds for the whole exchange, None or 0
-        for no limit. Returns the Message that came back. Several threads may exchange at once, with different numbers.
+        Arguments: ``message``; ``timeout``, seconds for the whole exchange, None or 0 for no limit. Returns the Message
+        that came back. Several threads may exchange at once, with different numbers.
         Raises LocalProtocolError or MessageTooLargeError before anything is sent (the link stays usable), otherwise
         TimeoutError, ConnectionClosedError or RemoteProtocolError, after which the link is closed - but for a timeout
         while other exchanges are under way.
@@ -135,22 +130,18 @@ cdef class Link(MessageStream):
         try:
             ensure_may_wait(self.served_by)
             self.check_not_receiver()
-            waiter = self.expect(seq, None)
+            waiter = self.expect(message.seq, None)
             try:
-                self.send_message(
-                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline
-                )
+                self.send_message(message, False, deadline)
             except BaseException:
-                self.pending.pop(seq, None)
+                self.pending.pop(message.seq, None)
                 raise
-            return self.reply_for(seq, waiter, deadline, NULL, NULL)
+            return self.reply_for(message.seq, waiter, deadline, NULL, NULL)
         finally:
             self.leave()
 
-    def submit(
-        self, int kind, int flags, int seq, int serializer_id, payload, annotations, correlation_id, timeout, callback,
-    ):
-        """Send one message and return; ``callback(message, error)`` is called later, in a background thread.
+    def submit(self, Outgoing message not None, callback, timeout=None):
+        """Send one message and return; ``callback(reply, error)`` is called later, in a background thread.
 
         Arguments as for ``exchange``; the timeout is for sending. One of the callback's arguments is None. A callback
         must not raise, and not wait for other replies of this link than those of its own exchanges.
@@ -160,14 +151,11 @@ cdef class Link(MessageStream):
         try:
             if self.background is None:
                 raise LocalProtocolError("call set_background before submit")
-            self.expect(seq, callback)
+            self.expect(message.seq, callback)
             try:
-                self.send_message(
-                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, self.callbacks > CROWD,
-                    deadline,
-                )
+                self.send_message(message, self.callbacks > CROWD, deadline)
             except BaseException:
-                if self.pending.pop(seq, None) is not None:
+                if self.pending.pop(message.seq, None) is not None:
                     self.callbacks -= 1
                 raise
             if not self.reading:

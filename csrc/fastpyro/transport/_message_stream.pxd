@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from fastpyro.transport._intake cimport Intake
-from fastpyro.protocol._message cimport Header, Message
+from fastpyro.protocol._message cimport Header, Message, Outgoing
 from fastpyro.transport._output cimport OutputStream
 from fastpyro.protocol._assembler cimport Assembler
 
@@ -21,16 +21,9 @@ cdef class MessageStream(OutputStream):
     cdef unsigned long sender  # who has sent last; while `sending` is set, who sends
 
     cdef int check_unread(self) except -1
-    cdef int send_message(
-        self, int kind, int flags, int seq, int serializer_id, object payload, object annotations,
-        object correlation_id, bint collect, double deadline,
-    ) except -1
-
+    cdef int send_message(self, Outgoing message, bint collect, double deadline) except -1
     cdef int send_whole(self, bytes message, double deadline) except -1
-    cdef int send_bulk(
-        self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
-        double deadline,
-    ) except -1
+    cdef int send_bulk(self, Outgoing message, list payload, bytes extra, double deadline) except -1
 
     # Bytes to messages.
     cdef Message receive_message(self, double deadline)

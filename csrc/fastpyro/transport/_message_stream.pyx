@@ -16,7 +16,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from fastpyro.protocol._message cimport (
-    FLAG_BUFFERS, HEADER_SIZE, PREFIX_SIZE, VERSION, Header, Message, check_prefix, fill_header, pack_annotations,
+    FLAG_BUFFERS, HEADER_SIZE, PREFIX_SIZE, VERSION, Header, Message, Outgoing, check_prefix, pack_annotations,
     read_header, write_header,
 )
 from fastpyro.protocol._pyro4_message cimport PYRO4_VERSION, pack_pyro4
@@ -84,15 +84,12 @@ cdef class MessageStream(OutputStream):
             )
         self.assembler.hmac_key = key
 
-    def send(
-        self, int kind, int flags, int seq, int serializer_id, payload, annotations=None, correlation_id=None,
-        timeout=None,
-    ):
+    def send(self, Outgoing message not None, timeout=None):
         """Send one message; arguments as for ``exchange``. Returns None when the system has taken all bytes."""
         cdef double deadline = deadline_of(timeout)
         self.enter()
         try:
-            self.send_message(kind, flags, seq, serializer_id, payload, annotations, correlation_id, False, deadline)
+            self.send_message(message, False, deadline)
         finally:
             self.leave()
 
@@ -165,33 +162,23 @@ cdef class MessageStream(OutputStream):
             raise LocalProtocolError("the connection is in use by another thread; give each thread its own, or a lock")
         return 0
 
-    cdef int send_message(
-        self, int kind, int flags, int seq, int serializer_id, object payload, object annotations,
-        object correlation_id, bint collect, double deadline,
-    ) except -1:
+    cdef int send_message(self, Outgoing message, bint collect, double deadline) except -1:
         cdef Header header
         cdef Py_buffer view
         cdef uint8_t small[SMALL_MESSAGE]
-        cdef bytes extra = pack_annotations(dict(annotations)) if annotations else None
+        cdef bytes extra = pack_annotations(dict(message.annotations)) if message.annotations else None
         cdef Py_ssize_t extra_size = 0 if extra is None else PyBytes_GET_SIZE(extra)
         cdef Py_ssize_t head_size = HEADER_SIZE + extra_size
         if self.assembler.dialect == PYRO4_VERSION:
-            return self.send_whole(
-                pack_pyro4(
-                    kind, flags, seq, serializer_id, payload, annotations, correlation_id, self.assembler.hmac_key,
-                    self.max_message_size,
-                ),
-                deadline,
-            )
+            return self.send_whole(pack_pyro4(message, self.assembler.hmac_key, self.max_message_size), deadline)
+        payload = message.payload
         if type(payload) is bytes and PyBytes_GET_SIZE(payload) >= BULK:
             payload = [payload]
         if type(payload) is list:
-            return self.send_bulk(kind, flags, seq, serializer_id, payload, extra, correlation_id, deadline)
+            return self.send_bulk(message, payload, extra, deadline)
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
-            fill_header(
-                &header, kind, flags, seq, serializer_id, view.len, extra_size, correlation_id, self.max_message_size
-            )
+            message.fill_header(&header, view.len, extra_size, self.max_message_size)
             write_header(small, &header)
             if head_size + view.len <= SMALL_MESSAGE:
                 if extra_size:
@@ -218,10 +205,7 @@ cdef class MessageStream(OutputStream):
             return self.send_owned(&part, 1, [message], False, deadline)
         return self.send_bytes(<const uint8_t *> part.iov_base, part.iov_len, deadline)
 
-    cdef int send_bulk(
-        self, int kind, int flags, int seq, int serializer_id, list payload, bytes extra, object correlation_id,
-        double deadline,
-    ) except -1:
+    cdef int send_bulk(self, Outgoing message, list payload, bytes extra, double deadline) except -1:
         # Each part of the payload leaves from where it is.
         cdef Header header
         cdef uint8_t head[HEADER_SIZE]
@@ -238,9 +222,7 @@ cdef class MessageStream(OutputStream):
                 parts[index + 2].iov_len = views[index].len
                 size += views[index].len
             extra = extra or b""
-            fill_header(
-                &header, kind, flags, seq, serializer_id, size, len(extra), correlation_id, self.max_message_size
-            )
+            message.fill_header(&header, size, len(extra), self.max_message_size)
             write_header(head, &header)
             parts[0].iov_base = head
             parts[0].iov_len = HEADER_SIZE

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastpyro.constants import MSG_PING, PING_SERIALIZER_ID
 from fastpyro.errors import ProtocolError
+from fastpyro.protocol._message import Outgoing
 
 __all__ = ["ping"]
 
@@ -15,6 +16,6 @@ def ping(connection: Any) -> None:
 
     Raises ProtocolError when it answers something else, CommunicationError when it does not answer.
     """
-    reply = connection.exchange(MSG_PING, 0, 0, PING_SERIALIZER_ID, b"ping", None, None, None)
+    reply = connection.exchange(Outgoing(MSG_PING, 0, 0, PING_SERIALIZER_ID, b"ping"))
     if reply.kind != MSG_PING or reply.payload != b"pong":
         raise ProtocolError(f"ping: the daemon answered with a message of type {reply.kind}")
