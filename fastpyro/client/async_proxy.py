@@ -228,10 +228,10 @@ class AsyncMethod:
         self._method = method
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> FutureResult:
-        result = submit(self._proxy, self._name, args, kwargs)
-        if result is None:
-            return run_in_background(_call_on_copy, self._proxy, self._name, args, kwargs)
-        return result
+        # No variable for the result: an error of sending holds this frame, which would hold the error.
+        return submit(self._proxy, self._name, args, kwargs) or run_in_background(
+            _call_on_copy, self._proxy, self._name, args, kwargs
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._method, name)

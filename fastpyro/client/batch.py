@@ -87,7 +87,10 @@ def _perform(proxy: Caller, writer: BatchWriter) -> Iterator[Any]:
 
 def _results(values: list[Any], error: BaseException) -> Iterator[Any]:
     yield from values
-    raise error
+    try:
+        raise error
+    finally:
+        del error  # its traceback holds this frame, which would hold it
 
 
 def batch(proxy: Caller) -> BatchProxy:

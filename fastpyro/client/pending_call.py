@@ -44,7 +44,10 @@ def submit(proxy: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, An
             arrival.send(name, args, kwargs)
     except Exception as error:
         arrival(None, error)
-    return result
+    try:
+        return result
+    finally:
+        del result, arrival  # an exception's traceback holds this frame, which must not hold the exception
 
 
 class _Arrival:
@@ -94,7 +97,10 @@ class _Arrival:
                 value = result_of(self.proxy, self.channel, message, message.seq, self.serializer_id)
         except BaseException as failure:  # whoever waits must not wait for ever, whatever it is
             value = _ExceptionWrapper(failure)
-        self.complete(value)
+        try:
+            self.complete(value)
+        finally:
+            del self, value, error  # as above
 
     def complete(self, value: Any) -> None:
         if self.result.ready:  # an interrupted call of this comes again

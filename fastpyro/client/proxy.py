@@ -366,7 +366,10 @@ class Proxy(ProxyCore):
                 if type(error) is LocalProtocolError:
                     raise  # this thread is connecting already
                 failure = error
-        raise ConnectionClosedError(f"failed to reconnect to {self._pyroUri} in {tries:,} tries") from failure
+        try:
+            raise ConnectionClosedError(f"failed to reconnect to {self._pyroUri} in {tries:,} tries") from failure
+        finally:
+            del failure  # its traceback holds this frame, which would hold it
 
     def _pyroValidateHandshake(self, response: Any) -> None:
         """Check the daemon's answer to the handshake; override and raise to refuse the daemon. Accepts all by default."""

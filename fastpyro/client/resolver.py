@@ -225,7 +225,10 @@ def _first_of(places: list[tuple[str, int]], timeout: float, key: Key) -> Caller
         except NamingError as error:
             failure = failure or error
     assert failure is not None
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure  # its traceback holds this frame, which would hold it
 
 
 def _connect(host: str, port: int, timeout: float, key: Key) -> Caller:

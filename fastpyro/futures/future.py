@@ -91,7 +91,10 @@ class Future:
         self.cancelled = False
         self.completed = False
         self._lock = Mutex(reentrant=True, leaf=True)
-        self._background: _BackgroundCall | None = None
+        self._evaluated = False
+        self._background: _BackgroundCall | None = (
+            None  # only while it waits: who keeps the future does not keep its result
+        )
         self._delayed: DelayedCall | None = None
 
     def __repr__(self) -> str:
@@ -187,7 +190,7 @@ class Future:
         return True
 
     def _check_not_started(self, way_out: str) -> None:
-        if self._background is not None:
+        if self._evaluated:
             raise RuntimeError(f"the future has already been evaluated{way_out}")
 
     def _start(self, background: _BackgroundCall) -> None:
@@ -197,6 +200,7 @@ class Future:
             self._delayed = None
             call_threads.submit(background)
         self._background = background
+        self._evaluated = True
 
     def _starting(self) -> bool:
         """Whether the function may be called, asked by the thread that is about to do so."""
@@ -204,6 +208,7 @@ class Future:
             if self.completed or self.cancelled:
                 return False
             self.completed = True
+            self._background = None
             return True
 
     def _withdraw(self) -> None:
@@ -213,3 +218,4 @@ class Future:
                 self.completed = self.cancelled = True
                 if self._delayed is not None:
                     self._delayed.cancel()
+                self._background = None

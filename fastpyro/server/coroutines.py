@@ -118,10 +118,13 @@ class Coroutines:
         while not ended.wait(END_SECONDS):
             if self._closed:  # with a loop that nobody runs any more
                 raise PyroError("the daemon was closed before the coroutine was done")
-        value, error = outcome[0]
-        if error is not None:
+        value, error = outcome.pop()
+        if error is None:
+            return value
+        try:
             raise error
-        return value
+        finally:
+            del error  # its traceback holds this frame, which would hold it
 
     def forget(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine that nobody waits for; what it raises is dropped."""

@@ -382,7 +382,10 @@ class PortableChannel:
 
     def _broken_by(self, error: OSError, doing: str) -> NoReturn:
         if isinstance(error, ConnectionClosedError | TimeoutError):
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame, which would hold it
         if isinstance(error, socket.timeout):
             raise TimeoutError(f"{doing}: timeout") from None  # as the native link does: there is no OSError behind it
         raise ConnectionClosedError(f"{doing}: connection lost: {error}") from error

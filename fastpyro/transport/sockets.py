@@ -61,7 +61,10 @@ def connect(host: str | None, port: int | None, unixsocket: str | None, timeout:
             return _connect_one(sock, address, left)
         except OSError as error:
             failure = error
-    raise failure or OSError(f"no address found for {host!r}")
+    try:
+        raise failure or OSError(f"no address found for {host!r}")
+    finally:
+        del failure  # its traceback holds this frame, which would hold it
 
 
 def tune(sock: socket.socket, peer: str) -> None:

@@ -158,7 +158,10 @@ def receive_data(sock: Any, size: int) -> bytes:
     if len(data) < size:
         failure: Any = ConnectionClosedError("receiving: not enough data")
         failure.partialData = bytes(data)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame, which would hold it
     return bytes(data)
 
 
