@@ -29,7 +29,8 @@ class Connection(ConnectionCore):
     by one; ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last;
     ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
     free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
-    is likely to be big, or None. A program may add attributes of its own, in `validateHandshake` for instance.
+    is likely to be big, or None; ``released``, whether it is over for the daemon. A program may add attributes of its own,
+    in `validateHandshake` for instance.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Connection(ConnectionCore):
         "accepted",
         "attached",
         "big_replies",
+        "released",
         "serializer",
     )
 
@@ -48,6 +50,7 @@ class Connection(ConnectionCore):
         self.accepted = accepted
         self.attached = False
         self.big_replies: Any = None
+        self.released = False
         self._origin: Any = None
         self.serializer: Serializer | None = None
         self._tracked_resources: weakref.WeakSet[Any] | None = None
@@ -112,6 +115,7 @@ class Connection(ConnectionCore):
 
     def release(self) -> None:
         """Close the channel, forget session instances and close the resources that the client held."""
+        self.released = True  # first: what a call of it makes from now on is nobody's
         self.channel.close()
         self.instances.clear()
         if self._tracked_resources is not None:

@@ -119,7 +119,7 @@ class StreamTable:
                 if len(self.streams) >= config.MAX_STREAMS:  # whose client has not come back yet
                     oldest = self._forget(next(iter(self._lingering)))
                 self.streams[stream_id] = stream
-                self._of.setdefault(connection, {})[stream_id] = stream
+                self._belongs_to(stream_id, stream, connection)
         if refusal is not None:
             self._end(stream)
             raise refusal
@@ -178,15 +178,10 @@ class StreamTable:
 
     def connection_lost(self, connection: Any) -> None:
         """Let the streams of a connection linger, or end them when lingering is off."""
-        if connection not in self._of:
-            return
-        now = time.monotonic()
-        with self._lock.guard():
+        with self._lock.guard():  # even where it has none: one may be opened just now
             lost = self._of.pop(connection, {})
             for stream_id, stream in lost.items():
-                stream.connection = None
-                stream.lingering_since = now
-                self._lingering[stream_id] = stream
+                self._linger(stream_id, stream)
                 if config.ITER_STREAM_LINGER <= 0:
                     self._forget(stream_id)
         if config.ITER_STREAM_LINGER <= 0:
@@ -223,9 +218,21 @@ class StreamTable:
         if stream.connection is connection and not stream.lingering_since:
             return
         self._take_from_owner(stream_id, stream)
+        self._belongs_to(stream_id, stream, connection)
+
+    def _belongs_to(self, stream_id: str, stream: Stream, connection: Any) -> None:
+        """Note whose a stream is. A call may outlive its connection, of which `connection_lost` has told already."""
+        if getattr(connection, "released", False):
+            self._linger(stream_id, stream)
+            return
         stream.connection = connection
         stream.lingering_since = 0.0
         self._of.setdefault(connection, {})[stream_id] = stream
+
+    def _linger(self, stream_id: str, stream: Stream) -> None:
+        stream.connection = None
+        stream.lingering_since = time.monotonic()
+        self._lingering[stream_id] = stream
 
     def _forget(self, stream_id: str) -> Stream | None:
         stream = self.streams.pop(stream_id, None)

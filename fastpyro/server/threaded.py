@@ -160,11 +160,18 @@ class ThreadedServer(ConnectionServer):
 
     def _live(self) -> None:
         set_leading(True)  # but for its requests: others wait for whoever is on the way to the office, too
-        try:
-            self._work()
-        except SystemExit as error:
-            if self.forked:  # in a method, which may end its own process
-                forks.end_child(error)
+        while True:
+            try:
+                self._work()
+                return
+            except SystemExit as error:
+                if self.forked:  # in a method, which may end its own process
+                    forks.end_child(error)
+                return
+            except BaseException:
+                if self.forked or self.stopping:
+                    raise
+                log.exception("a worker failed; it goes on")
 
     def _work(self) -> None:
         """The life of a worker thread: lead when the office is vacant, serve what is queued, else stand by."""
@@ -185,7 +192,7 @@ class ThreadedServer(ConnectionServer):
                     set_leading(True)  # the end of a request does not say so when its leader was deposed
                     self._current.term = None
                     if term.deposed:
-                        self._give_place(term.place)
+                        self._give_place_of(term)
                 continue
             if not self._serve_queued() and not self._stand_by():
                 return
@@ -211,18 +218,28 @@ class ThreadedServer(ConnectionServer):
             return False
 
     def _watch(self) -> None:
-        """The life of the monitor."""
+        """The life of the monitor. It goes on whatever happens: without it, a slow method would stop everybody."""
         set_leading(True)
-        requests = self.requests
         while not self.stopping:
-            serial = requests.watch()
-            if serial:
-                self._depose(self._term, serial)
-                continue
-            self._monitor_wake.clear()
-            if requests.park() and not self.stopping:
-                while not self._monitor_wake.wait(VACANCY_SECONDS if self._vacant else None):
-                    self._elect(again=True)
+            try:
+                self._watch_leader()
+            except BaseException:
+                if self.stopping:
+                    return
+                log.exception("the monitor failed; it goes on")
+                self._stopped.wait(VACANCY_SECONDS)
+                if self._term.deposed:
+                    self._elect()
+
+    def _watch_leader(self) -> None:
+        serial = self.requests.watch()
+        if serial:
+            self._depose(self._term, serial)
+            return
+        self._monitor_wake.clear()
+        if self.requests.park() and not self.stopping:
+            while not self._monitor_wake.wait(VACANCY_SECONDS if self._vacant else None):
+                self._elect(again=True)
 
     def wake_monitor(self) -> None:
         self._monitor_wake.set()
@@ -238,13 +255,18 @@ class ThreadedServer(ConnectionServer):
     def _depose(self, term: Term, serial: int) -> None:
         """Depose the leader of a term that serves the request of that serial number, or any request (0)."""
         with self._lock.guard():
-            if self.stopping or term is not self._term or not self.requests.depose(term, serial, self.oneway_threaded):
+            if self.stopping or term is not self._term:
                 return
-            connection = term.connection
+            connection = self.requests.depose(term, serial, self.oneway_threaded)
+            if connection is None:
+                return
+            # The deposed thread may be done by now; it waits for this lock where it needs what follows.
             term.place = place_of(connection, term.urgent)
             self.places.take(term.place)
             self._note_places()
-            if connection.held:
+            if self.connections.get(connection.fd) is not connection:
+                pass  # dropped since, and somebody else may have its descriptor
+            elif connection.held:
                 self.poller.remove(connection.fd)  # before the deposed thread can give it back
             elif connection.channel.has_buffered:
                 self._pending.append(connection)
@@ -253,6 +275,12 @@ class ThreadedServer(ConnectionServer):
     def _give_place(self, place: Place) -> None:
         with self._lock.guard():
             self.places.give(place)
+            self._note_places()
+
+    def _give_place_of(self, term: Term) -> None:
+        with self._lock.guard():  # first: who deposed this thread notes its place under the lock
+            if term.place is not None:
+                self.places.give(term.place)
             self._note_places()
 
     def _note_places(self) -> None:

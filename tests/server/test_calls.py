@@ -412,7 +412,7 @@ def test_a_term_is_deposed_once_and_only_while_it_serves(both: Both) -> None:
     requests.begin_request(term, both.connection, 0)
     assert both.connection.in_call == 1
     assert not requests.depose(term, 2**40, True), "another request by now"
-    assert requests.depose(term, 0, True)
+    assert requests.depose(term, 0, True) is both.connection
     assert not requests.depose(term, 0, True)
     assert term.deposed
     requests.end_request(term)

@@ -353,3 +353,33 @@ def test_iterators_that_take_long_to_close_hold_up_nobody(monkeypatch: pytest.Mo
     assert threading.active_count() <= before + item_streams.MOST_ENDING
     go.set()
     assert all(closed.acquire(timeout=DEADLINE) for _ in range(30))
+
+
+class Gone:
+    """A connection that is over, for which a call still runs."""
+
+    released = True
+
+
+@pytest.mark.parametrize("linger", [30.0, 0.0])
+def test_a_stream_that_is_opened_for_a_lost_connection_lingers(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, linger: float
+) -> None:
+    monkeypatch.setattr(config, "ITER_STREAM_LINGER", linger)
+    table, iterator = StreamTable(), Closing()
+    stream_id = table.open(iterator, Gone())
+    clock.now += linger + 0.1
+    table.expire()
+    assert (iterator.closed, table.streams) == (1, {})
+    with pytest.raises(PyroError, match=TERMINATED):
+        table.next_item(stream_id, object())
+
+
+def test_a_stream_that_a_lost_connection_fetches_from_lingers(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "ITER_STREAM_LINGER", 30.0)
+    table, iterator, owner = StreamTable(), Closing(), object()
+    stream_id = table.open(iterator, owner)
+    assert table.next_item(stream_id, Gone()) == 1
+    clock.now += 31
+    table.expire()
+    assert iterator.closed == 1

@@ -24,6 +24,8 @@ from fastpyro.errors import ServerOverloadedError
 from fastpyro.protocol._assembler import Decoder
 from fastpyro.protocol._message import pack_message
 from fastpyro.serializers.registry import native
+from fastpyro.server import threaded
+from fastpyro.server.places import place_of
 from fastpyro.server.threaded import ThreadedServer
 
 
@@ -421,3 +423,61 @@ def test_nothing_overtakes_a_slow_handshake(gate: Gate) -> None:
                 while (message := decoder.next_message()) is not None:
                     kinds.append(message.kind)
         assert kinds == [MSG_CONNECTOK, MSG_RESULT]
+
+
+@pytest.mark.parametrize("instance_mode", ["single", "session"])
+def test_a_request_may_end_while_its_leader_is_deposed(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, instance_mode: Any
+) -> None:
+    """The deposed thread is done before the other one has noted which place it takes."""
+    ended: list[bool] = []
+
+    @fastpyro.behavior(instance_mode=instance_mode)
+    class Waiting(Worker):
+        def __init__(self) -> None:
+            super().__init__(gate)
+
+    daemon = fastpyro.Daemon(host="127.0.0.1")
+    daemon.register(Waiting, "worker")
+    with serving(daemon) as server, connect(daemon, "worker") as proxy:
+        proxy.null()
+
+        def place_of_late(*args: Any) -> Any:
+            term = server._term
+            if gate._arrived._value and not ended:
+                gate.open()
+                until(lambda: term.connection is None)
+                ended.append(True)
+            return place_of(*args)
+
+        monkeypatch.setattr(threaded, "place_of", place_of_late)
+        assert proxy.wait() is True
+        until(lambda: ended)
+        assert [proxy.null() for _ in range(10)] == [None] * 10
+        with connect(daemon, "worker") as other:
+            other.null()
+        until(lambda: server.places.busy == 0)
+
+
+def test_neither_the_monitor_nor_a_worker_ends_by_an_error(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails while a leader is deposed, others go on to be served."""
+    failed: list[bool] = []
+
+    def fail_once(*args: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise MemoryError
+        return place_of(*args)
+
+    daemon = fastpyro.Daemon(host="127.0.0.1")
+    daemon.register(Worker(gate), "worker")
+    with serving(daemon) as server, connect(daemon, "worker") as proxy, connect(daemon, "worker") as other:
+        other.null()
+        monkeypatch.setattr(threaded, "place_of", fail_once)
+        with Peer(proxy.wait):
+            gate.wait_for(1)
+            until(lambda: failed)
+            assert [other.null() for _ in range(10)] == [None] * 10
+            gate.open()
+        until(lambda: server.places.busy == 0)
+        assert [other.null() for _ in range(10)] == [None] * 10

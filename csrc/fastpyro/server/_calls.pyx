@@ -154,7 +154,9 @@ cdef class OrdinaryRequests:
         return (kind, name) in self.slow
 
     def depose(self, Term term not None, unsigned long serial, bint free_oneway):
-        """Take the office from the leader that serves a request. False when it serves none, or another one already.
+        """Take the office from the leader that serves a request, and return the connection of that request.
+
+        None when it serves none, or another one already. The leader may be done with its request when this returns.
 
         Arguments: ``serial``, which request, 0 for any; ``free_oneway``: a oneway request does not keep its connection.
         """
@@ -162,7 +164,7 @@ cdef class OrdinaryRequests:
         cdef tuple called = term.noted
         cdef bint urgent = called is not None and term.noted_urgent
         if connection is None or term.deposed or not (serial == 0 or serial == self.serial):
-            return False
+            return None
         if term.name != NULL:
             called = <object> term.kind, <object> term.name
         term.deposed_at = monotonic()
@@ -182,7 +184,7 @@ cdef class OrdinaryRequests:
         term.urgent = urgent
         if serial != 0 and called is not None and len(self.slow) < MOST_SLOW:
             self.slow[called] = True
-        return True
+        return connection
 
     cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1:
         term.leading = lead(False)
