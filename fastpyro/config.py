@@ -17,7 +17,16 @@ from fastpyro.constants import PROTOCOL_VERSION
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["ITEMS", "LONGEST_SOCKET_TIMEOUT", "LONGEST_TIME", "Configuration", "Item", "config", "without_secrets"]
+__all__ = [
+    "ITEMS",
+    "LONGEST_SOCKET_TIMEOUT",
+    "LONGEST_TIME",
+    "Configuration",
+    "Item",
+    "config",
+    "on_change",
+    "without_secrets",
+]
 
 PREFIXES = ("PYRO_", "FASTPYRO_")
 """Environment variables are named after the items, with one of these; the later prefix wins."""
@@ -237,6 +246,19 @@ def without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
 _BY_NAME = {item.name: item for item in ITEMS}
 
 
+_listeners: dict[str, list[Callable[[], None]]] = {}
+
+
+def on_change(name: str, function: Callable[[], None]) -> None:
+    """Have a function called whenever an item may have changed, for what was made by its former value."""
+    _listeners.setdefault(name, []).append(function)
+
+
+def _tell(name: str) -> None:
+    for function in _listeners.get(name, ()):
+        function()
+
+
 class Configuration:
     """Holds the configuration items as attributes; the names are those of ``ITEMS``.
 
@@ -262,6 +284,7 @@ class Configuration:
             given = MASKED if name in SECRETS else repr(value)
             raise type(error)(f"configuration item {name}: {error}, not {given}") from None
         object.__setattr__(self, name, checked)
+        _tell(name)
 
     def reset(self, use_environment: bool = True) -> None:
         """Set every item to its default, or to what the environment says for it.
@@ -273,6 +296,8 @@ class Configuration:
             object.__setattr__(self, item.name, default)
         if use_environment:
             self._take_environment(os.environ)
+        for name in _listeners:
+            _tell(name)
 
     def _take_environment(self, environment: Mapping[str, str]) -> None:
         for prefix in PREFIXES:

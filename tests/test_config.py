@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import fastpyro
-from fastpyro.config import ITEMS, LONGEST_TIME, Configuration, config
+from fastpyro.config import ITEMS, LONGEST_TIME, Configuration, config, on_change
 
 
 def test_config_is_the_object_in_every_place() -> None:
@@ -145,3 +145,16 @@ def test_long_times_are_cut_where_no_clock_overflows(seconds: object) -> None:
 def test_times_that_are_none_are_refused(seconds: object) -> None:
     with pytest.raises(ValueError, match="COMMTIMEOUT"):
         Configuration().COMMTIMEOUT = seconds
+
+
+def test_changes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    changed = Configuration()
+    monkeypatch.setattr(sys.modules["fastpyro.config"], "_listeners", {})
+    on_change("SERIALIZER", lambda: told.append(changed.SERIALIZER))
+    changed.SERIALIZER = "json"
+    changed.COMMTIMEOUT = 3
+    with pytest.raises((TypeError, ValueError)):
+        changed.SERIALIZER = 3
+    changed.reset(use_environment=False)
+    assert told == ["json", "native"]

@@ -337,6 +337,15 @@ class AsyncProxy(RememberedNames):
     def __delitem__(self, index: Any) -> None:
         del self._proxy[index]
 
+    def __contains__(self, value: Any) -> bool:
+        return value in self._proxy
+
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed(self._proxy)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._proxy, name)
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self._proxy)
 

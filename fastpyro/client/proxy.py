@@ -12,7 +12,7 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from fastpyro._foreign_text import on_one_line
 from fastpyro._lazy_logging import LazyLogger
@@ -24,8 +24,9 @@ from fastpyro.client.metadata import member_details, names_of, read_metadata
 from fastpyro.client.method import RemoteMethod
 from fastpyro.client.oneway_names import OnewayNames
 from fastpyro.client.proxy_state import checked_state, state_of_pyro4
-from fastpyro.config import LONGEST_TIME, config
-from fastpyro.constants import DAEMON_NAME
+from fastpyro.client.special_methods import SpecialMethods
+from fastpyro.config import LONGEST_TIME, config, on_change
+from fastpyro.constants import DAEMON_NAME, PROTOCOL_VERSION
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, PyroError, SerializeError
 from fastpyro.protocol.blobs import SerializedBlob
 from fastpyro.serializers import registry as serializers
@@ -49,8 +50,8 @@ __all__ = ["CONNECTED", "Proxy", "build_proxy", "plain_invoke"]
 log = LazyLogger("fastpyro.proxy")
 
 _DEFAULTS = (
-    "_pyroLocalSocket", "_pyroSerializer", "_pyroHandshake", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
-    "_pyro_wire", "_pyro_hmac_key", "_pyro_socket",
+    "_pyroLocalSocket", "_pyro_serializer", "_pyroHandshake", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
+    "_pyro_wire", "_pyro_wire_name", "_pyro_agreed", "_pyro_hmac_key", "_pyro_socket",
 )  # fmt: skip
 """Attributes whose first values are those of the class."""
 
@@ -60,7 +61,7 @@ CONNECTED = "<<connected-socket>>:0"
 connected_proxies: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
 
 
-class Proxy(ProxyCore):
+class Proxy(SpecialMethods, ProxyCore):
     """Stands for a remote object: its methods and attributes are used as if they were local.
 
     Arguments: ``uri``, a str or URI (``PYRO:``, ``PYRONAME:`` or ``PYROMETA:``). Nothing is connected until the first
@@ -104,13 +105,15 @@ class Proxy(ProxyCore):
     # Those of the class hold until an object has its own: a message may hold a hundred thousand proxies.
     _pyro_uri_class = URI
     _pyroLocalSocket: Any = None
-    _pyroSerializer: str | None = None
+    _pyro_serializer: str | None = None
     _pyroHandshake: Any = "hello"
     _pyro_plain_invoke: Callable[..., Any]
     _pyro_resolved: URI | None = None
     _pyro_details: dict[str, dict[str, Any]] | None = None
     _pyro_metadata_loaded: bool = False
     _pyro_wire: Serializer = serializers.native
+    _pyro_wire_name: str = ""  # of the serializer that was asked for, where `_pyro_wire` may be a substitute
+    _pyro_agreed: bool = False  # whether the connection is one that may speak natively
     _pyro_hmac_key: bytes | None = None
     _pyro_socket: socket.socket | None = None
 
@@ -143,6 +146,31 @@ class Proxy(ProxyCore):
                 self._pyro_update(_pyroConnection=None)
                 self._pyro_let_go(connection)
 
+    @property
+    def _pyroSerializer(self) -> str | None:
+        """The name of the serializer for the next calls, None for ``config.SERIALIZER``."""
+        return self._pyro_serializer
+
+    @_pyroSerializer.setter
+    def _pyroSerializer(self, name: str | None) -> None:
+        self._pyro_update(_pyro_serializer=name)
+        self._pyro_choose_wire()
+
+    def _pyro_choose_wire(self) -> None:
+        """Have the next call use the serializer that is set now. Where the connection cannot, another one is made for it."""
+        connection, name = self._pyroConnection, self._pyro_serializer or config.SERIALIZER
+        if connection is None or name == self._pyro_wire_name:
+            return
+        is_native = name == serializers.native.name
+        if name not in serializers.IDS or name in serializers.PICKLES or (is_native and not self._pyro_agreed):
+            self._pyro_update(_pyroConnection=None)
+            self._pyro_let_go(connection)
+            return
+        wire = serializers.get_serializer(name, connection.dialect or PROTOCOL_VERSION)
+        self._pyro_update(_pyro_native=False)  # nothing native goes out while the two differ
+        self._pyro_update(_pyro_wire=wire, _pyro_wire_name=name)
+        self._pyro_update(_pyro_native=is_native)
+
     def __enter__(self) -> Proxy:
         return self
 
@@ -167,7 +195,7 @@ class Proxy(ProxyCore):
             _pyroAttrs=set(self._pyroAttrs),
             _pyroOneway=OnewayNames.copy_of(self._pyroOneway),
             _pyroMaxRetries=self._pyroMaxRetries,
-            _pyroSerializer=self._pyroSerializer,
+            _pyro_serializer=self._pyro_serializer,
             _pyroHandshake=self._pyroHandshake,
             _pyroRawWireResponse=self._pyroRawWireResponse,
             _pyro_timeout=self._pyro_timeout,
@@ -206,7 +234,7 @@ class Proxy(ProxyCore):
             settings["_pyroAttrs"] = names_of(attributes, "attributes of a proxy")
             settings["_pyro_metadata_loaded"] = True
         if serializer is not None:
-            settings["_pyroSerializer"] = serializers.safe_name(serializer)
+            settings["_pyro_serializer"] = serializers.safe_name(serializer)
         if type(handshake_data) is not str or handshake_data != "hello":
             settings["_pyroHandshake"] = handshake_data
         if settings:
@@ -248,41 +276,15 @@ class Proxy(ProxyCore):
             raise AttributeError(f"remote object '{self._pyroUri}' has no exposed attribute '{name}'")
         self._pyroInvoke("__setattr__", (name, value), None)
 
-    def __len__(self) -> int:
-        return self._pyro_special("__len__")  # type: ignore[no-any-return]
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._pyro_special("__getitem__", index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._pyro_special("__setitem__", index, value)
-
-    def __delitem__(self, index: Any) -> None:
-        self._pyro_special("__delitem__", index)
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self._pyro_metadata_loaded:
-            self._pyroGetMetadata()
-        if "__iter__" in self._pyroMethods:
-            yield from self._pyroInvoke("__iter__", (), {})
+    def __delattr__(self, name: str) -> None:
+        if name in Proxy._pyro_local_names or not config.METADATA or name in self.__dict__:
+            object.__delattr__(self, name)
             return
-        if "__getitem__" not in self._pyroMethods:
-            raise TypeError(f"remote object '{self._pyroUri}' exposes neither __iter__ nor __getitem__")
-        index = 0
-        while True:
-            try:
-                item = self[index]
-            except IndexError:
-                return
-            yield item
-            index += 1
-
-    def _pyro_special(self, name: str, *arguments: Any) -> Any:
         if not self._pyro_metadata_loaded:
             self._pyroGetMetadata()
-        if name not in self._pyroMethods:
-            raise TypeError(f"remote object '{self._pyroUri}' does not expose {name}")
-        return RemoteMethod(self, name)(*arguments)
+        if name not in self._pyroAttrs:
+            raise AttributeError(f"remote object '{self._pyroUri}' has no exposed attribute '{name}'")
+        self._pyroInvoke("__delattr__", (name,), None)
 
     def _pyroInvoke(
         self, methodname: str, vargs: Any, kwargs: dict[str, Any] | None, flags: int = 0, objectId: str | None = None
@@ -396,8 +398,7 @@ class Proxy(ProxyCore):
         try:
             self._pyro_update(
                 _pyroConnection=channel,
-                _pyro_wire=wire,
-                _pyro_native=wire is serializers.native,
+                **_agreed_on(wire, name),
                 _pyro_object_id=uri.object,
                 _pyro_resolved=uri,
                 _pyroLocalSocket=channel.sock.getsockname(),
@@ -460,6 +461,11 @@ class Proxy(ProxyCore):
         return asyncproxy(self, asynchronous, **keywords)
 
 
+def _agreed_on(wire: Serializer, name: str) -> dict[str, Any]:
+    is_native = wire is serializers.native
+    return {"_pyro_wire": wire, "_pyro_wire_name": name, "_pyro_agreed": is_native, "_pyro_native": is_native}
+
+
 def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy:
     """Return a proxy of a class, from the state that it travelled as. Raises SerializeError for what is no such state."""
     proxy = cls.__new__(cls)
@@ -480,5 +486,13 @@ def _abandon_after_fork() -> None:
 plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has replaced it, for Proxy itself too
 Proxy._pyro_plain_invoke = staticmethod(plain_invoke)
 install(Proxy, RemoteMethod, SerializedBlob, OnewayNames)
+
+
+def _serializer_changed() -> None:
+    for proxy in list(connected_proxies.values()):
+        proxy._pyro_choose_wire()
+
+
+on_change("SERIALIZER", _serializer_changed)
 os.register_at_fork(after_in_child=_abandon_after_fork)
 register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, build_proxy)

@@ -28,7 +28,7 @@ from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
 from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import read_results, write_batch
-from fastpyro.serializers.registry import native
+from fastpyro.serializers.registry import get_serializer_by_id, native
 from fastpyro.values.checked import is_kind, type_name
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ def result_of(
     if proxy._pyroRawWireResponse:
         return message
     serializer = proxy._pyro_wire
+    if serializer.serializer_id != serializer_id:  # it was changed while the call was under way
+        serializer = get_serializer_by_id(serializer_id, connection.dialect or PROTOCOL_VERSION)
     if not message.flags & _NOT_A_VALUE:
         payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
         return serializer.loads(payload, message.buffers)

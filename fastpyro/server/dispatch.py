@@ -40,7 +40,12 @@ from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import BATCH_METHOD, ResultList, read_batch, results_limit
 from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.server._calls import perform_batch
-from fastpyro.server.exposure import get_exposed_property, resolve_method, set_exposed_property
+from fastpyro.server.exposure import (
+    delete_exposed_property,
+    get_exposed_property,
+    resolve_method,
+    set_exposed_property,
+)
 from fastpyro.server.item_streams import AwaitedItems
 from fastpyro.tracebacks import format_traceback
 from fastpyro.transport import handshake
@@ -450,9 +455,18 @@ def _set_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> 
     set_exposed_property(target, name, value, require_expose)
 
 
+def _delete_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> None:
+    (name,) = args
+    delete_exposed_property(target, name, require_expose)
+
+
 REQUESTS: dict[int, Callable[..., Reply | PendingReply | None]] = {
     MSG_CONNECT: _connect,
     MSG_INVOKE: _invoke,
     MSG_PING: _ping,
 }
-PSEUDO_METHODS: dict[str, Callable[..., Any]] = {"__getattr__": _get_attribute, "__setattr__": _set_attribute}
+PSEUDO_METHODS: dict[str, Callable[..., Any]] = {
+    "__getattr__": _get_attribute,
+    "__setattr__": _set_attribute,
+    "__delattr__": _delete_attribute,
+}

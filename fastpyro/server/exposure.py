@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import cached_property
 from types import MethodType
 
 from fastpyro._foreign_text import shown
@@ -23,6 +24,7 @@ __all__ = [
     "MemberTable",
     "behavior",
     "callback",
+    "delete_exposed_property",
     "details_of",
     "expose",
     "get_exposed_property",
@@ -45,6 +47,12 @@ CO_COROUTINE = 0x80
 
 INSTANCE_MODES = ("single", "session", "percall")
 
+_NEVER_FORWARDED = frozenset(
+    f"__{name}__" for name in ("await", "aiter", "anext", "aenter", "aexit", "next", "index", "buffer")
+)
+"""Special methods that a proxy cannot have, because having them would make it something else for Python: an awaitable, an
+iterator, an integer, a buffer."""
+
 
 def expose(method_or_class: Anything) -> Anything:
     """Let clients use a method, a property, or all public members that a class itself defines.
@@ -57,13 +65,18 @@ def expose(method_or_class: Anything) -> Anything:
     if isinstance(method_or_class, classmethod | staticmethod):
         kind = type(method_or_class).__name__
         raise AttributeError(f"@{kind} must be done after @expose: put @expose below it")
-    if isinstance(method_or_class, property):
+    if isinstance(method_or_class, property | cached_property):
         _expose_property(method_or_class)
         return method_or_class
     name = getattr(method_or_class, "__name__", None)
     if type(name) is not str or not _is_function(method_or_class):
         raise AttributeError(f"only functions, methods, properties and classes can be exposed, not {method_or_class!r}")
     _check_public(name)
+    if name in _NEVER_FORWARDED:
+        raise AttributeError(
+            f"{name} cannot be exposed: every proxy would have to have it, and Python would take all of them for what it is "
+            "not. Expose a method of another name; an iterator that a method returns is a stream"
+        )
     _tag(method_or_class)
     return method_or_class
 
@@ -74,10 +87,16 @@ def _check_public(name: str) -> None:
 
 
 def _expose_property(member: Any) -> None:
-    function = member.fget or member.fset or member.fdel
+    function = next(iter(_functions_of(member)), None)
     if function is not None:
         _check_public(function.__name__)
         _tag(function)
+
+
+def _functions_of(member: Any) -> list[Any]:
+    """Return the functions of a property, which have its marks."""
+    names = ("func",) if isinstance(member, cached_property) else ("fget", "fset", "fdel")
+    return [function for name in names if (function := getattr(member, name, None)) is not None]
 
 
 def _is_function(member: Any) -> bool:
@@ -99,14 +118,13 @@ def _tag(function: Any) -> None:
 def _expose_class(cls: type) -> type:
     _check_public(cls.__name__)
     for name, member in list(vars(cls).items()):
-        if is_private_attribute(name):
+        if is_private_attribute(name) or name in _NEVER_FORWARDED:
             continue
         if isinstance(member, classmethod | staticmethod):
             _tag(member.__func__)
-        elif isinstance(member, property):
-            for function in (member.fget, member.fset, member.fdel):
-                if function is not None:
-                    _tag(function)
+        elif isinstance(member, property | cached_property):
+            for function in _functions_of(member):
+                _tag(function)
         else:
             _tag(member)
     cls._pyroExposed = True  # type: ignore[attr-defined]
@@ -136,13 +154,13 @@ def urgent(method_or_class: Anything) -> Anything:
 
 
 def _mark_urgent(member: Any) -> None:
-    if isinstance(member, property):
-        functions = [member.fget, member.fset, member.fdel]
+    if isinstance(member, property | cached_property):
+        functions = _functions_of(member)
     else:
         functions = [getattr(member, "__func__", member)]
     for function in functions:
         if _is_function(function) and hasattr(function, "__dict__"):
-            function._pyroUrgent = True  # type: ignore[union-attr]
+            function._pyroUrgent = True
 
 
 def callback(method: Anything) -> Anything:
@@ -220,9 +238,7 @@ def _make_table(cls: type, require_expose: bool) -> MemberTable:
             continue
         member = _static_member(cls, name)
         if _is_data_descriptor(member):
-            marks = _marks_of(
-                getattr(member, "fget", None) or getattr(member, "fset", None) or getattr(member, "fdel", None)
-            )
+            marks = _marks_of(next(iter(_functions_of(member)), None))
             if not require_expose or marks.get("_pyroExposed"):
                 attrs[name] = member
                 if marks.get("_pyroUrgent"):
@@ -254,7 +270,12 @@ def _static_member(cls: type, name: str) -> Any:
 
 def _is_data_descriptor(member: Any) -> bool:
     kind = type(member)
-    return hasattr(kind, "__get__") and hasattr(kind, "__set__") and not callable(member)
+    return (hasattr(kind, "__get__") and hasattr(kind, "__set__") and not callable(member)) or _is_cached(member)
+
+
+def _is_cached(member: Any) -> bool:
+    """Whether a member is computed when it is first asked for, and kept: an attribute that can be read."""
+    return isinstance(member, cached_property)
 
 
 def metadata_of(obj: Any, require_expose: bool = True) -> dict[str, set[str]]:
@@ -321,10 +342,17 @@ def get_exposed_property(obj: Any, name: str, require_expose: bool = True) -> An
 def set_exposed_property(obj: Any, name: str, value: Any, require_expose: bool = True) -> None:
     """Set an exposed property. Raises AttributeError for anything else, or what the property raises."""
     descriptor = _exposed_property(obj, name, require_expose)
-    setter = getattr(descriptor, "fset", True)
-    if setter is None:
+    if getattr(descriptor, "fset", True) is None or _is_cached(descriptor):
         raise AttributeError(f"attribute {shown(name)} of {type(obj).__name__} is read-only")
     setattr(obj, name, value)
+
+
+def delete_exposed_property(obj: Any, name: str, require_expose: bool = True) -> None:
+    """Delete an exposed property. Raises AttributeError for anything else, or what the property raises."""
+    descriptor = _exposed_property(obj, name, require_expose)
+    if getattr(descriptor, "fdel", None) is None:
+        raise AttributeError(f"attribute {shown(name)} of {type(obj).__name__} cannot be deleted")
+    delattr(obj, name)
 
 
 def _exposed_property(obj: Any, name: str, require_expose: bool) -> Any:

@@ -158,6 +158,15 @@ def _path(name: str, state: Any) -> Any:
     return cls(text)
 
 
+def _only(value: Any) -> Callable[[str, Any], Any]:
+    def build(name: str, state: Any) -> Any:
+        if state is not None:
+            raise refused(name, "it has none")
+        return value
+
+    return build
+
+
 def _slice(name: str, state: Any) -> slice:
     start, stop, step = tuple_of(state, "the state of a slice", 3)
     return slice(start, stop, step)
@@ -262,6 +271,8 @@ _BUILDERS: dict[str, Callable[[str, Any], Any]] = {
 def _register_all() -> None:
     register_builtin(URI, "fastpyro.URI", URI.__getstate__, _uri)
     register_builtin(slice, "slice", lambda value: (value.start, value.stop, value.step), _slice)
+    for name, only in (("NotImplemented", NotImplemented), ("Ellipsis", ...)):
+        register_builtin(type(only), name, lambda value: None, _only(only))
     for cls, plain in _PLAIN.items():
         register_builtin(cls, None, plain)
     for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):

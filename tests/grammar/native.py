@@ -12,7 +12,8 @@ WIDTHS = {"B": 0, "H": 1, "I": 2}
 ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "", "../etc/passwd", "no such", "x" * 101, "UTC\0", "a/b/c"]
 TEXTS = ["", "k", "é", "\U0001f600", "__class__", "state", "x" * 31, "x" * 32, "value", "args", "a.b", "\u20ac" * 5]
 CLASSES = [
-    "fastpyro.URI", "fastpyro.Proxy", "slice", "decimal", "fraction", "uuid", "path", "array", "exception",
+    "fastpyro.URI", "fastpyro.Proxy", "NotImplemented", "Ellipsis", "slice", "decimal",
+    "fraction", "uuid", "path", "array", "exception",
     "numpy.ndarray", "numpy.generic", "numpy.dtype", "grammar.Node", "grammar.Slots", "grammar.Named", "grammar.Kind",
     "grammar.Mapping", "grammar.Fails", "no.such.Class", "builtins.dict",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 from fastpyro.server.exposure import (
     behavior,
     callback,
+    delete_exposed_property,
     details_of,
     expose,
     get_exposed_property,
@@ -323,3 +324,90 @@ def test_what_a_value_says_of_itself_is_no_mark() -> None:
 def test_expose_says_what_it_takes(what: Any) -> None:
     with pytest.raises(AttributeError, match="only functions, methods, properties and classes"):
         expose(what)
+
+
+def test_a_cached_property_is_exposed_as_a_property() -> None:
+    @expose
+    class Whole:
+        @functools.cached_property
+        def area(self) -> int:
+            return 12
+
+        @property
+        def side(self) -> int:
+            return 3
+
+    class Partial:
+        @functools.cached_property
+        @expose
+        def inside(self) -> int:
+            return 1
+
+        @expose
+        @functools.cached_property
+        def outside(self) -> int:
+            return 2
+
+        @functools.cached_property
+        def hidden(self) -> int:
+            raise AssertionError
+
+    assert set(members_of(Whole).attrs) == {"area", "side"}
+    assert get_exposed_property(Whole(), "area") == 12
+    with pytest.raises(AttributeError, match="read-only"):
+        set_exposed_property(Whole(), "area", 1)
+    assert set(members_of(Partial).attrs) == {"inside", "outside"}
+    with pytest.raises(AttributeError, match="unexposed"):
+        get_exposed_property(Partial(), "hidden")
+    with pytest.raises(AttributeError, match="property, not a method"):
+        resolve_method(Partial(), "hidden")
+
+
+NOT_FORWARDED = ("await", "aiter", "anext", "aenter", "aexit", "next", "index", "buffer")
+
+
+@pytest.mark.parametrize("name", NOT_FORWARDED)
+def test_what_a_proxy_cannot_answer_is_refused_with_the_reason(name: str) -> None:
+    def method(self: Any) -> None:
+        raise AssertionError
+
+    method.__name__ = f"__{name}__"
+    with pytest.raises(AttributeError, match="every proxy would have to have it"):
+        expose(method)
+    cls = expose(type("Whole", (), {f"__{name}__": method, "public": lambda self: 1}))
+    assert members_of(cls).methods == {"public"}, "a class may have it, for who uses it here"
+
+
+def test_deleting_needs_a_deleter_of_an_exposed_property() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.deleted = False
+
+        @property
+        @expose
+        def value(self) -> bool:
+            return self.deleted
+
+        @value.deleter
+        def value(self) -> None:
+            self.deleted = True
+
+        @property
+        @expose
+        def lasting(self) -> int:
+            return 1
+
+        @property
+        def hidden(self) -> int:
+            return 1
+
+        @hidden.deleter
+        def hidden(self) -> None:
+            raise AssertionError
+
+    owner = Owner()
+    delete_exposed_property(owner, "value")
+    assert owner.deleted
+    for name, text in (("lasting", "cannot be deleted"), ("hidden", "unexposed"), ("__class__", "private")):
+        with pytest.raises(AttributeError, match=text):
+            delete_exposed_property(owner, name)
