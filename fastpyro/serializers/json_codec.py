@@ -13,7 +13,6 @@ from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.serializers._json_scan import check_json
 from fastpyro.values.checked import cut, mapping_of, reason_of, text_of, tuple_of, wrong
-from fastpyro.values.class_registry import StateOf
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,6 +23,7 @@ MAX_DEPTH = 200
 """Levels of containers and objects, as in serpent."""
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_SEQUENCES = frozenset({list, tuple, set, frozenset})
 
 if TYPE_CHECKING:
     Call = tuple[str, str, Any, Any]
@@ -77,14 +77,10 @@ class JsonCodec:
             return value
         if depth >= MAX_DEPTH:
             raise SerializeError(f"a value is nested deeper than {MAX_DEPTH} levels, or contains itself")
-        if kind is StateOf:  # a tuple, which would be written as one
-            return self._ready(self._simplify(value), depth + 1)
-        if isinstance(value, dict):
+        if kind is dict:
             return {key: self._ready(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
+        if kind in _SEQUENCES:
             return [self._ready(item, depth + 1) for item in value]
-        if isinstance(value, str | int | float):
-            return value
         return self._ready(self._simplify(value), depth + 1)
 
     def _hook(self, data: dict[str, Any]) -> Any:

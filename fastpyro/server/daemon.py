@@ -5,7 +5,6 @@ Knows objects and their ids; how requests arrive is the business of `servers`, w
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import sys
@@ -21,6 +20,7 @@ from fastpyro.config import config
 from fastpyro.constants import DAEMON_NAME, PROTOCOL_VERSION
 from fastpyro.errors import DaemonError, PyroError
 from fastpyro.serializers import registry as serializers
+from fastpyro.server import object_ids
 from fastpyro.server.coroutines import Coroutines
 from fastpyro.server.daemon_object import AUTOMATIC, DaemonObject
 from fastpyro.server.exposure import behavior, details_of, members_of, metadata_of, reset_members
@@ -64,6 +64,11 @@ class Daemon:
 
     __module__ = "fastpyro"
 
+    _closed = True  # and so on: one that comes out of a pickle is of no use
+    locationStr = ""
+    objectsById: dict[str, Any] = {}  # noqa: RUF012
+    transportServer: Any = None
+
     def __init__(
         self,
         host: str | None = None,
@@ -88,7 +93,6 @@ class Daemon:
         self._registration = Mutex(reentrant=True)
         self._metadata: dict[tuple[type, bool], dict[str, Any]] = {}
         self._closed = False
-        self.transportServer: Any
         if connected_socket is not None:
             self.locationStr, self.natLocationStr = NOT_BOUND, None
             self.transportServer = ExistingConnectionServer(self, connected_socket)
@@ -102,7 +106,7 @@ class Daemon:
                 raise
         own = interface(self)
         own._pyroId = DAEMON_NAME  # type: ignore[attr-defined]
-        self.objectsById: dict[str, Any] = {DAEMON_NAME: own}
+        self.objectsById = {DAEMON_NAME: own}
         log.debug("daemon on %s, pyro protocol version %d", self.locationStr, PROTOCOL_VERSION)
 
     def _locations(self, listener: socket.socket, nathost: str | None, natport: int | None) -> tuple[str, str | None]:
@@ -136,20 +140,21 @@ class Daemon:
                 self._check_free(obj_or_class, objectId)
             if isinstance(obj_or_class, type) and not hasattr(obj_or_class, "_pyroInstancing"):
                 behavior()(obj_or_class)
-            obj_or_class._pyroId = objectId
-            obj_or_class._pyroDaemon = self
             cls = obj_or_class if isinstance(obj_or_class, type) else type(obj_or_class)
+            object_ids.check_type(cls)
+            entry = weakref.ref(obj_or_class, self._forget(objectId, id(obj_or_class))) if weak else obj_or_class
+            object_ids.place(obj_or_class, objectId, self)
             class_registry.register_type_replacement(cls, _as_proxy)
-            if weak:
-                self.objectsById[objectId] = weakref.ref(obj_or_class, self._forget(objectId))
-            else:
-                self.objectsById[objectId] = obj_or_class
+            self.objectsById[objectId] = entry
         if not any(members_of(cls, self.require_expose)[:2]):
             log.warning("class %s doesn't expose any methods or attributes; did you forget @expose?", cls.__qualname__)
         return uri
 
     def _check_free(self, obj_or_class: Any, object_id: str) -> None:
-        own_id = vars(obj_or_class).get("_pyroId") if hasattr(obj_or_class, "__dict__") else None
+        if isinstance(obj_or_class, type):  # the attributes of a base are not its own
+            own_id = vars(obj_or_class).get("_pyroId")
+        else:
+            own_id, _ = object_ids.place_of(obj_or_class)
         if own_id and self._registered(own_id) is obj_or_class:
             raise DaemonError(f"object or class already has a Pyro id: {own_id}")
         if object_id in self.objectsById:
@@ -169,10 +174,11 @@ class Daemon:
         found = self._registered(object_id)
         return found is not None and (found is obj or (isinstance(found, type) and found in type(obj).__mro__))
 
-    def _forget(self, object_id: str) -> Callable[[Any], None]:
+    def _forget(self, object_id: str, identity: int) -> Callable[[Any], None]:
         daemon = weakref.ref(self)
 
         def forget(reference: Any) -> None:
+            object_ids.forget_beside(identity)
             alive = daemon()
             if alive is not None and alive.objectsById.get(object_id) is reference:
                 del alive.objectsById[object_id]
@@ -190,16 +196,14 @@ class Daemon:
         if isinstance(objectOrId, str):
             object_id, found = objectOrId, self._registered(objectOrId)
         else:
-            object_id, found = getattr(objectOrId, "_pyroId", None), objectOrId
+            (object_id, _), found = object_ids.place_of(objectOrId), objectOrId
             if not object_id or self._registered(object_id) is not objectOrId:
                 raise DaemonError("object isn't registered in this daemon")
         if object_id == DAEMON_NAME:
             return
         self.objectsById.pop(object_id, None)
         if found is not None:
-            for name in {"_pyroId", "_pyroDaemon"} & set(vars(found)):
-                with contextlib.suppress(AttributeError):  # somebody else does the same
-                    delattr(found, name)
+            object_ids.forget(found)
 
     def find_object(self, object_id: str, connection: Connection) -> Any:
         """Return the object that a request means, made now if a class is registered.
@@ -253,7 +257,7 @@ class Daemon:
         if isinstance(objectOrId, str):
             object_id = objectOrId
         else:
-            object_id = getattr(objectOrId, "_pyroId", None)
+            object_id, _ = object_ids.place_of(objectOrId)
             if not self._serves(objectOrId, object_id):
                 raise DaemonError("object isn't registered in this daemon")
         location = (self.natLocationStr if nat else None) or self.locationStr
@@ -332,9 +336,13 @@ class Daemon:
         server.close()
         if server.forked:
             return  # streams, coroutines and the socket's file are the parent's
+        object_ids.forget_daemon(self)
         self.streams.close_all()
         self.coroutines.close()
         sockets.remove_socket_file(self._unixsocket or "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # so that an object can be copied and pickled that is registered
 
     def __enter__(self) -> Daemon:
         self._check_open()
@@ -415,17 +423,22 @@ def _proxy_state(uri: URI, metadata: dict[str, Any]) -> tuple[Any, ...]:
 
 def daemon_of(obj: Any) -> Daemon | None:
     """Return the daemon of this process in whose registry an object is, or None; what else it carries does not count."""
-    daemon: Any = getattr(obj, "_pyroDaemon", None)
-    is_real = issubclass(type(daemon), Daemon) and daemon._serves(obj, getattr(obj, "_pyroId", None))
-    return daemon if is_real else None
+    found = _served(obj)
+    return None if found is None else found[1]
+
+
+def _served(obj: Any) -> tuple[str, Daemon] | None:
+    object_id, daemon = object_ids.place_of(obj)
+    is_real = issubclass(type(daemon), Daemon) and daemon._serves(obj, object_id)
+    return (object_id, daemon) if is_real else None
 
 
 def _as_proxy(obj: Any) -> Any:
     """What goes over the wire for an object whose type is registered: a proxy, unless it is not registered any more."""
-    daemon = daemon_of(obj) if config.AUTOPROXY else None
-    if daemon is None:
+    found = _served(obj) if config.AUTOPROXY else None
+    if found is None:
         return obj
-    object_id = obj._pyroId
+    object_id, daemon = found
     return StateOf("fastpyro.Proxy", _proxy_state(daemon.uriFor(object_id), daemon.metadata(object_id)))
 
 

@@ -179,7 +179,6 @@ def test_own_names_cannot_be_taken() -> None:
         int,
         threading.Lock(),
         object(),
-        NotImplemented,
         (number for number in [1]),
         iter([1]),
         [].append,
