@@ -140,6 +140,10 @@ class RemoteError(PyroError):
             if not (name.startswith("__") or name in _REMOTE_ERROR_FIELDS):
                 setattr(self, name, value)
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str, /) -> Any: ...  # what the remote exception had
+
     def __str__(self) -> str:
         own = self.__dict__.get(TEXT)
         text = own if type(own) is str else super().__str__()

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 
 # No profile has a deadline: a slow machine, or the sanitizers, would make a time limit fail at random.
-SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+SHARED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("dev", max_examples=100, **SHARED)
 settings.register_profile("ci", max_examples=250, derandomize=True, print_blob=True, **SHARED)

@@ -122,7 +122,7 @@ def bad_bytes() -> None:
 
 JOBS: list[Callable[[], None]] = [
     native_codec,
-    *[lambda name=name: peer_codec(name) for name in PEERS],  # type: ignore[misc]
+    *[lambda name=name: peer_codec(name) for name in PEERS],
     refused_values,
     link,
     output,

@@ -59,7 +59,7 @@ def test_remote_error() -> None:
     )
     assert str(error) == "shop.Broke: ('no money', 5)"
     assert str(errors.RemoteError("shop.Broke")) == "shop.Broke"
-    assert (error.class_name, error.args, error.missing) == ("shop.Broke", ("no money", 5), 5)  # type: ignore[attr-defined]
+    assert (error.class_name, error.args, error.missing) == ("shop.Broke", ("no money", 5), 5)
     assert error.attributes["args"] == "x"
 
 

@@ -82,9 +82,9 @@ def test_what_is_told_is_bounded() -> None:
 def test_names_of_secrets() -> None:
     for name in ("_pyroHmacKey", "password", "SSL_CLIENTKEYPASSWD", "api_key", "token", "Secret", "_pyroHandshake"):
         assert is_secret_name(name)
-    for name in ("name", "value", "self", b"key", 5, None):
-        assert not is_secret_name(name)
+    for other in ("name", "value", "self", b"key", 5, None):
+        assert not is_secret_name(other)
     assert is_key_name("_pyroHmacKey")
     assert is_key_name("api_key")
-    for name in ("key", "_pyroHandshake", 5):
-        assert not is_key_name(name)
+    for another in ("key", "_pyroHandshake", 5):
+        assert not is_key_name(another)

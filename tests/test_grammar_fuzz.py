@@ -119,7 +119,7 @@ def described(value: Any) -> Any:
     if kind is fastpyro.Proxy:
         return kind, str(value._pyroUri)
     if isinstance(value, BaseException):
-        return kind, described(BaseException.args.__get__(value)), described(vars(value))
+        return kind, described(vars(BaseException)["args"].__get__(value)), described(vars(value))
     if kind is memoryview:
         return kind, bytes(value)
     if kind.__module__ == "numpy":
@@ -261,7 +261,7 @@ def test_memory_stays_within_the_budget(name: str) -> None:
         else:
             grammar = PEERS[name]
             one, other = grammar(rng, 300).value(), grammar(rng, 30).value()
-            wrap = lambda rng, piece: grammar(rng, 0).wrap(piece)  # noqa: B023, E731
+            wrap = lambda rng, inner: grammar(rng, 0).wrap(inner)  # noqa: B023, E731
         data = changed(rng, one, other, wrap)
         read(serializer.loads, data)  # what is made once does not count
         tracemalloc.start()

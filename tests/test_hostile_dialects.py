@@ -248,7 +248,7 @@ def test_dialects_mixed_on_one_connection(daemon: fastpyro.Daemon, dialect: int)
 
 @pytest.mark.parametrize("key", [None, b"wrong"])
 def test_hmac_mismatches(daemon: fastpyro.Daemon, key: bytes | None) -> None:
-    daemon._pyroHmacKey = b"right"  # type: ignore[assignment]
+    daemon._pyroHmacKey = b"right"
     with Stranger(daemon, 48, key) as client:
         client.sock.sendall(client.pack(MSG_CONNECT, b"{'handshake':1,'object':'subject'}"))
         client.decoder.set_hmac_key(b"right")  # the refusal is signed
@@ -263,7 +263,7 @@ def test_hmac_mismatches(daemon: fastpyro.Daemon, key: bytes | None) -> None:
 
 
 def test_a_message_that_is_changed_later(daemon: fastpyro.Daemon) -> None:
-    daemon._pyroHmacKey = b"right"  # type: ignore[assignment]
+    daemon._pyroHmacKey = b"right"
     with Stranger(daemon, 48, b"right").admitted() as client:
         data = bytearray(client.pack(MSG_INVOKE, client.call(1, 2)))
         data[-3] ^= 1

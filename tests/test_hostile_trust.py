@@ -55,7 +55,7 @@ assert settings  # a fixture that every test here uses
 
 def gadget(port: int, wrapper: str) -> Any:
     """Return a value of plain types that stands for a proxy to a place of the sender's, with his key, in a container."""
-    state = (f"PYRO:x@127.0.0.1:{port}", [], [], [], 0.0, "b64:aw==", "hello", 0, "pickle")
+    state: tuple[Any, ...] = (f"PYRO:x@127.0.0.1:{port}", [], [], [], 0.0, "b64:aw==", "hello", 0, "pickle")
     proxy = {"__class__": "Pyro4.core.Proxy", "state": list(state)}
     if wrapper == "OrderedDict":
         return {"__class__": "collections.OrderedDict", "items": proxy}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def readers(name: str, dialect: int) -> list[Callable[[bytes], Any]]:
 
 def check(data: bytes, reading: list[Callable[[bytes], Any]]) -> None:
     for read in reading:
-        watched(lambda read=read: read(data), told=data)
+        watched(partial(read, data), told=data)
 
 
 def contents(name: str) -> Iterator[Any]:

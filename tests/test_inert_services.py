@@ -10,6 +10,7 @@ import marshal
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +70,7 @@ class Subject:
             if type(value) is fastpyro.SerializedBlob:
                 value.deserialized()
 
-    @fastpyro.expose
+    @fastpyro.expose  # type: ignore[prop-decorator]
     @property
     def level(self) -> int:
         return 7
@@ -199,8 +200,8 @@ def test_clients_take_whole_replies(name: str, dialect: int) -> None:
                 take(FLAGS_EXCEPTION, encode(broken))
         stream = take(FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT, encode(wire), STRM=b"name")
         assert type(stream) is StreamResult
-        watched(lambda stream=stream: proxy._pyro_take_metadata(stream))
-        watched(lambda stream=stream: metadata.member_details({"details": stream}))
+        watched(partial(proxy._pyro_take_metadata, stream))
+        watched(partial(metadata.member_details, {"details": stream}))
 
 
 NAMING: dict[str, list[Any]] = {
@@ -240,10 +241,10 @@ def test_calls_of_a_name_server(name: str) -> None:
             for method, arguments in NAMING.items():
                 for broken in [*replaced(arguments, wire), *([each] for each in replaced(arguments[:1] or [0], wire))]:
                     call = [NAMESERVER_NAME, method, broken, {}]
-                    assert watched(lambda call=call: ask(MSG_INVOKE, encoded_call(name, call))).kind == MSG_RESULT
+                    assert watched(partial(ask, MSG_INVOKE, encoded_call(name, call))).kind == MSG_RESULT
                 for keyword in ("name", "metadata", "metadata_all", "meta_any", "uri", "safe"):
                     call = [NAMESERVER_NAME, method, [], {keyword: wire}]
-                    assert watched(lambda call=call: ask(MSG_INVOKE, encoded_call(name, call))).kind == MSG_RESULT
+                    assert watched(partial(ask, MSG_INVOKE, encoded_call(name, call))).kind == MSG_RESULT
     server.shutdown()
     thread.join(30)
     server.close()

@@ -18,10 +18,9 @@ from fastpyro.errors import LocalProtocolError, TimeoutError
 
 def test_one_thread_at_a_time() -> None:
     mutex = Mutex()
-    assert not mutex.locked
+    assert (mutex.locked, mutex.owned) == (False, False)
     with mutex.guard():
-        assert mutex.locked
-        assert mutex.owned
+        assert (mutex.locked, mutex.owned) == (True, True)
         assert in_time(mutex.guard_now) is None
         assert in_time(lambda: mutex.owned) is False
     assert not mutex.locked
@@ -82,7 +81,8 @@ def test_a_check_that_raises_ends_it() -> None:
         raise ValueError("no")
 
     mutex = Mutex()
-    for take in (lambda: mutex.guard(0, refuse), lambda: mutex.guard_now(refuse)):
+    takes: list[Callable[[], object]] = [lambda: mutex.guard(0, refuse), lambda: mutex.guard_now(refuse)]
+    for take in takes:
         with pytest.raises(ValueError, match="no"):
             take()
         assert not mutex.locked

@@ -81,7 +81,8 @@ def streams() -> Case:
 
 def instances() -> Case:
     table = InstanceTable()
-    return Case(table, lambda: table.get(Single, Client()))
+    client: Any = Client()
+    return Case(table, lambda: table.get(Single, client))
 
 
 def registration() -> Case:
@@ -133,7 +134,8 @@ def coroutines() -> Case:
 
 
 def shares() -> Case:
-    table, client = Shares(1000), Client()
+    table = Shares(1000)
+    client: Any = Client()
 
     def use() -> None:
         if table.take(client):

@@ -243,7 +243,7 @@ class Unspeakable(Exception):
 
 class Unnoted(Exception):
     @property
-    def __notes__(self) -> Any:
+    def __notes__(self) -> Any:  # type: ignore[override]
         raise RuntimeError("no notes")
 
 
@@ -272,9 +272,10 @@ def test_circle_of_causes() -> None:
 
 def test_excepthook(monkeypatch: pytest.MonkeyPatch) -> None:
     error = raised(remote_error())
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", printed)
     excepthook(type(error), error, error.__traceback__)
-    assert sys.stderr.getvalue() == "".join(get_pyro_traceback(error))  # type: ignore[attr-defined]
+    assert printed.getvalue() == "".join(get_pyro_traceback(error))
     monkeypatch.setattr(sys, "stderr", None)
     excepthook(type(error), error, error.__traceback__)
 

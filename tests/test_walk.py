@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from support.conversations import until
-from support.socket_pairs import Peer
+from conversations import until
+from socket_pairs import Peer
 
 import fastpyro
 

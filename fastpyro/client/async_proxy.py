@@ -24,6 +24,8 @@ from fastpyro.futures.thread_pool import DelayedCall, delayed_calls
 from fastpyro.values.class_registry import register_type_replacement
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from fastpyro.client.batch import BatchProxy
     from fastpyro.client.interfaces import Caller
 
@@ -284,7 +286,7 @@ class AsyncProxy(RememberedNames):
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._proxy, name, value)
 
-    def __enter__(self) -> AsyncProxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -316,7 +318,7 @@ class AsyncProxy(RememberedNames):
     def __hash__(self) -> int:
         return hash(self._proxy)
 
-    def __copy__(self) -> AsyncProxy:
+    def __copy__(self) -> Self:
         return type(self)(_copy_of(self._proxy))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -13,6 +13,8 @@ from fastpyro.protocol._batch import BatchCore, BatchWriter, QueuedMethod, insta
 from fastpyro.serializers.registry import native
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from fastpyro.client.interfaces import Caller
 
 __all__ = ["BatchProxy", "batch"]
@@ -36,7 +38,7 @@ class BatchProxy(BatchCore):
             raise AttributeError(name)
         return self._pyro_queued(name)
 
-    def __enter__(self) -> BatchProxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -10,7 +10,7 @@ from fastpyro.constants import DAEMON_NAME, FLAGS_ONEWAY
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
     from fastpyro.client.interfaces import Caller
 
@@ -53,7 +53,7 @@ class StreamResult:
             self.proxy = None
             raise
 
-    def __enter__(self) -> StreamResult:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

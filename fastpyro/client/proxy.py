@@ -38,7 +38,7 @@ from fastpyro.values.checked import building
 from fastpyro.values.class_registry import register_builtin
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
     from fastpyro.client.batch import BatchProxy
     from fastpyro.protocol._batch import BatchWriter
@@ -171,7 +171,7 @@ class Proxy(SpecialMethods, ProxyCore):
         self._pyro_update(_pyro_wire=wire, _pyro_wire_name=name)
         self._pyro_update(_pyro_native=is_native)
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -186,7 +186,7 @@ class Proxy(SpecialMethods, ProxyCore):
     def __bool__(self) -> bool:
         return True
 
-    def __copy__(self) -> Proxy:
+    def __copy__(self) -> Self:
         """Return an unconnected proxy of the same class with the same settings."""
         copied = type(self).__new__(type(self))
         Proxy.__init__(copied, self._pyroUri)

@@ -13,11 +13,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
 from fastpyro.transport.sockets import host_port_text
 from fastpyro.uri import URI
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["BroadcastServer"]
 
@@ -189,7 +193,7 @@ class BroadcastServer:
         self._wake_receiver.close()
         self.sock.close()
 
-    def __enter__(self) -> BroadcastServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -12,7 +12,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 __all__ = ["Target", "addresses_of", "reachable"]
@@ -32,7 +32,7 @@ _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK})
 
 
 def reachable(
-    targets: dict[Key, Target], seconds: float, is_stopping: Callable[[], bool] = lambda: False
+    targets: Mapping[Key, Target], seconds: float, is_stopping: Callable[[], bool] = lambda: False
 ) -> dict[Key, bool]:
     """Return for each target whether a connection to it can be made within some seconds.
 

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
@@ -22,6 +22,9 @@ from fastpyro.naming.storage import Storage
 from fastpyro.server.daemon import Daemon
 from fastpyro.transport.trusted_peers import hmac_key_of
 from fastpyro.uri import URI
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["NameServerDaemon", "startNS", "startNSloop", "start_ns", "start_ns_loop"]
 
@@ -81,7 +84,7 @@ class NameServerDaemon(Daemon):
         if nameserver is not None:
             nameserver._close()
 
-    def __enter__(self) -> NameServerDaemon:
+    def __enter__(self) -> Self:
         if self.nameserver is None:
             raise PyroError("cannot reuse this object: the name server is closed; make a new one")
         return self

@@ -35,6 +35,7 @@ from fastpyro.values.class_registry import StateOf
 
 if TYPE_CHECKING:
     import asyncio
+    from typing import Self
 
     from fastpyro.server.connection import Connection
 
@@ -344,7 +345,7 @@ class Daemon:
     def __getstate__(self) -> dict[str, Any]:
         return {}  # so that an object can be copied and pickled that is registered
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         self._check_open()
         return self
 

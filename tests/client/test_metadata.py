@@ -59,7 +59,8 @@ def test_what_is_no_metadata_is_a_protocol_error(key: str, number: int) -> None:
 
 
 def test_what_is_no_table_is_a_protocol_error() -> None:
-    for value in (None, 5, [], "text", Hostile(), {1: 2}, {b"methods": []}):
+    wrong: list[Any] = [None, 5, [], "text", Hostile(), {1: 2}, {b"methods": []}]
+    for value in wrong:
         for read in (read_metadata, member_details):
             with pytest.raises(ProtocolError, match="metadata"):
                 read(value)

@@ -36,13 +36,13 @@ class RecordingProxy:
 
 def test_call_passes_name_and_arguments() -> None:
     proxy = RecordingProxy()
-    assert RemoteMethod(proxy, "run")(1, 2, key=3) == "answer"  # type: ignore[arg-type]
+    assert RemoteMethod(proxy, "run")(1, 2, key=3) == "answer"
     assert proxy.calls == [("run", (1, 2), {"key": 3})]
 
 
 def test_argument_called_self_is_an_ordinary_keyword() -> None:
     proxy = RecordingProxy()
-    RemoteMethod(proxy, "run")(self=1)  # type: ignore[arg-type]
+    RemoteMethod(proxy, "run")(self=1)
     assert proxy.calls == [("run", (), {"self": 1})]
 
 
@@ -60,23 +60,23 @@ def test_a_method_can_be_pickled_with_its_proxy(protocol: int) -> None:
 @pytest.mark.parametrize("failure", [ConnectionClosedError("gone"), TimeoutError("late")])
 def test_retries_lost_connections_and_timeouts(failure: Exception) -> None:
     proxy = RecordingProxy([failure, failure], retries=2)
-    assert RemoteMethod(proxy, "run")() == "answer"  # type: ignore[arg-type]
+    assert RemoteMethod(proxy, "run")() == "answer"
     assert len(proxy.calls) == 3
     proxy = RecordingProxy([failure] * 3, retries=2)
     with pytest.raises(type(failure)):
-        RemoteMethod(proxy, "run")()  # type: ignore[arg-type]
+        RemoteMethod(proxy, "run")()
     assert len(proxy.calls) == 3
 
 
 def test_other_errors_are_not_retried() -> None:
     proxy = RecordingProxy([NamingError("unknown")], retries=5)
     with pytest.raises(NamingError):
-        RemoteMethod(proxy, "run")()  # type: ignore[arg-type]
+        RemoteMethod(proxy, "run")()
     assert len(proxy.calls) == 1
 
 
 def test_tells_name_doc_and_signature() -> None:
-    method: Any = RemoteMethod(RecordingProxy(), "known")  # type: ignore[arg-type]
+    method: Any = RemoteMethod(RecordingProxy(), "known")
     assert (method.__name__, method.__qualname__, method.__doc__) == ("known", "known", "Does known.")
     assert str(inspect.signature(method)) == "(size, *, fast=False)"
     text = pydoc.plain(pydoc.render_doc(method))
@@ -86,7 +86,7 @@ def test_tells_name_doc_and_signature() -> None:
 
 
 def test_unknown_details_are_no_error() -> None:
-    method: Any = RemoteMethod(RecordingProxy(), "other")  # type: ignore[arg-type]
+    method: Any = RemoteMethod(RecordingProxy(), "other")
     assert method.__doc__ is None
     assert not hasattr(method, "__signature__")
     with pytest.raises(AttributeError, match="no attribute 'chained'"):

@@ -198,7 +198,7 @@ def test_len_index_and_iteration_are_forwarded(tmp_path: Any) -> None:
     with ServerProcess(program) as process, fastpyro.Proxy(process.wait_for(r"uri = (\S+)")[1]) as sequence:
         assert len(sequence) == 3
         assert sequence[1] == 2
-        sequence[1] = 20  # type: ignore[index]
+        sequence[1] = 20
         del sequence[0]
         assert list(sequence) == [20, 3]
         with pytest.raises(IndexError):
@@ -369,4 +369,4 @@ def test_only_one_of_many_threads_connects(server: SubjectServer) -> None:
 def test_the_names_of_methods_are_str() -> None:
     proxy = fastpyro.Proxy("PYRO:object@127.0.0.1:1")
     with pytest.raises(TypeError, match="the name of a method is a str, not 7"):
-        proxy._pyroMethods = {7}
+        proxy._pyroMethods = {7}  # type: ignore[arg-type]

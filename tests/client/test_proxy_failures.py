@@ -245,7 +245,7 @@ def connections_become(controls: Any, count: int) -> bool:
     deadline = time.monotonic() + 10
     while (now := controls.connections()) != count and time.monotonic() < deadline:
         pass
-    return now == count
+    return bool(now == count)
 
 
 def test_forgotten_proxy_closes_its_connection(server: SubjectServer) -> None:

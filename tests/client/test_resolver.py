@@ -208,7 +208,10 @@ def test_one_that_speaks_something_else(greeting: bytes) -> None:
 
 
 def test_one_that_closes_without_an_answer() -> None:
-    with answering(lambda sock: sock.recv(10000) and None) as port, pytest.raises(NamingError) as caught:
+    def hear(sock: socket.socket) -> None:
+        sock.recv(10000)
+
+    with answering(hear) as port, pytest.raises(NamingError) as caught:
         locate_ns("127.0.0.1", port)
     assert "closed the connection without an answer" in str(caught.value)
 
@@ -394,10 +397,11 @@ def test_waiting_for_a_name(configured: int, monkeypatch: pytest.MonkeyPatch) ->
         with locate_ns() as ns:
             ns.register("late", X, metadata=["late"])
 
-    for find in (
+    finds: list[Callable[[Any], Any]] = [
         lambda ns: lookup(ns, "late", delay_time=30),
         lambda ns: yplookup(ns, ["late"], return_metadata=False, delay_time=30)["late"],
-    ):
+    ]
+    for find in finds:
         looked.clear()
         thread = threading.Thread(target=appear)
         with locate_ns() as ns:

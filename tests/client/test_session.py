@@ -178,7 +178,8 @@ def test_a_batch_has_as_many_results_as_calls(proxy: Any, monkeypatch: pytest.Mo
             pass
 
         def payload(self) -> bytes:
-            return results
+            payload: bytes = results
+            return payload
 
     monkeypatch.setattr(dispatch, "ResultList", Odd)
     monkeypatch.setattr(dispatch, "ResultWriter", Odd)

@@ -51,7 +51,7 @@ class Everything:
 
     @fastpyro.expose
     def __contains__(self, value: Any) -> bool:
-        return value == 5
+        return bool(value == 5)
 
     @fastpyro.expose
     def __reversed__(self) -> Iterator[int]:
@@ -177,21 +177,23 @@ def test_what_is_not_exposed_is_absent(proxy_of: Callable[[Any], Any]) -> None:
             raise AssertionError
 
     proxy = proxy_of(Plain())
-    for function in (operator.add, operator.mul, divmod, operator.iadd):
+    functions: list[Callable[[Any, Any], Any]] = [operator.add, operator.mul, divmod, operator.iadd]
+    for function in functions:
         with pytest.raises(TypeError, match="unsupported operand"):
             function(proxy, 1)
         with pytest.raises(TypeError, match="unsupported operand"):
             function(1, proxy)
-    for function in (operator.neg, abs, int, float, round, reversed, len):  # type: ignore[assignment]
+    unary: list[Callable[[Any], Any]] = [operator.neg, abs, int, float, round, reversed, len]
+    for convert in unary:
         with pytest.raises(TypeError, match="does not expose __"):
-            function(proxy)  # type: ignore[call-arg]
+            convert(proxy)
     with pytest.raises(TypeError, match="neither __iter__ nor __getitem__"):
         _ = 1 in proxy
 
 
 def test_a_method_that_leaves_it_to_the_other_operand(proxy_of: Callable[[Any], Any]) -> None:
     class Right(int):  # arrives as an int, which the method refuses
-        def __radd__(self, other: Any) -> str:
+        def __radd__(self, other: Any) -> str:  # type: ignore[override]
             return "right"
 
     proxy = proxy_of(Shelf())

@@ -164,8 +164,7 @@ def test_a_failed_call_leaves_no_cycle() -> None:
 
 def test_a_future_is_called_like_its_function() -> None:
     future = Future(divide)
-    assert future.completed is False
-    assert future.callable is divide
+    assert (future.completed, future.callable) == (False, divide)
     result = future(9, by=3)
     assert result.value == 3
     assert future.completed

@@ -53,8 +53,7 @@ class Background:
 
 def test_a_result_becomes_ready() -> None:
     result = FutureResult()
-    assert result.ready is False
-    assert result.wait(0) is False
+    assert (result.ready, result.wait(0)) == (False, False)
     assert result.wait(timeout=0.001) is False
     result.set_value(42)
     assert result.ready

@@ -243,8 +243,8 @@ class NativeGrammar:
             case "uuid":
                 return self.bytes_(rng.randbytes(rng.choice([16, 16, 15, 0])))
             case "path":
-                kind = rng.choice(["PosixPath", "PureWindowsPath", "Path", "WindowsPath"])
-                return self.tuple_of(self.text(kind), self.text(rng.choice(["/a/b", "", "\0", "a" * 5000, "C:\\x"])))
+                name = rng.choice(["PosixPath", "PureWindowsPath", "Path", "WindowsPath"])
+                return self.tuple_of(self.text(name), self.text(rng.choice(["/a/b", "", "\0", "a" * 5000, "C:\\x"])))
             case "array":
                 size = rng.choice([1, 2, 4, 8, 0, 3])
                 data = self.bytes_(rng.randbytes(rng.choice([0, 8, 16, 7])))

@@ -10,7 +10,7 @@ import random
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Union
+from typing import Literal, Union
 
 Part = Union[bytes, "Field", "Piece"]
 
@@ -40,7 +40,7 @@ class Field:
             code, bits = FIXED[self.form]
             return bytes([code | (value & bits)])
         size = struct.calcsize(self.form)
-        order = "little" if self.form.startswith("<") else "big"
+        order: Literal["little", "big"] = "little" if self.form.startswith("<") else "big"
         return (value & ((1 << (8 * size)) - 1)).to_bytes(size, order)
 
 

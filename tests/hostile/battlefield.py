@@ -113,7 +113,8 @@ class Bystander:
 
     def result(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
+        result: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return result
 
     def stop(self) -> None:
         self.process.kill()
@@ -189,7 +190,14 @@ class Field:
         reader, writer = os.pipe()
         self._reader = reader
         os.set_blocking(reader, False)
-        command = [HERE / "subject_daemon.py", "--report", str(writer), "--servertype", servertype, *options]
+        command: list[str | Path] = [
+            HERE / "subject_daemon.py",
+            "--report",
+            str(writer),
+            "--servertype",
+            servertype,
+            *options,
+        ]
         try:
             self.server = ServerProcess(*command, descriptors=(writer,), environment={"PYTHONDONTWRITEBYTECODE": "1"})
         finally:

@@ -7,7 +7,7 @@ import pickle
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -53,7 +53,7 @@ def native_proxy(place: str, serializer: str = "pickle") -> Any:
     )
 
 
-WRAPPERS = {
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "itself": lambda gadget: gadget,
     "in a list": lambda gadget: [gadget],
     "in a dict": lambda gadget: {"a": gadget},

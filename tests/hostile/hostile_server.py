@@ -162,7 +162,14 @@ class Victim:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         self._reader = reader
-        command = [sys.executable, HERE / "subject_client.py", "--report", str(writer), "--good", good]
+        command: list[str | Path] = [
+            sys.executable,
+            HERE / "subject_client.py",
+            "--report",
+            str(writer),
+            "--good",
+            good,
+        ]
         command += ["--facade", facade] if facade not in (None, PORTABLE, TLS) else []
         path = os.pathsep.join([str(HERE), *filter(None, sys.path)])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -213,4 +220,5 @@ class Victim:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         assert line, f"the client is gone, with status {self.process.wait(10)}"
-        return json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
+        return answer

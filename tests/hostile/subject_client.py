@@ -16,10 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import subject_daemon
-import watch
+if TYPE_CHECKING:
+    from hostile import subject_daemon, watch
+else:  # run as a program, with its own folder on the path
+    import subject_daemon
+    import watch
 
 import fastpyro
 from fastpyro import compat

@@ -17,9 +17,12 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import watch
+if TYPE_CHECKING:
+    from hostile import watch
+else:  # run as a program, with its own folder on the path
+    import watch
 
 import fastpyro
 
@@ -41,7 +44,7 @@ class Account:
 class Litter:
     """Garbage whose destructor calls the daemon that it was made in."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: fastpyro.URI) -> None:
         self.uri = uri
         self.itself = self
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from hostile import gadgets, packer
-from hostile.battlefield import MIB, Field
+from hostile.battlefield import MIB, Field, Trap
 from server_process import ServerProcess
 
 import fastpyro
@@ -112,7 +112,8 @@ def test_item_06_digits_are_limited(daemon: Field) -> None:
 
 def test_item_07_keys_that_are_no_text_are_harmless(daemon: Field) -> None:
     """Any hashable value may be a key here: those that collide, and those that cannot be hashed, are refused."""
-    for key in ([1], {}, packer.Ext(2, [1]), packer.thing("array.array", packer.tup("q", bytes(8)))):
+    keys: list[Any] = [[1], {}, packer.Ext(2, [1]), packer.thing("array.array", packer.tup("q", bytes(8)))]
+    for key in keys:
         for value in (packer.Pairs([(key, 1)]), packer.Ext(2, [key]), packer.Ext(3, [key])):
             with daemon.attacker(admitted=True) as client:
                 client.ask_or_end(packer.call("kind_of", value))
@@ -411,7 +412,7 @@ def welcome(meta: Any = None) -> bytes:
 def test_d01_a_hostile_server_dials_nobody_through_its_clients(make_field: Callable[..., Field], what: str) -> None:
     """The client is the subject daemon itself, whose method calls back what a client names."""
     daemon = make_field("--allow", "socket.connect", "--allow", "getaddrinfo")
-    with gadgets.Trap(gadgets.signed_welcome()) as trap:
+    with Trap(gadgets.signed_welcome()) as trap:
         for wrap in ("itself", "OrderedDict", "lines of a traceback", "arguments of an error", "registered class"):
             value = gadgets.WRAPPERS[wrap](gadgets.proxy_dict(trap.place))
             text = packer.body("serpent", value)

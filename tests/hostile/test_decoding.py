@@ -250,8 +250,8 @@ def test_d17_attributes_that_nobody_declared_are_refused(make_field: Callable[..
     for more in ({"is_admin": True}, {"__class__": "x"}, {"__dict__": {"a": 1}}, {"extra": 1}):
         state = {"owner": "me", "balance": 1, **more}
         assert asked(field, "is_admin", packer.thing("hostile.Account", state)) == b"error", more
-    for state in ({}, {"balance": 1}):
-        assert asked(field, "is_admin", packer.thing("hostile.Account", state)) == b"error", state
+    for less in ({}, {"balance": 1}):
+        assert asked(field, "is_admin", packer.thing("hostile.Account", less)) == b"error", less
     field.still_serves()
 
 

@@ -234,7 +234,8 @@ def colliding_ints(count: int, bits: int = 20) -> list[int]:
 
 def probe_orbit(count: int, slots: int = 1 << 17) -> list[int]:
     """Keys along the orbit on which a dict of so many slots looks for a free place after a collision."""
-    mask, keys, place, perturb = slots - 1, [], 1, 1
+    keys: list[int] = []
+    mask, place, perturb = slots - 1, 1, 1
     while len(keys) < count:
         keys.append(place)
         perturb >>= 5

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from hostile import gadgets, packer
-from hostile.battlefield import EXACT, MEMORY, MEMORY_FACTOR, MIB, Field
+from hostile.battlefield import EXACT, MEMORY, MEMORY_FACTOR, MIB, Field, Trap
 from hostile.hostile_server import MODES, Conversation, HostileServer, Mode, Victim
 
 PATIENCE = 15.0
@@ -185,7 +185,7 @@ def test_metadata_of_every_shape(victims: Callable[[str | None], Victim], mode: 
     for what in ("bind", "members"):
         judge(victim, mode, case(own, what))
     later: list[Case] = [
-        ("metadata", f"later {meta}", then(Conversation.welcome, lambda talk, meta=meta: talk.reply(meta)))
+        ("metadata", f"later {meta}", then(Conversation.welcome, lambda talk, meta=meta: talk.reply(meta)))  # type: ignore[misc]
         for meta in METADATA
     ]
     for one in later:
@@ -219,7 +219,7 @@ def test_gadgets_in_everything_that_a_server_says(
         "batch": lambda value: replying([value, value, value], flags=packer.BATCH),
     }
     what = {"reply": "call", "batch": "batch"}.get(where, "bind")
-    with gadgets.Trap(gadgets.signed_welcome()) as trap:
+    with Trap(gadgets.signed_welcome()) as trap:
         values = list(hostile_values(mode, trap.place))
         if not EXACT:  # each value somewhere, and not everywhere
             values = values[(MODES.index(mode) + len(where)) % 3 :: 8 if mode.name == "native" else 3]
@@ -242,7 +242,7 @@ def test_name_servers_that_lead_nowhere(victims: Callable[[str | None], Victim],
 
         return run
 
-    with gadgets.Trap(gadgets.signed_welcome()) as trap:
+    with Trap(gadgets.signed_welcome()) as trap:
         values = list(hostile_values(mode, trap.place))[:: 9 if mode.name == "native" else 3]
         for value in [*values, *METADATA, "./u:x", "PYRO:x@./u:/tmp/x", {"a": "PYRO:x@./u:/tmp/x"}, {"a": "no uri"}]:
             case = ("bind", f"{kind} {str(value)[:150]}", answering(value))
@@ -291,7 +291,7 @@ def stream_flag(mode: Mode) -> int:
 def test_replies_to_something_else(victims: Callable[[str | None], Victim], mode: Mode) -> None:
     other = packer.OLD if mode.dialect == packer.NEW else packer.NEW
     serializers = {70: 1, 1: 3, 2: 1, 3: 1, 4: 1, 6: 1}
-    one = {
+    one: dict[str, dict[str, Any]] = {
         "sequence": {"seq": 54321},
         "serializer": {"serializer": serializers[packer.IDS[mode.dialect][mode.name]]},
         "pickle": {"serializer": 5 if mode.dialect == packer.OLD else 99},
@@ -311,7 +311,7 @@ def test_replies_to_something_else(victims: Callable[[str | None], Victim], mode
         if what == "batch":
             cases = [case for case in cases if "stream" not in case[1]]
         for kind in (packer.CONNECT, packer.CONNECTOK, packer.CONNECTFAIL, packer.INVOKE, packer.PING, 0, 99):
-            attack = then(Conversation.welcome, saying(lambda talk, kind=kind: talk.message(kind, talk.body("x"))))
+            attack = then(Conversation.welcome, saying(lambda talk, kind=kind: talk.message(kind, talk.body("x"))))  # type: ignore[misc]
             cases.append((what, f"message of kind {kind}", attack))
         other_attack = then(
             Conversation.welcome,
@@ -364,7 +364,7 @@ def test_replies_of_every_size(victims: Callable[[str | None], Victim], mode: Mo
         (
             "call",
             f"a flood of {kind}",
-            flood(lambda talk, kind=kind: talk.message(kind, talk.body("x"), seq=7777) * 100),
+            flood(lambda talk, kind=kind: talk.message(kind, talk.body("x"), seq=7777) * 100),  # type: ignore[misc]
         )
         for kind in (packer.RESULT, packer.PING, packer.CONNECTOK)
     ]

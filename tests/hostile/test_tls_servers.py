@@ -126,6 +126,10 @@ def attacks(certificate: Path) -> dict[str, tuple[str, Attack]]:
             if talk.server.ended.wait(0.02):
                 return
 
+    def half_a_record(talk: Conversation, tls: TlsSocket, reply: bytes) -> None:
+        talk.send(tls.seal(reply)[:-20])
+        talk.hold()
+
     def shaken(step: Callable[[Conversation, TlsSocket, bytes], Any]) -> Attack:
         """Shake hands, admit the client, hear its call; then something else happens to the reply."""
 
@@ -180,7 +184,7 @@ def attacks(certificate: Path) -> dict[str, tuple[str, Attack]]:
         "half a record": ("call", shaken(lambda talk, tls, reply: talk.send(tls.seal(reply)[:-20]))),
         "half a record, and silence": (
             "call",
-            shaken(lambda talk, tls, reply: (talk.send(tls.seal(reply)[:-20]), talk.hold())),
+            shaken(half_a_record),
         ),
         "a record that was changed": ("call", shaken(lambda talk, tls, reply: talk.send(flipped(tls.seal(reply))))),
         "a record that comes twice": ("call", shaken(twice)),
@@ -246,7 +250,17 @@ def test_new_keys_again_and_again(victims: Callable[[str | None], Victim], certi
     version = "-tls1_2" if command == "R" else "-tls1_3"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = ["openssl", "s_server", "-accept", str(port), "-cert", certificate, version, "-naccept", "1"]
+    server: list[str | Path] = [
+        "openssl",
+        "s_server",
+        "-accept",
+        str(port),
+        "-cert",
+        certificate,
+        version,
+        "-naccept",
+        "1",
+    ]
 
     def relay(talk: Conversation) -> None:
         """What comes goes on to that server; after the client's first words it is told so ten times."""

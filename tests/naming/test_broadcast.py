@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -90,7 +91,7 @@ def test_port_that_is_taken() -> None:
 
 def test_an_address_gets_a_few_answers_and_no_more(asker: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(broadcast.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with BroadcastServer(URI_TEXT, "127.0.0.1", 0) as responder:
         asker.setblocking(False)
 

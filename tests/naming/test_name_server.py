@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -314,12 +314,13 @@ def test_answers_are_bounded(filled: NameServer, monkeypatch: pytest.MonkeyPatch
         filled.register(f"many.{number}", X, metadata=["\U0001f600" * 500, "many"])
     monkeypatch.setattr(config, "NS_MAX_LISTING", 20_000)
     assert len(filled.list(prefix="many.")) == 20
-    for listed in (
+    listings: list[Callable[[], object]] = [
         lambda: filled.list(return_metadata=True),
         lambda: filled.list(prefix="many", return_metadata=True),
         lambda: filled.list(regex="many", return_metadata=True),
         lambda: filled.yplookup(meta_any=["many"]),
-    ):
+    ]
+    for listed in listings:
         with pytest.raises(NamingError, match="NS_MAX_LISTING 20,000 bytes; ask for fewer"):
             listed()
     assert len(filled.list(prefix="many.1", return_metadata=False)) == 11

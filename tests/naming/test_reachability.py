@@ -61,7 +61,7 @@ def test_places_that_cannot_be_tried_are_left_out(monkeypatch: pytest.MonkeyPatc
     def no_descriptor(*arguments: object) -> socket.socket:
         raise OSError("too many open files")
 
-    monkeypatch.setattr(reachability.socket, "socket", no_descriptor)
+    monkeypatch.setattr(socket, "socket", no_descriptor)
     assert reachable({"x": (socket.AF_INET, ("127.0.0.1", 1))}, 1.0) == {}
 
 
@@ -73,7 +73,7 @@ def test_addresses_of_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
             raise socket.gaierror(socket.EAI_AGAIN, "later")
         raise UnicodeError if name == "odd" else socket.gaierror(socket.EAI_NONAME, "nobody")
 
-    monkeypatch.setattr(reachability.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     names = ["there", "later", "odd", "nobody", "192.0.2.5", "localhost", "::1"]
     assert addresses_of(names, 30.0) == {
         "there": frozenset({"192.0.2.1"}),

@@ -126,7 +126,8 @@ def test_broadcast_responder() -> None:
 def test_closed_daemon() -> None:
     daemon = NameServerDaemon("127.0.0.1", 0)
     with daemon:
-        assert daemon.nameserver is not None
+        before = daemon.nameserver
+        assert before is not None
     assert daemon.nameserver is None
     assert daemon.cleaner_thread is None
     daemon.close()

@@ -6,7 +6,7 @@ import importlib
 import sys
 from typing import Any
 
-from library import load
+from library import load  # type: ignore[import-not-found]
 
 pyro = load(sys.argv[1])
 broadcast_port = int(sys.argv[2])

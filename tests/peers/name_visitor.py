@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from library import load
+from library import load  # type: ignore[import-not-found]
 
 pyro = load(sys.argv[1])
 host, port, uri, broadcast_port = sys.argv[2], int(sys.argv[3]), sys.argv[4], int(sys.argv[5])

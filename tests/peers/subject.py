@@ -6,7 +6,7 @@ import socket
 import sys
 from typing import Any
 
-from library import load
+from library import load  # type: ignore[import-not-found]
 
 pyro = load(sys.argv[1])
 key = sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] != "-" else None
@@ -40,7 +40,7 @@ class Subject:
     def numbers(self, count: int) -> Any:
         yield from range(count)
 
-    @pyro.oneway
+    @pyro.oneway  # type: ignore[untyped-decorator]
     def note(self, value: Any) -> None:
         self.noted.append(value)
 
@@ -70,7 +70,7 @@ class Subject:
         return [blob.info, blob.deserialized()]
 
 
-class Greeter(pyro.Daemon):
+class Greeter(pyro.Daemon):  # type: ignore[misc, name-defined]
     """A daemon that says what it was greeted with."""
 
     def validateHandshake(self, conn: Any, data: Any) -> Any:

@@ -12,7 +12,7 @@ import threading
 import uuid
 from typing import Any
 
-from library import load
+from library import load  # type: ignore[import-not-found]
 
 pyro = load(sys.argv[1])
 uri, serializer, key = sys.argv[2:5]
@@ -21,7 +21,7 @@ outcome: dict[str, Any] = {}
 PICKLES = ("pickle", "dill", "cloudpickle")  # Pyro4 makes no proxies in them
 
 
-class Curious(pyro.Proxy):
+class Curious(pyro.Proxy):  # type: ignore[misc, name-defined]
     """A proxy that looks at the daemon's answer."""
 
     def _pyroValidateHandshake(self, response: Any) -> None:
@@ -31,7 +31,7 @@ class Curious(pyro.Proxy):
 class Receiver:
     """What the server calls back."""
 
-    @pyro.expose
+    @pyro.expose  # type: ignore[untyped-decorator]
     def receive(self, value: Any) -> Any:
         return ["received", value]
 

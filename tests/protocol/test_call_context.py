@@ -27,7 +27,7 @@ def message(annotations: dict[str, bytes] | None = None, identity: uuid.UUID | N
 
 
 def client() -> Any:
-    return Connection(SimpleNamespace(close=lambda: None), ("1.2.3.4", 5))  # type: ignore[arg-type]
+    return Connection(SimpleNamespace(close=lambda: None), ("1.2.3.4", 5))
 
 
 def test_outside_a_call_there_is_nothing() -> None:

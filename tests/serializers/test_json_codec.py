@@ -53,6 +53,7 @@ def test_what_is_no_call(data: bytes) -> None:
 
 def test_checked_call() -> None:
     assert checked_call(("o", "m", [], None)) == ("o", "m", [], None)
-    for call in (1, ("o", "m", 1, {}), ("o", "m", (), []), ("o", "m", (), {1: 2}), (None, "m", (), {})):
+    wrong: list[Any] = [1, ("o", "m", 1, {}), ("o", "m", (), []), ("o", "m", (), {1: 2}), (None, "m", (), {})]
+    for call in wrong:
         with pytest.raises(SerializeError):
             checked_call(call)

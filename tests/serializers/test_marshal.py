@@ -132,6 +132,7 @@ def test_bad_bytes(data: bytes) -> None:
 def test_calls() -> None:
     assert codec.decode_call(codec.encode_call("o", "m", (1,), {"k": 2})) == ("o", "m", (1,), {"k": 2})
     assert codec.decode_call(codec.encode_call("o", "m", [1], None)) == ("o", "m", [1], None)
-    for call in (1, ("o", "m", ()), (1, "m", (), {}), ("o", "m", 1, {}), ("o", "m", (), {1: 2})):
+    wrong: list[Any] = [1, ("o", "m", ()), (1, "m", (), {}), ("o", "m", 1, {}), ("o", "m", (), {1: 2})]
+    for call in wrong:
         with pytest.raises(SerializeError, match="a call is"):
             codec.decode_call(marshal.dumps(call, 2))

@@ -220,6 +220,7 @@ def test_pipelined_big_replies_arrive_whole(subject: SubjectServer) -> None:
         proxy._pyroTimeout = DEADLINE
         proxy._pyroBind()
         channel = proxy._pyroConnection
+        assert channel is not None
         for seq, value in enumerate(values):
             payload = native.dumps_call("calculator", "echo_times", (value, 1000), {})
             channel.send(Outgoing(MSG_INVOKE, 0, seq, native.serializer_id, payload))

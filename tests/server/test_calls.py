@@ -79,7 +79,7 @@ class Subject:
     def note(self, value: Any) -> None:
         self.noted.append(value)
 
-    @fastpyro.expose
+    @fastpyro.expose  # type: ignore[prop-decorator]
     @property
     def size(self) -> int:
         return 7
@@ -295,7 +295,8 @@ def test_coroutines_are_left_to_others(both: Both, flags: int) -> None:
     assert both.connection.in_call == 0
     former = current_context.replace(pending.state)
     try:
-        assert current_context.client is both.connection
+        client = current_context.client
+        assert client is both.connection
         assert current_context.msg_flags == flags
         with pytest.raises(StopIteration) as ended:
             pending.coroutine.send(None)
@@ -381,7 +382,7 @@ def test_many_requests_at_once_are_all_served(both: Both) -> None:
     for number in range(100):
         payload = native.codec.encode_call("subject", "echo", (number,), {})
         both.client.send(Outgoing(MSG_INVOKE, 0, number, native.serializer_id, payload))
-    answers = []
+    answers: list[tuple[int, Any]] = []
     while len(answers) < 100:
         assert both.requests.serve(both.connection, both.term, 0) is None
         while (answer := both.client.receive_available()) is not None:

@@ -102,7 +102,7 @@ class Subject:
             dict(context.response_annotations),
         ]
 
-    @fastpyro.expose
+    @fastpyro.expose  # type: ignore[prop-decorator]
     @property
     def size(self) -> int:
         return 7
@@ -135,7 +135,7 @@ class Side:
         self.connection.channel.set_max_message_size(0)
         self.server.unadmitted.clear()
         self.turns: list[Connection] = []
-        self.server.next_turn = self.turns.append  # type: ignore[method-assign]
+        self.server.next_turn = self.turns.append  # type: ignore[method-assign, assignment]
 
     def report(self, _daemon: Any, _client: Any, method: Any, args: Any, kwargs: Any, error: BaseException) -> None:
         name = method if isinstance(method, str) else method.__name__

@@ -138,6 +138,7 @@ def test_clients_that_hang_up_in_the_middle(server: SubjectServer) -> None:
         with fastpyro.Proxy(server.uri()) as proxy:
             proxy._pyroBind()
             connection = proxy._pyroConnection
+            assert connection is not None
             connection.sock.send(b"PYRO\x01\xf6\x04\x46" + bytes(10))
     with fastpyro.Proxy(server.uri()) as proxy:
         assert proxy.add(1, 1) == 2

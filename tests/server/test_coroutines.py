@@ -122,7 +122,7 @@ def test_each_coroutine_sees_its_own_context(coroutines: Coroutines) -> None:
     for number in range(10):
         current_context.annotations = {"NUMB": b"%d" % number}
         state = current_context.current().copy()
-        coroutines.start(state, work(number), lambda *outcome, number=number: done(number, *outcome))  # type: ignore[misc]
+        coroutines.start(state, work(number), lambda *outcome, number=number: done(number, *outcome))
     current_context.end()
     for _ in range(10):
         assert ended.acquire(timeout=DEADLINE)

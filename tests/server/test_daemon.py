@@ -373,8 +373,10 @@ def test_silent_clients_are_dropped(server_type: str) -> None:
     fastpyro.config.COMMTIMEOUT = 0
     with Running(daemon), fastpyro.Proxy(uri) as proxy:
         proxy._pyroBind()
-        proxy._pyroConnection.sock.settimeout(10)
-        assert proxy._pyroConnection.sock.recv(1) == b""  # the daemon hangs up
+        channel = proxy._pyroConnection
+        assert channel is not None
+        channel.sock.settimeout(10)
+        assert channel.sock.recv(1) == b""  # the daemon hangs up
 
 
 def test_registered_objects_travel_as_proxies_until_unregistered(server_type: str) -> None:

@@ -73,7 +73,7 @@ class Subject:
         current_context.response_annotations["MINE"] = b"1"
         raise ValueError("after annotating")
 
-    @fastpyro.expose
+    @fastpyro.expose  # type: ignore[prop-decorator]
     @property
     def size(self) -> int:
         return 7
@@ -118,7 +118,7 @@ def raised(reply: Any) -> BaseException:
 
 def test_call(daemon: fastpyro.Daemon, connection: Connection) -> None:
     reply = dispatch.handle(daemon, connection, call("echo", 1, key=2))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert (reply.kind, reply.flags, reply.serializer_id) == (MSG_RESULT, 0, native.serializer_id)
     assert native.loads(reply.payload) == ((1,), {"key": 2})
     assert reply.annotations is None
@@ -142,7 +142,7 @@ NONSENSE = [
     call("echo", target="x" * 1_000_000),
     call("__getattr__", "x" * 1_000_000),
     call("__setattr__", "x" * 1_000_000, 1),
-    call("fail", **{"x" * 1_000_000: 1}),
+    call("fail", **{"x" * 1_000_000: 1}),  # type: ignore[arg-type]
     message(get_serializer_by_id(1).dumps_call("subject", "x" * 1_000_000, (), {}), serializer=1),
 ]
 
@@ -153,7 +153,12 @@ def test_the_callers_own_faults_are_cheap(
 ) -> None:
     """Nothing is formatted for them, and what was sent is not sent back."""
     formatted: list[Any] = []
-    monkeypatch.setattr(dispatch, "format_traceback", lambda *error, **how: formatted.append(error) or ["formatted"])
+
+    def format_traceback(*error: Any, **how: Any) -> list[str]:
+        formatted.append(error)
+        return ["formatted"]
+
+    monkeypatch.setattr(dispatch, "format_traceback", format_traceback)
     reply = dispatch.handle(daemon, connection, nonsense)
     assert isinstance(reply, dispatch.Reply)
     assert len(reply.payload) < 50_000
@@ -183,12 +188,17 @@ def test_a_refused_stream_is_an_error_of_the_call(
 
 def test_attributes(daemon: fastpyro.Daemon, connection: Connection) -> None:
     reply = dispatch.handle(daemon, connection, call("__getattr__", "size"))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert native.loads(reply.payload) == 7
     for name, args in [("__setattr__", ("size", 1)), ("__getattr__", ("hidden",)), ("__getattr__", ("__class__",))]:
         assert isinstance(raised(dispatch.handle(daemon, connection, call(name, *args))), AttributeError)
-    for name, args in [("__getattr__", ()), ("__setattr__", ("size",)), ("__getattr__", (["size"],))]:
-        raised(dispatch.handle(daemon, connection, call(name, *args)))
+    wrong: list[tuple[str, tuple[Any, ...]]] = [
+        ("__getattr__", ()),
+        ("__setattr__", ("size",)),
+        ("__getattr__", (["size"],)),
+    ]
+    for name, arguments in wrong:
+        raised(dispatch.handle(daemon, connection, call(name, *arguments)))
 
 
 def test_unknown_object(daemon: fastpyro.Daemon, connection: Connection) -> None:
@@ -225,7 +235,7 @@ def test_result_that_cannot_be_sent(daemon: fastpyro.Daemon, connection: Connect
 
 def test_stream(daemon: fastpyro.Daemon, connection: Connection) -> None:
     reply = dispatch.handle(daemon, connection, call("numbers"))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert reply.flags == FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
     assert reply.annotations is not None
     stream_id = reply.annotations["STRM"].decode()
@@ -233,7 +243,7 @@ def test_stream(daemon: fastpyro.Daemon, connection: Connection) -> None:
     fetch = call("get_next_stream_item", stream_id, target="Pyro.Daemon")
     for expected in (1, 2):
         reply = dispatch.handle(daemon, connection, fetch)
-        assert reply is not None
+        assert isinstance(reply, dispatch.Reply)
         assert native.loads(reply.payload) == expected
     assert isinstance(raised(dispatch.handle(daemon, connection, fetch)), StopIteration)
     assert daemon.streaming_responses == {}
@@ -241,11 +251,11 @@ def test_stream(daemon: fastpyro.Daemon, connection: Connection) -> None:
 
 def test_response_annotations_go_with_results_only(daemon: fastpyro.Daemon, connection: Connection) -> None:
     reply = dispatch.handle(daemon, connection, call("annotate"))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert reply.annotations == {"MINE": b"1"}
     raised(dispatch.handle(daemon, connection, call("annotate_and_fail")))
     reply = dispatch.handle(daemon, connection, call("echo"))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert reply.annotations is None
 
 
@@ -256,7 +266,7 @@ def test_batch(daemon: fastpyro.Daemon, connection: Connection) -> None:
     writer.add("fail", (), {})
     writer.add("echo", (3,), {})
     reply = dispatch.handle(daemon, connection, message(writer.payload("subject"), flags=FLAGS_BATCH))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert reply.flags == FLAGS_BATCH
     values, error = decode_results(native.codec, reply.payload)
     assert values == [((1,), {}), ((), {"k": 2})]
@@ -305,7 +315,7 @@ def test_interrupt_is_for_the_server_to_judge(daemon: fastpyro.Daemon, connectio
 
 def test_ping(daemon: fastpyro.Daemon, connection: Connection) -> None:
     reply = dispatch.handle(daemon, connection, message(b"ping", kind=MSG_PING, serializer=42))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert (reply.kind, reply.payload, reply.serializer_id) == (MSG_PING, b"pong", 42)
 
 
@@ -313,7 +323,7 @@ def test_connect(daemon: fastpyro.Daemon, connection: Connection) -> None:
     connection.handshaken = False
     hello = message(native.dumps({"handshake": "hello", "object": "subject"}), kind=MSG_CONNECT)
     reply = dispatch.handle(daemon, connection, hello)
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert reply.kind == MSG_CONNECTOK
     assert native.loads(reply.payload)["meta"]["attrs"] == {"size"}
     assert connection.handshaken
@@ -330,7 +340,7 @@ def test_connect(daemon: fastpyro.Daemon, connection: Connection) -> None:
 def test_refused_connect(daemon: fastpyro.Daemon, connection: Connection, payload: bytes, reason: str) -> None:
     connection.handshaken = False
     reply = dispatch.handle(daemon, connection, message(payload, kind=MSG_CONNECT))
-    assert reply is not None
+    assert isinstance(reply, dispatch.Reply)
     assert reply.kind == MSG_CONNECTFAIL
     assert reason in native.loads(reply.payload)
     assert not connection.handshaken

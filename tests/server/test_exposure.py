@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
@@ -65,7 +66,7 @@ class Partly:
     def of_nobody() -> str:
         return "static"
 
-    @expose
+    @expose  # type: ignore[prop-decorator]
     @property
     def value(self) -> int:
         """The value."""
@@ -174,7 +175,8 @@ def test_private_names_cannot_be_exposed() -> None:
 
 
 def test_wrong_order_of_decorators() -> None:
-    for kind in (classmethod, staticmethod):
+    kinds: list[Callable[[Any], Any]] = [classmethod, staticmethod]
+    for kind in kinds:
         with pytest.raises(AttributeError, match="must be done after"):
             expose(kind(lambda: None))
     with pytest.raises(AttributeError, match="can be exposed"):
@@ -244,8 +246,9 @@ def test_markers() -> None:
     @oneway
     def function() -> None: ...
 
-    assert function._pyroCallback
-    assert function._pyroOneway
+    marked: Any = function
+    assert marked._pyroCallback
+    assert marked._pyroOneway
 
 
 def test_behavior() -> None:
@@ -315,7 +318,8 @@ def test_what_a_value_says_of_itself_is_no_mark() -> None:
         @expose
         def start(self) -> None: ...
 
-    assert members_of(Machine) == ({"start"}, {}, set(), set(), set())
+    members: tuple[object, ...] = members_of(Machine)
+    assert members == ({"start"}, {}, set(), set(), set())
     with pytest.raises(AttributeError, match="unexposed"):
         resolve_method(Machine(), "model")
 
@@ -343,7 +347,7 @@ def test_a_cached_property_is_exposed_as_a_property() -> None:
         def inside(self) -> int:
             return 1
 
-        @expose
+        @expose  # type: ignore[prop-decorator]
         @functools.cached_property
         def outside(self) -> int:
             return 2

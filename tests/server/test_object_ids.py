@@ -172,9 +172,9 @@ def test_registered_objects_are_copied_and_pickled(daemon: fastpyro.Daemon) -> N
     obj = Plain()
     obj.state = [1]  # type: ignore[attr-defined]
     daemon.register(obj, "known")
-    for twin in (copy.copy(obj), copy.deepcopy(obj), pickle.loads(pickle.dumps(obj))):
-        assert type(twin) is Plain
-        assert twin.state == [1]
+    twins: list[Any] = [copy.copy(obj), copy.deepcopy(obj), pickle.loads(pickle.dumps(obj))]
+    for twin in twins:
+        assert (type(twin), twin.state) == (Plain, [1])
         assert daemon_of(twin) is None, "another object than the one that is registered"
         daemon.register(twin, "twin")
         daemon.unregister(twin)

@@ -12,8 +12,14 @@ from fastpyro.server.places import Places, Waiting, place_of
 
 
 class Client:
-    def __init__(self, origin: str = "here") -> None:
+    """Stands for a connection."""
+
+    def __init__(self, origin: str) -> None:
         self.origin = origin
+
+
+def client_from(origin: str = "here") -> Any:
+    return Client(origin)
 
 
 class Request:
@@ -57,7 +63,7 @@ def order(places: Places) -> list[Any]:
 
 
 def test_places_are_for_whoever_comes_until_they_are_full() -> None:
-    places, client = make(4), Client()
+    places, client = make(4), client_from()
     for count in range(4):
         assert not places.full
         assert places.may_start(place_of(client))
@@ -75,7 +81,7 @@ def test_places_are_for_whoever_comes_until_they_are_full() -> None:
 
 
 def test_urgent_calls_have_places_of_their_own() -> None:
-    places, client = make(4), Client()
+    places, client = make(4), client_from()
     fill(places, client, 4 + places.reserve)
     for _ in range(places.reserve):
         assert places.may_start(place_of(client, urgent=True))
@@ -86,27 +92,27 @@ def test_urgent_calls_have_places_of_their_own() -> None:
 
 
 def test_a_newcomer_uses_the_reserve_while_one_connection_has_most() -> None:
-    places, greedy, newcomer = make(20), Client(), Client()
+    places, greedy, newcomer = make(20), client_from(), client_from()
     fill(places, greedy)
     for _ in range(places.reserve // 2):
         assert not places.may_start(place_of(greedy))
         assert places.may_start(place_of(newcomer))
         places.take(place_of(newcomer))
-        newcomer = Client()
+        newcomer = client_from()
     assert not places.may_start(place_of(newcomer))
 
 
 def test_another_address_uses_the_reserve_while_one_has_nearly_all() -> None:
     places = make(20)
     for _ in range(20):
-        fill(places, Client("here"), 1)
-    assert not places.may_start(place_of(Client("here")))
-    assert places.may_start(place_of(Client("there")))
+        fill(places, client_from("here"), 1)
+    assert not places.may_start(place_of(client_from("here")))
+    assert places.may_start(place_of(client_from("there")))
 
 
 def test_addresses_take_turns_and_so_do_the_connections_of_one() -> None:
-    places, one, two, other = make(1), Client(), Client(), Client("there")
-    fill(places, Client("elsewhere"))
+    places, one, two, other = make(1), client_from(), client_from(), client_from("there")
+    fill(places, client_from("elsewhere"))
     wait(places, *(call(client) for client in (one, one, one, two, two, other, other)))
     places.give(place_of(next(iter(places._of_connection))))
     served = order(places)
@@ -115,10 +121,10 @@ def test_addresses_take_turns_and_so_do_the_connections_of_one() -> None:
 
 
 def test_who_has_nothing_running_comes_before_who_has_much() -> None:
-    places, greedy, newcomer = make(4), Client(), Client()
+    places, greedy, newcomer = make(4), client_from(), client_from()
     fill(places, greedy, 3)
     fill(places, newcomer, 1)
-    wait(places, *(call(greedy) for _ in range(50)), call(newcomer), call(Client()))
+    wait(places, *(call(greedy) for _ in range(50)), call(newcomer), call(client_from()))
     places.give(place_of(greedy))
     first = places.next()
     assert first is not None
@@ -131,14 +137,13 @@ def test_who_has_nothing_running_comes_before_who_has_much() -> None:
 
 
 def test_urgent_calls_come_first() -> None:
-    places, client, other = make(1), Client(), Client()
-    running = [place_of(Client(), urgent=True) for _ in range(places.reserve)]
-    for place in (place_of(Client()), *running):
+    places, client, other = make(1), client_from(), client_from()
+    running = [place_of(client_from(), urgent=True) for _ in range(places.reserve)]
+    for place in (place_of(client_from()), *running):
         places.take(place)
     assert not places.may_start(place_of(client, urgent=True))
     wait(places, call(other), call(client), call(client, urgent=True))
-    assert places.next() is None
-    assert not places.has_next
+    assert (places.next(), places.has_next) == (None, False)
     places.give(running[0])
     assert places.has_next
     found = places.next()
@@ -148,9 +153,9 @@ def test_urgent_calls_come_first() -> None:
 
 
 def test_quick_calls_of_the_queue_go_on_as_soon_as_it_is_not_jammed() -> None:
-    places, client = make(1), Client()
+    places, client = make(1), client_from()
     fill(places, client, 1 + places.reserve)
-    wait(places, call(client), call(Client(), slow=False))
+    wait(places, call(client), call(client_from(), slow=False))
     assert places.next() is None
     places.give(place_of(client))
     found = places.next()
@@ -160,7 +165,7 @@ def test_quick_calls_of_the_queue_go_on_as_soon_as_it_is_not_jammed() -> None:
 
 
 def test_a_full_queue_refuses_who_fills_it() -> None:
-    places, greedy, newcomer = make(1, most_waiting=10), Client(), Client()
+    places, greedy, newcomer = make(1, most_waiting=10), client_from(), client_from()
     fill(places, greedy)
     mine = wait(places, *(call(greedy) for _ in range(10)))
     waiting, (refused,) = places.enqueue(call(newcomer))
@@ -172,33 +177,33 @@ def test_a_full_queue_refuses_who_fills_it() -> None:
 
 
 def test_a_full_queue_refuses_the_address_that_fills_it() -> None:
-    places, newcomer = make(1, most_waiting=10), Client("there")
+    places, newcomer = make(1, most_waiting=10), client_from("there")
     fill(places, newcomer)
-    wait(places, *(call(Client()) for _ in range(10)))
+    wait(places, *(call(client_from()) for _ in range(10)))
     _, (refused,) = places.enqueue(call(newcomer))
     assert refused.place.origin == "here"
 
 
 def test_among_equals_the_last_one_is_refused() -> None:
     places = make(1, most_waiting=3)
-    fill(places, Client())
-    wait(places, *(call(Client()) for _ in range(3)))
-    waiting, refused = places.enqueue(call(Client()))
+    fill(places, client_from())
+    wait(places, *(call(client_from()) for _ in range(3)))
+    waiting, refused = places.enqueue(call(client_from()))
     assert [one is waiting for one in refused] == [True]
 
 
 @pytest.mark.parametrize("urgent", [False, True])
 def test_without_a_queue_whoever_would_wait_is_refused(urgent: bool) -> None:
     places = make(1, most_waiting=0)
-    fill(places, Client())
-    waiting, refused = places.enqueue(call(Client(), urgent=urgent))
+    fill(places, client_from())
+    waiting, refused = places.enqueue(call(client_from(), urgent=urgent))
     assert [one is waiting for one in refused] == [True]
     assert not places.has_next
     assert places._queue == {}
 
 
 def test_bytes_count_as_calls_do() -> None:
-    places, big, small = make(1, most_bytes=1000), Client(), Client()
+    places, big, small = make(1, most_bytes=1000), client_from(), client_from()
     fill(places, big)
     mine = wait(places, call(big, 400), call(big, 500))
     waiting, (refused,) = places.enqueue(call(small, 200))
@@ -210,7 +215,7 @@ def test_bytes_count_as_calls_do() -> None:
 
 
 def test_who_has_much_in_the_queue_is_not_read_from_for_a_while() -> None:
-    places, client, other, big = make(1, most_waiting=160), Client(), Client(), Client()
+    places, client, other, big = make(1, most_waiting=160), client_from(), client_from(), client_from()
     fill(places, client)
     waiting = wait(places, *(call(client) for _ in range(10)))
     assert [one.pauses for one in waiting] == [False] * 9 + [True]
@@ -224,7 +229,7 @@ def test_nothing_is_left_of_whoever_was_served() -> None:
     rng = random.Random(3)
     for _ in range(50):
         places = make(rng.randrange(1, 6), rng.randrange(6), 100)
-        clients = [Client(rng.choice("abc")) for _ in range(6)]
+        clients = [client_from(rng.choice("abc")) for _ in range(6)]
         running: deque[Any] = deque()
         waiting = 0
         for _ in range(100):
@@ -256,7 +261,7 @@ def test_nothing_is_left_of_whoever_was_served() -> None:
 
 def test_clear_gives_back_what_waited() -> None:
     places = make(1)
-    fill(places, Client())
-    calls = wait(places, call(Client(), 10), call(Client("there"), 20))
+    fill(places, client_from())
+    calls = wait(places, call(client_from(), 10), call(client_from("there"), 20))
     assert places.clear() == calls
     assert (places.waiting, places.waiting_bytes, places.has_next) == (0, 0, False)

@@ -367,8 +367,8 @@ def test_a_client_that_goes_during_its_slow_call_harms_nobody(server: Server) ->
     with server.proxy() as witness:
         for number in range(1, 21):
             leaving = server.proxy()
-            Background(1, lambda _, leaving=leaving: leaving.wait())
-            until(lambda number=number: witness.waiting() == number)
+            Background(1, lambda _, leaving=leaving: leaving.wait())  # type: ignore[misc]
+            until(lambda number=number: witness.waiting() == number)  # type: ignore[misc]
             leaving._pyroRelease()
             with server.proxy() as arriving:  # which may get the descriptor of the one that left
                 assert arriving.sleep(0.001) == 0.001

@@ -415,7 +415,8 @@ def test_nothing_overtakes_a_slow_handshake(gate: Gate) -> None:
             for _ in range(3):
                 proxy.null()
             gate.open()
-            decoder, kinds = Decoder(), []
+            kinds: list[int] = []
+            decoder = Decoder()
             while len(kinds) < 2:
                 data = client.recv(4096)
                 assert data, kinds

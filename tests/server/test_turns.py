@@ -12,7 +12,7 @@ from socket_pairs import DEADLINE
 
 from fastpyro.constants import MSG_CONNECT, MSG_CONNECTOK, MSG_INVOKE
 from fastpyro.protocol._assembler import Decoder
-from fastpyro.protocol._message import pack_message
+from fastpyro.protocol._message import Message, pack_message
 from fastpyro.serializers.registry import get_serializer
 
 CALLS = 3000
@@ -73,7 +73,8 @@ class Client:
         self.send(MSG_INVOKE, self.serializer.dumps_call("counter", name, (), {}), times, seq)
 
     def last_result(self) -> int:
-        decoder, replies = Decoder(), []
+        replies: list[Message] = []
+        decoder = Decoder()
         while len(replies) < CALLS + 2:
             data = self.sock.recv(1 << 16)
             assert data, replies
@@ -94,7 +95,7 @@ def test_a_burst_of_calls_lets_others_have_their_turn(servertype: str, serialize
     """All calls are there before the server begins. The one who is done first says how they came."""
     script = tmp_path / "counter.py"
     script.write_text(SERVER)
-    command = [sys.executable, script, servertype]
+    command: list[str | Path] = [sys.executable, script, servertype]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdin is not None

@@ -130,6 +130,7 @@ class BytecodeContract(ChannelTests):
                     with happening(number, lambda: Destructor(call, outcome)) as collection:
                         return collection, facts(talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE))
 
+                collection: happening
                 collection, reply = in_time(exchange)
                 result = outcome[0] if outcome else None
                 refused += isinstance(result, LocalProtocolError)
@@ -154,7 +155,7 @@ class BytecodeContract(ChannelTests):
                         talk.channel.exchange(Outgoing(*REQUEST), timeout=DEADLINE)
                     return collection
 
-                collection = in_time(exchange)
+                collection: happening = in_time(exchange)
                 assert outcome in ([], [None])
                 check_free(talk)
             return collection

@@ -260,7 +260,11 @@ class ChannelContract(ChannelTests):
         check_dead(talk)
 
     def test_lying_lengths_take_no_memory(self, talk: Conversation) -> None:
-        with Peer(lambda: (talk.answer(promise(0xFFFFFFFF) + b"little"), talk.peer.close())):
+        def lie() -> None:
+            talk.answer(promise(0xFFFFFFFF) + b"little")
+            talk.peer.close()
+
+        with Peer(lie):
             tracemalloc.start()
             try:
                 with pytest.raises(ConnectionClosedError):

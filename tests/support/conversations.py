@@ -123,9 +123,14 @@ def check_closed_once(talk: Conversation, fd: int) -> None:
     assert talk.channel.closed
     assert talk.channel.fileno() == -1
     assert talk.channel.sock.fileno() == -1
-    newcomers = []
+    newcomers: list[int] = []
+
+    def took_the_number() -> bool:
+        newcomers.append(os.dup(talk.peer.fileno()))
+        return newcomers[-1] >= fd
+
     try:
-        until(lambda: newcomers.append(os.dup(talk.peer.fileno())) or newcomers[-1] >= fd)
+        until(took_the_number)
         talk.channel.close()  # must not touch the number, which may belong to somebody else now
         for newcomer in newcomers:
             os.fstat(newcomer)

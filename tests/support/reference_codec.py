@@ -11,7 +11,7 @@ import struct
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 MAX_DEPTH = 100
 MAX_INTEGER_BYTES = 1793
@@ -20,6 +20,8 @@ TUPLE, SET, FROZENSET, BYTEARRAY, INTEGER, COMPLEX, TEXT, DATETIME, DATE, TIME, 
 ARRAY, MAP = (0x90, 0xDC), (0x80, 0xDE)
 INTEGERS = "BHIQbhiq"  # 0xcc to 0xd3
 SIZES = {0: "B", 1: "H", 2: "I"}
+
+Keyed = TypeVar("Keyed", dict[Any, Any], set[Any], frozenset[Any])
 
 
 class NotAValue(Exception):
@@ -144,7 +146,7 @@ class ReferenceCodec:
             items = [item for pair in value.items() for item in pair]
             return head(len(value), *MAP) + b"".join(self.encode(item, depth) for item in items)
         array = head(len(value), *ARRAY) + b"".join(self.encode(item, depth) for item in value)
-        codes = {tuple: TUPLE, set: SET, frozenset: FROZENSET}
+        codes: dict[type, int] = {tuple: TUPLE, set: SET, frozenset: FROZENSET}
         return extension(codes[type(value)], array) if type(value) in codes else array
 
     def encode_moment(self, value: Any, depth: int) -> bytes:
@@ -262,8 +264,10 @@ class ReferenceCodec:
         match code:
             case 1:
                 return tuple(self.items(body, depth))
-            case 2 | 3:
-                return different(set if code == SET else frozenset, self.items(body, depth))
+            case 2:
+                return different(set, self.items(body, depth))
+            case 3:
+                return different(frozenset, self.items(body, depth))
             case 4:
                 return bytearray(body.take(len(body.data)))
             case 5 if 0 < len(body.data) <= MAX_INTEGER_BYTES:
@@ -290,7 +294,9 @@ class ReferenceCodec:
                 return datetime.date(*day)
             *parts, fold = struct.unpack("!BBBIB", body.take(8))
             zone = self.zone(body, depth) if body.data else None
-            kind = datetime.time if code == TIME else datetime.datetime
+            kind: Callable[..., datetime.time | datetime.datetime] = (
+                datetime.time if code == TIME else datetime.datetime
+            )
             return kind(*day, *parts, tzinfo=zone, fold=fold)
         except (ValueError, OverflowError, LookupError, OSError) as error:
             raise NotAValue("no such moment") from error
@@ -325,7 +331,7 @@ def text(data: bytes, errors: str = "strict") -> str:
         raise NotAValue("not UTF-8") from error
 
 
-def different(kind: type, items: list[Any]) -> Any:
+def different(kind: type[Keyed], items: list[Any]) -> Keyed:
     """Build a dict or set whose keys are all different."""
     try:
         result = kind(items)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 TESTS = Path(__file__).parent
 PATIENCE = 30.0
@@ -58,7 +59,7 @@ class ServerProcess:
             self._ended = True
             self._said_more.notify_all()
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

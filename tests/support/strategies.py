@@ -109,7 +109,8 @@ soup = st.lists(st.one_of(octets, codes, st.integers(0, 13)), max_size=80).map(b
 @st.composite
 def extensions(draw: Any) -> bytes:
     """An extension of some code whose body is a value, a value with changes, or anything."""
-    body = draw(st.one_of(st.binary(max_size=30), soup, encoded, st.sampled_from([b"\x92\xa5Point\xc0", b"\x91" * 30])))
+    kinds = st.binary(max_size=30), soup, encoded, st.sampled_from([b"\x92\xa5Point\xc0", b"\x91" * 30])
+    body: bytes = draw(st.one_of(kinds))
     return b"\xc9" + len(body).to_bytes(4, "big") + bytes([draw(st.integers(0, 14))]) + body
 
 

@@ -32,7 +32,7 @@ class Tripwire:
 
     __iter__ = __len__ = __bool__ = __str__ = __repr__ = __format__ = __getitem__ = __index__ = __contains__ = _trip
     __int__ = __float__ = __lt__ = __next__ = __call__ = __enter__ = __add__ = __getattr__ = _trip
-    __class__ = property(_trip)  # type: ignore[assignment]
+    __class__ = property(_trip)
 
 
 class Text(str):
@@ -203,16 +203,15 @@ def wires_of(name: str) -> Iterator[Any]:
 @contextlib.contextmanager
 def registered() -> Iterator[None]:
     """Register the tripwires' classes, and forget them again."""
-    before = dict(class_registry._builders), dict(class_registry._registered), dict(class_registry._classes)
+    tables: list[dict[Any, Any]] = [class_registry._builders, class_registry._registered, class_registry._classes]
+    before = [dict(table) for table in tables]
     for cls in (Tripwire, Text, Careless, Looked, Items):
         fastpyro.register_class(cls, f"inert.{cls.__name__}")
     tripped.clear()
     yield
-    for table, content in zip(
-        (class_registry._builders, class_registry._registered, class_registry._classes), before, strict=True
-    ):
+    for table, content in zip(tables, before, strict=True):
         table.clear()
-        table.update(content)  # type: ignore[arg-type]
+        table.update(content)
     class_registry._forget_writers()
 
 
@@ -222,7 +221,7 @@ def watched(act: Callable[[], Any], *errors: type[BaseException], told: Any = No
     watching = True
     try:
         return act()
-    except (PyroError, *errors):
+    except (PyroError, *errors):  # type: ignore[misc]
         return None
     finally:
         watching = False

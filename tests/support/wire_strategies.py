@@ -69,7 +69,7 @@ def messages_with_bad_annotations(draw: Any) -> bytes:
     chunks = bytearray(encode_annotations(draw(annotation_dicts)) + draw(st.binary(max_size=12)))
     if chunks:
         chunks[draw(st.integers(0, len(chunks) - 1))] = draw(octet)
-    payload = draw(st.binary(max_size=20))
+    payload: bytes = draw(st.binary(max_size=20))
     head = HEADER.pack(b"PYRO", 502, 1, 0, 0, 0, len(payload), len(chunks), bytes(16), 0, 0x4DC5)
     return head + chunks + payload
 

@@ -87,7 +87,7 @@ def settings(timeout: float, data: object = "hello") -> handshake.Settings:
     return handshake.Settings("native", data, None, timeout)
 
 
-def connect_to(answer: bytes, timeout: float = 10.0) -> object:
+def connect_to(answer: bytes, timeout: float = 10.0) -> handshake.Connected:
     """Connect to a fake daemon that answers with these bytes, then closes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -113,7 +113,7 @@ def answer(kind: int, payload: object, serializer: int = native.serializer_id) -
 
 
 def test_connect() -> None:
-    channel, serializer, reply, annotations = connect_to(answer(MSG_CONNECTOK, {"handshake": "hi", "meta": {}}))  # type: ignore[misc]
+    channel, serializer, reply, annotations = connect_to(answer(MSG_CONNECTOK, {"handshake": "hi", "meta": {}}))
     channel.close()
     assert serializer is native
     assert reply == {"handshake": "hi", "meta": {}}

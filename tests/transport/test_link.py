@@ -263,7 +263,7 @@ def test_what_is_no_socket_is_refused() -> None:
     for wrong in (None, 5, object()):
         with pytest.raises(AttributeError):
             Link(wrong)  # type: ignore[arg-type]
-    unready = Link.__new__(Link, None)  # type: ignore[arg-type]
+    unready = Link.__new__(Link, None)  # type: ignore[call-arg]
     with pytest.raises(ConnectionClosedError):
         unready.receive()
 

@@ -189,7 +189,7 @@ def test_destructors_in_the_reader(ends: Ends) -> None:
         gc.set_threshold(1)
         try:
             for number in range(rounds):
-                cycle: list[Any] = [Destructor(lambda n=number: ask_again(1000 + n), outcome)]
+                cycle: list[Any] = [Destructor(lambda n=number: ask_again(1000 + n), outcome)]  # type: ignore[misc]
                 cycle.append(cycle)
                 del cycle
                 message = link.exchange(Outgoing(INVOKE, 0, number, NATIVE, b"x", {"ABCD": b"1"}), timeout=DEADLINE)

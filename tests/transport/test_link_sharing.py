@@ -7,6 +7,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def test_big_messages_of_threads_both_ways(ends: Ends) -> None:
         assert link.exchange(Outgoing(INVOKE, 0, seq, NATIVE, payload)).payload == payload
 
     with Peer(echo):
-        workers = [Peer(lambda seq=seq: work(seq)) for seq in range(12)]
+        workers = [Peer(partial(work, seq)) for seq in range(12)]
         with contextlib.ExitStack() as stack:
             for worker in workers:
                 stack.enter_context(worker)

@@ -90,7 +90,7 @@ def test_the_end_of_a_stream_is_told_after_the_last_message(ends: Ends) -> None:
     one.send(Outgoing(4, 0, 9, 70, b"last words"))
     one.close()
     assert other.receive(DEADLINE).payload == b"last words"
-    assert not other.ended
+    assert (other.ended, other.closed) == (False, False)
     with pytest.raises(ConnectionClosedError, match="the peer closed the connection"):
         other.receive_available()
     assert other.ended
@@ -110,7 +110,12 @@ def test_an_end_in_the_middle_of_a_message_is_no_end(ends: Ends) -> None:
 def test_what_has_arrived_of_a_message_is_counted_until_it_is_whole_or_forgotten(ends: Ends) -> None:
     one, other = ends
     held: list[object] = []
-    intake = Intake(20_000, lambda channel: held.append(channel) is None, lambda: None)
+
+    def hold(channel: object) -> bool:
+        held.append(channel)
+        return True
+
+    intake = Intake(20_000, hold, lambda: None)
     other.set_intake(intake)
     data = encode(ReferenceMessage(4, 0, 9, 70, bytes(90_000)))
 
@@ -126,4 +131,5 @@ def test_what_has_arrived_of_a_message_is_counted_until_it_is_whole_or_forgotten
     assert held == [other], "not a byte was read"
     assert intake.total == 29_960
     other.close()
-    assert (intake.total, intake.messages, other.counted, other.begun) == (0, 0, 0, None)
+    after: tuple[object, ...] = intake.total, intake.messages, other.counted, other.begun
+    assert after == (0, 0, 0, None)

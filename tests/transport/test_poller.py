@@ -18,7 +18,8 @@ from socket_pairs import DEADLINE, Peer, unix_pair
 
 from fastpyro.config import config
 from fastpyro.transport._link import Link
-from fastpyro.transport.poller import EpollPoller, SelectorPoller, make_poller
+from fastpyro.transport._poller import EpollPoller
+from fastpyro.transport.poller import SelectorPoller, make_poller
 
 KINDS: list[Any] = [SelectorPoller, *([EpollPoller] if hasattr(select, "epoll") else [])]
 

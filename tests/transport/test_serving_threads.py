@@ -150,13 +150,14 @@ gone = threading.Event()
 def test_hooks_may_call_other_daemons(servertype: str) -> None:
     other = Served({"host": "127.0.0.1"})
     served = Served({"host": "127.0.0.1"}, Hooked)
-    served.daemon.other, served.daemon.said = other.subject.own, []
+    daemon: Any = served.daemon
+    daemon.other, daemon.said = other.subject.own, []
     gone.clear()
     try:
         with fastpyro.Proxy(served.subject.own) as proxy:
             assert proxy.echo(3) == 3
         assert gone.wait(DEADLINE)
-        assert served.daemon.said == [2, 2]
+        assert daemon.said == [2, 2]
     finally:
         served.close()
         other.close()

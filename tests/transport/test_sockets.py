@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def check_talk(listener: socket.socket, client: socket.socket) -> socket.socket:
     return server
 
 
+def port_of(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
 @pytest.mark.parametrize("timeout", [0, 20])
 def test_tcp(timeout: float) -> None:
     with listen("127.0.0.1", 0, None) as listener:
@@ -44,7 +50,7 @@ def test_accepted_sockets_do_not_delay_on_linux() -> None:
         pytest.skip("elsewhere the option is not inherited, and the server sets it")
     with (
         listen("127.0.0.1", 0, None) as listener,
-        connect(*listener.getsockname(), None, 20) as client,
+        connect("127.0.0.1", port_of(listener), None, 20) as client,
         check_talk(listener, client) as server,
     ):
         assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -54,7 +60,7 @@ def test_accepted_sockets_do_not_delay_on_linux() -> None:
 def test_connections_within_the_machine_have_no_congestion_control_of_weight() -> None:
     with (
         listen("127.0.0.1", 0, None) as listener,
-        connect(*listener.getsockname(), None, 20) as client,
+        connect("127.0.0.1", port_of(listener), None, 20) as client,
         check_talk(listener, client) as server,
     ):
         for end in (client, server):
@@ -163,7 +169,7 @@ def test_a_listener_that_accepts_nobody_costs_no_more_than_the_timeout() -> None
         try:
             before = time.monotonic()
             with pytest.raises(TimeoutError):
-                waiting.extend(connect(*full.getsockname(), None, 0.2) for _ in range(10))
+                waiting.extend(connect("127.0.0.1", port_of(full), None, 0.2) for _ in range(10))
             assert time.monotonic() - before < 10
         finally:
             for one in waiting:
@@ -269,12 +275,13 @@ def test_failures_leak_no_descriptors(tmp_path: Path) -> None:
     closed = unused_port()
 
     def fail() -> None:
-        for work in (
+        works: list[Callable[[], object]] = [
             lambda: connect("127.0.0.1", closed, None, 20),
             lambda: connect(None, None, str(tmp_path / "absent"), 20),
             lambda: listen("192.0.2.1", 0, None),
             lambda: listen("", 0, str(tmp_path / "file")),
-        ):
+        ]
+        for work in works:
             with pytest.raises(OSError, match=r"."):
                 work()
 

@@ -55,6 +55,12 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SubjectSe
         yield started
 
 
+def steps_of(proxy: Any) -> int:
+    """Return how often the proxy's native channel has stepped aside."""
+    steps: int = proxy._pyroConnection.steps_aside
+    return steps
+
+
 def calls_on_one_processor(proxy: Any, server: SubjectServer, allowed: set[int]) -> int:
     """Put both ends on one processor, allow them all again, call for a while; returns how often the client stepped aside."""
     one = {min(allowed)}
@@ -62,12 +68,12 @@ def calls_on_one_processor(proxy: Any, server: SubjectServer, allowed: set[int])
     os.sched_setaffinity(0, one)
     for number in range(50):
         assert proxy.add(number, 1) == number + 1
-    before = proxy._pyroConnection.steps_aside
+    before = steps_of(proxy)
     bind(server.pid, allowed)
     os.sched_setaffinity(0, allowed)
     for number in range(200):
         assert proxy.add(number, 1) == number + 1
-    return int(proxy._pyroConnection.steps_aside) - before
+    return steps_of(proxy) - before
 
 
 def steps_in_big_calls(proxy: Any, server: SubjectServer, allowed: set[int], way: str) -> int:
@@ -77,7 +83,7 @@ def steps_in_big_calls(proxy: Any, server: SubjectServer, allowed: set[int], way
     os.sched_setaffinity(0, one)
     size = 8 << 20
     data = bytes(size)
-    before = proxy._pyroConnection.steps_aside
+    before = steps_of(proxy)
     bind(server.pid, allowed)
     os.sched_setaffinity(0, allowed)
     for _ in range(10):
@@ -85,7 +91,7 @@ def steps_in_big_calls(proxy: Any, server: SubjectServer, allowed: set[int], way
             assert proxy.size(data) == size
         else:
             assert len(proxy.echo_times(b"x", size)) == size
-    return int(proxy._pyroConnection.steps_aside) - before
+    return steps_of(proxy) - before
 
 
 def test_a_client_leaves_the_processor_that_it_shares_with_its_server(server: SubjectServer, allowed: set[int]) -> None:
@@ -113,7 +119,7 @@ def test_a_client_that_connects_for_each_call_leaves_it_as_well(server: SubjectS
         for number in range(50):
             with fastpyro.Proxy(uri) as proxy:
                 assert proxy.add(number, 1) == number + 1
-                steps += proxy._pyroConnection.steps_aside
+                steps += steps_of(proxy)
         if time.monotonic() > deadline:
             assert others_run(allowed), "it never stepped aside"
             pytest.skip("other programs use the processors, so that there is nowhere to step to")
@@ -143,7 +149,7 @@ def test_a_client_that_is_bound_to_one_processor_stays_there(server: SubjectServ
     with fastpyro.Proxy(server.uri()) as proxy:
         for number in range(2000):
             assert proxy.add(number, 1) == number + 1
-        assert proxy._pyroConnection.steps_aside == 0
+        assert steps_of(proxy) == 0
     assert os.sched_getaffinity(0) == one
 
 

@@ -236,7 +236,7 @@ class Crowd:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for link, (_, far) in zip(self.links, self.pairs, strict=True):
+        for link, (_near, far) in zip(self.links, self.pairs, strict=True):
             link.close()
             far.close()
 

@@ -34,7 +34,9 @@ class Subject:
 
     @fastpyro.expose
     def certificate(self) -> Any:
-        shown = fastpyro.current_context.client.getpeercert()
+        client = fastpyro.current_context.client
+        assert client is not None
+        shown = client.getpeercert()
         return shown and dict(pair[0] for pair in shown["subject"])["commonName"]
 
 
@@ -73,8 +75,9 @@ def test_calls(server_type: str, serializer: str) -> None:
     with served(server_type) as daemon, fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
         proxy._pyroSerializer = serializer
         assert proxy.add(1, 2) == 3
-        assert proxy._pyroConnection.sock.version() in {"TLSv1.2", "TLSv1.3"}
-        assert proxy._pyroConnection.getpeercert()["subject"]
+        channel: Any = proxy._pyroConnection
+        assert channel.sock.version() in {"TLSv1.2", "TLSv1.3"}
+        assert channel.getpeercert()["subject"]
         big = "x" * 3_000_000  # many records
         assert proxy.echo(big) == big
         batch = fastpyro.batch(proxy)

@@ -48,7 +48,8 @@ def test_keys() -> None:
     assert trusted_peers.hmac_key_of(None) is None
     assert trusted_peers.hmac_key_of("ä") == "ä".encode()
     assert trusted_peers.hmac_key_of(b"k") == b"k"
-    for wrong in (0, False, [], bytearray(b"k")):
+    others: list[Any] = [0, False, [], bytearray(b"k")]
+    for wrong in others:
         with pytest.raises(TypeError, match="HMAC key"):
             trusted_peers.hmac_key_of(wrong)
 

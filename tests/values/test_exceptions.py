@@ -59,6 +59,7 @@ class StockError(Exception):
 
 class SlottedError(StockError):
     __slots__ = ("extra",)
+    extra: str
 
 
 class FileError(FileNotFoundError):
@@ -192,7 +193,7 @@ def test_name_bridges_script_and_module() -> None:
     class OtherError(Exception):
         pass
 
-    state = ("shop.StockError", ("x",), {}, [], [], {})
+    state: tuple[Any, ...] = ("shop.StockError", ("x",), {}, [], [], {})
     assert type(class_registry.build("exception", state)) is OtherError
     assert exceptions._state_of(OtherError()).class_name == "shop.StockError"
 
@@ -233,7 +234,7 @@ def test_slots_and_guards() -> None:
     error.extra = "in a slot"
     assert round_trip(error).extra == "in a slot"
     register_exception(GuardedError)
-    guarded = GuardedError.__base__.__new__(GuardedError, "args")  # type: ignore[union-attr]
+    guarded = Exception.__new__(GuardedError, "args")
     received = native.loads(exception_reply(native, guarded, ["line\n"]))
     assert (type(received), received.args, received._pyroTraceback) == (GuardedError, ("args",), ["line\n"])
 
@@ -353,7 +354,7 @@ def test_group_with_members_that_are_not_known() -> None:
     assert [type(member) for member in round_trip(base).exceptions] == [RemoteError, ValueError]
 
 
-GOOD = ("builtins.ValueError", ("x",), {"a": 1}, ["line"], ["note"], {})
+GOOD: tuple[Any, ...] = ("builtins.ValueError", ("x",), {"a": 1}, ["line"], ["note"], {})
 
 
 @pytest.mark.parametrize(
@@ -399,7 +400,14 @@ def test_states_that_do_not_suit_their_class(state: Any) -> None:
 
 
 def test_methods_of_exceptions_can_be_hidden_by_attributes() -> None:
-    state = ("builtins.ValueError", (), {"add_note": 5, "with_traceback": 6, "args": 7}, ["line"], ["note"], {})
+    state: tuple[Any, ...] = (
+        "builtins.ValueError",
+        (),
+        {"add_note": 5, "with_traceback": 6, "args": 7},
+        ["line"],
+        ["note"],
+        {},
+    )
     received = round_trip(StateOf("exception", state))
     assert (received.args, len(received.__notes__)) == ((), 2)
 

@@ -125,7 +125,7 @@ class Raising:
     def give(self) -> Refused:
         return Refused(2)
 
-    @fastpyro.expose
+    @fastpyro.expose  # type: ignore[prop-decorator]
     @property
     def attribute(self) -> None:
         raise Refused(3)
@@ -181,4 +181,4 @@ def test_a_converter_that_makes_no_class_dict_costs_the_class_and_not_the_error(
     error = native.loads(exception_reply(native, Refused(5), ["a line"]))
     assert type(error) is PyroError
     assert "refused with code 5" in str(error)
-    assert error._pyroTraceback == ["a line"]  # type: ignore[attr-defined]
+    assert error._pyroTraceback == ["a line"]

@@ -74,7 +74,12 @@ def test_other_keys_are_refused(key: str) -> None:
 
 def test_a_machine_without_zones_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("zoneinfo.available_timezones", lambda: asked.append(1) or set())
+
+    def no_zones() -> set[str]:
+        asked.append(1)
+        return set()
+
+    monkeypatch.setattr("zoneinfo.available_timezones", no_zones)
     monkeypatch.setattr(time_zones, "_zones", {})
     for _ in range(3):
         assert time_zones.zone_of("UTC") is None

@@ -82,7 +82,7 @@ class Proxy(fastpyro.client.proxy.Proxy):
     def __copy__(self) -> Proxy:
         copied = super().__copy__()
         copied._pyro_update(_pyroOwner=get_ident())
-        return copied  # type: ignore[return-value]
+        return copied
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         super().__setstate__(state)

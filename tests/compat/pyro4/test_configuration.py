@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 from unittest import mock
 
 import Pyro4
@@ -99,7 +100,7 @@ def test_dump(capsys: pytest.CaptureFixture[str]) -> None:
     assert Pyro4.config.SERIALIZERS_ACCEPTED
 
 
-def test_a_new_limit_of_messages_counts_for_open_connections(serve) -> None:
+def test_a_new_limit_of_messages_counts_for_open_connections(serve: Any) -> None:
     class Echo:
         @Pyro4.expose
         def echo(self, value: object) -> object:

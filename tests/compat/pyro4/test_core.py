@@ -44,7 +44,7 @@ def make_asynchronous(proxy: Any) -> None:
 
 def test_a_proxy_changes_its_own_mode(serve: Any) -> None:
     with Pyro4.Proxy(serve(Service())) as proxy:
-        assert make_asynchronous(proxy) is None
+        assert make_asynchronous(proxy) is None  # type: ignore[func-returns-value]
         result = proxy.add(1, 2)
         assert isinstance(result, Pyro4.futures.FutureResult)
         assert result.then(lambda value, more: value + more, 10).value == 13
@@ -52,7 +52,7 @@ def test_a_proxy_changes_its_own_mode(serve: Any) -> None:
         assert failing.wait(10)
         with pytest.raises(ZeroDivisionError):
             assert failing.value
-        assert proxy._pyroAsync(False) is None
+        assert proxy._pyroAsync(False) is None  # type: ignore[func-returns-value]
         assert proxy.add(1, 2) == 3
 
 
@@ -293,7 +293,7 @@ def test_name_server_and_resolving(name_server: Any, serve: Any) -> None:
     with pytest.raises(Pyro4.errors.NamingError):
         Pyro4.resolve("PYRONAME:no.such.name")
     with pytest.raises(TypeError):
-        Pyro4.resolve(42)
+        Pyro4.resolve(42)  # type: ignore[arg-type]
 
 
 def test_a_daemon_makes_proxies_of_pyro4() -> None:

@@ -34,8 +34,9 @@ def test_what_is_started_is_not_running_yet(tmp_path: Path) -> None:
 
 def test_it_answers_to_broadcast_unless_told_otherwise() -> None:
     _, daemon, responder = naming.startNS(host="0.0.0.0", port=0, bcport=0)
-    with daemon, responder:
+    with daemon:
         assert isinstance(responder, naming.BroadcastServer)
+        responder.close()
     _, daemon, responder = naming.startNS(host="0.0.0.0", port=0, enableBroadcast=False)
     with daemon:
         assert responder is None
@@ -73,6 +74,7 @@ def test_names_survive_in_a_file(
     storage = f"{kind}:{tmp_path / 'names'}"
     _, daemon, _ = naming.startNS(port=0, storage=storage)
     with daemon:
+        assert daemon.nameserver is not None
         daemon.nameserver.register("kept", "PYRO:x@localhost:1")
     serve_until_stopped(monkeypatch, storage=storage)
     assert "Persistent store contains 1 existing registrations." in capsys.readouterr().out
@@ -126,4 +128,5 @@ def test_tags_of_classes() -> None:
 def dict_of_own_registration() -> set[str]:
     _, daemon, _ = naming.startNS(port=0)
     with daemon:
+        assert daemon.nameserver is not None
         return set(daemon.nameserver.lookup(Pyro4.constants.NAMESERVER_NAME, return_metadata=True)[1])

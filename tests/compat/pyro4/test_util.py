@@ -76,7 +76,7 @@ def test_exceptions_as_dicts() -> None:
     error = util.SerializerBase.dict_to_class(data)
     assert type(error) is errors.NamingError
     assert error.args == ("text",)
-    made = util.SerializerBase.make_exception(ValueError, {"args": ["x"], "attributes": {"more": 1}})
+    made: Any = util.SerializerBase.make_exception(ValueError, {"args": ["x"], "attributes": {"more": 1}})
     assert (type(made), made.args, made.more) == (ValueError, ("x",), 1)
     assert util.all_exceptions["ZeroDivisionError"] is ZeroDivisionError
     assert util.all_exceptions["NamingError"] is errors.NamingError
@@ -100,7 +100,7 @@ class Thing:
     def hidden(self) -> None:
         pass
 
-    @Pyro4.expose
+    @Pyro4.expose  # type: ignore[prop-decorator]
     @property
     def value(self) -> int:
         return 42
@@ -150,9 +150,10 @@ def test_tracebacks(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
             proxy.fail()
         except KeyError:
             text = "".join(util.getPyroTraceback())
-            monkeypatch.setattr(sys, "stderr", io.StringIO())
+            printed = io.StringIO()
+            monkeypatch.setattr(sys, "stderr", printed)
             util.excepthook(*sys.exc_info())
-            assert "Remote traceback" in sys.stderr.getvalue()
+            assert "Remote traceback" in printed.getvalue()
         else:
             pytest.fail("no error")
     assert "Remote traceback" in text
@@ -163,6 +164,6 @@ def test_tracebacks(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         local = 4711
         raise ValueError("detailed")
     except ValueError:
-        lines = util.formatTraceback(*sys.exc_info(), detailed=True)
+        lines = util.formatTraceback(*sys.exc_info(), detailed=True)  # type: ignore[misc]
     assert "EXCEPTION" in "".join(lines)
     assert local

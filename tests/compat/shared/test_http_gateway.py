@@ -42,7 +42,7 @@ class Subject:
     def note(self, text: str) -> None:
         self.noted.append(text)
 
-    @fastpyro.expose
+    @fastpyro.expose  # type: ignore[prop-decorator]
     @property
     def size(self) -> int:
         return 7

@@ -60,7 +60,7 @@ def test_it_registers_itself(name_server: Any, capsys: pytest.CaptureFixture[str
 
 
 def test_it_brings_a_name_server(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(echoserver.Daemon, "requestLoop", lambda self: None)
+    monkeypatch.setattr(Pyro4.Daemon, "requestLoop", lambda self: None)
     Pyro4.config.NS_PORT = Pyro4.socketutil.findProbablyUnusedPort()
     try:
         echoserver.main(["-N", "-n"])

@@ -32,7 +32,7 @@ class Service:
     def stream(self) -> Iterator[int]:
         yield 1
 
-    @Pyro4.expose
+    @Pyro4.expose  # type: ignore[prop-decorator]
     @property
     def state(self) -> str:
         return "fine"

@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.core import *  # noqa: F403

@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.errors import *  # noqa: F403

@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.message import *  # noqa: F403

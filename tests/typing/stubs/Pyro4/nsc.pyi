@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.nsc import *  # noqa: F403

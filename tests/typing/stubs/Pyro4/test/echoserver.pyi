@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.test.echoserver import *  # noqa: F403

@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.utils.flame import *  # noqa: F403

@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.utils.flameserver import *  # noqa: F403

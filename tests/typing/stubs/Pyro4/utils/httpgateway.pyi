@@ -1,0 +1,1 @@
+from fastpyro.compat.pyro4.utils.httpgateway import *  # noqa: F403
