@@ -226,7 +226,7 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "INFLATED_SIZE",
         _integer(0, 0xFFFFFFFF),
-        4194304,
+        2097152,
         "bytes that any compressed payload may become, beside what INFLATED_RATIO allows",
     ),
     Item("INFLATED_RATIO", _integer(1, 10000), 50, "bytes that a compressed payload may become for each of its own"),

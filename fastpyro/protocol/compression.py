@@ -23,18 +23,24 @@ SMALLEST = 200
 LEVEL = 4
 """Of 9, as Pyro5 has it: most of the gain for a fraction of the time."""
 
+USUAL_SIZE = 49152
+USUAL_RATIO = 16
+"""What shrinks to less is sent as it is: its values may take more than those of a compressed message may; see
+`values._memory_budget`."""
+
 
 def deflated(payload: Any) -> tuple[Any, int]:
     """Return what to send for a payload, and the flag that says whether it is compressed: only if that is shorter.
 
-    What is so much shorter that a peer with our configuration would refuse it is sent as it is.
+    What is so much shorter that a peer with our configuration might refuse it is sent as it is.
     """
     if type(payload) is list or len(payload) < SMALLEST:
         return payload, 0
     import zlib
 
     packed = zlib.compress(payload, LEVEL)
-    if len(packed) >= len(payload) or len(payload) > most_inflated(len(packed)):
+    usual = USUAL_SIZE + USUAL_RATIO * len(packed)
+    if len(packed) >= len(payload) or len(payload) > min(usual, most_inflated(len(packed))):
         return payload, 0
     return packed, FLAGS_COMPRESSED
 

@@ -224,7 +224,7 @@ class ThreadedServer(ConnectionServer):
             try:
                 self._watch_leader()
             except BaseException:
-                if self.stopping:
+                if self._stopped.is_set():
                     return
                 log.exception("the monitor failed; it goes on")
                 self._stopped.wait(VACANCY_SECONDS)
@@ -257,14 +257,15 @@ class ThreadedServer(ConnectionServer):
         with self._lock.guard():
             if self.stopping or term is not self._term:
                 return
-            connection = self.requests.depose(term, serial, self.oneway_threaded)
+            connection: Any = self.requests.depose(term, serial, self.oneway_threaded)
             if connection is None:
                 return
             # The deposed thread may be done by now; it waits for this lock where it needs what follows.
             term.place = place_of(connection, term.urgent)
             self.places.take(term.place)
             self._note_places()
-            if self.connections.get(connection.fd) is not connection:
+            there: Any = self.connections.get(connection.fd)
+            if there is not connection:
                 pass  # dropped since, and somebody else may have its descriptor
             elif connection.held:
                 self.poller.remove(connection.fd)  # before the deposed thread can give it back
