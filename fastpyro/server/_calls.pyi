@@ -12,6 +12,7 @@ class ConnectionCore:
     peer_address: Any
     handshaken: bool
     held: Any  # a number that other threads change: nobody shall narrow it
+    waits_turn: bool
     ordered: bool
     oneway_apart: bool
     in_call: int

@@ -25,6 +25,7 @@ from fastpyro.config import config
 from fastpyro.errors import MessageTooLargeError, ServerOverloadedError
 from fastpyro.futures.thread_pool import call_threads
 from fastpyro.server import dispatch
+from fastpyro.server.complaints import complain
 
 if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
@@ -141,7 +142,7 @@ class BigReplies:
             f"the server is busy: the calls that wait until clients take their replies hold more than {self.most_queued:,} "
             "bytes (MAX_QUEUED); try again later"
         )
-        log.warning("%r: %s", connection, refusal)
+        complain(log, connection, refusal)
         self.server.send_reply(
             connection, message, dispatch.error_reply(self.server.daemon, connection, message, refusal)
         )

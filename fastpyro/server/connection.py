@@ -14,6 +14,7 @@ from fastpyro._foreign_text import shown
 from fastpyro.constants import PROTOCOL_VERSION
 from fastpyro.serializers.registry import Serializer
 from fastpyro.server._calls import ConnectionCore
+from fastpyro.server.complaints import Complaints
 from fastpyro.transport.channel import Channel
 
 __all__ = ["Connection"]
@@ -29,8 +30,8 @@ class Connection(ConnectionCore):
     by one; ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last;
     ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
     free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
-    is likely to be big, or None; ``released``, whether it is over for the daemon. A program may add attributes of its own,
-    in `validateHandshake` for instance.
+    is likely to be big, or None; ``released``, whether it is over for the daemon; ``complaints``, what the log was told of
+    it. A program may add attributes of its own, in `validateHandshake` for instance.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Connection(ConnectionCore):
         "accepted",
         "attached",
         "big_replies",
+        "complaints",
         "released",
         "serializer",
     )
@@ -50,6 +52,7 @@ class Connection(ConnectionCore):
         self.accepted = accepted
         self.attached = False
         self.big_replies: Any = None
+        self.complaints: Complaints | None = None
         self.released = False
         self._origin: Any = None
         self.serializer: Serializer | None = None

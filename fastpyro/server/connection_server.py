@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import PICKLE_IDS, native
 from fastpyro.server import dispatch, forks
 from fastpyro.server._calls import OrdinaryRequests, Term
+from fastpyro.server.complaints import say_rest
 from fastpyro.server.connection import Connection
 from fastpyro.server.coroutine_replies import LateReplies
 from fastpyro.server.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors
@@ -29,6 +29,7 @@ from fastpyro.server.dispatch import PendingReply, Postponed
 from fastpyro.server.hooks import call_hook
 from fastpyro.server.idle_connections import drop_stranger, keep_within, make_room
 from fastpyro.server.refusals import refuse
+from fastpyro.server.turns import Turns
 from fastpyro.server.unfinished import UnfinishedMessages
 from fastpyro.server.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.server.wakeups import Wakeups
@@ -53,9 +54,6 @@ MOST_UNADMITTED = 1000
 
 MOST_ACCEPTED = 32
 """Connections that are taken in at a time: those that are here already have their turn in between."""
-
-TURN = 250e-6
-"""Seconds for which what one connection has sent at once is served before others have their turn; as in `_calls`."""
 
 LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
@@ -92,7 +90,7 @@ class ConnectionServer(ABC):
         self.unsent = UnsentReplies(self, self.patience)
         self.unfinished = UnfinishedMessages(self)
         self._lock = Mutex(reentrant=True, leaf=True)
-        self._pending: deque[Connection] = deque()  # with bytes in their buffers, which the poller does not see
+        self.turns = Turns()
         self._farewells: set[Connection] = set()
         self._farewell_said = threading.Event()
         self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
@@ -258,6 +256,7 @@ class ConnectionServer(ABC):
                 self.tell_disconnect(connection)  # which may want to know whom it was connected to, and what it held
         finally:
             connection.release()
+            say_rest(log, connection)
             self.daemon.streams.connection_lost(connection)
 
     def tell_disconnect(self, connection: Connection) -> None:
@@ -283,12 +282,12 @@ class ConnectionServer(ABC):
                 return  # the server is closed
             if not connection.channel.has_buffered:
                 return
-            self._pending.append(connection)
+            self.turns.add(connection)
         self.wakeup()
 
     def next_turn(self, connection: Connection) -> None:
         """Go on with a connection, which has more requests here, when others have had their turn. By who serves it."""
-        self._pending.append(connection)
+        self.turns.add(connection)
 
     def asking_client(self) -> Connection | None:
         """Return the connection whose call this thread is in, if it is one of this server's."""

@@ -21,6 +21,7 @@ from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.errors import PyroError, ServerOverloadedError
 from fastpyro.futures.thread_pool import call_threads
 from fastpyro.server import dispatch
+from fastpyro.server.complaints import complain
 from fastpyro.server.shares import Shares
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class LateReplies:
             f"{self.under_way.of(connection)} of them of this connection (there is room for {self.under_way.most}, "
             "THREADPOOL_SIZE + REQUEST_QUEUE_SIZE, and no client may have all of it); try again later"
         )
-        log.warning("%r: %s", connection, refusal)
+        complain(log, connection, refusal)
         if not message.flags & FLAGS_ONEWAY:
             self._answer_with(connection, message, refusal)
 

@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from fastpyro._foreign_text import shown
 from fastpyro._lazy_logging import logger
 from fastpyro.callcontext import current_context
 from fastpyro.config import config
@@ -40,6 +39,7 @@ from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import BATCH_METHOD, ResultList, read_batch, results_limit
 from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.server._calls import perform_batch
+from fastpyro.server.complaints import complain
 from fastpyro.server.exposure import (
     delete_exposed_property,
     get_exposed_property,
@@ -173,7 +173,7 @@ def _connect(daemon: Service, connection: Connection, message: Message, _: MayRu
             answer = {"handshake": answer, "meta": metadata}
         payload = serializer.dumps(answer)
     except Exception as error:
-        log.warning("connection from %s refused: %s", shown(connection.peer_address), error)
+        complain(log, connection, f"refused: {error}")
         return refusal(error, connection, message)
     connection.handshaken = True
     connection.oneway_apart = not request.speaks_native  # programs written for Pyro count on it
@@ -199,7 +199,7 @@ def _invoke(
     try:
         serializer = _request_serializer(connection, message)
     except SerializeError as error:
-        log.warning("%r: %s", connection, error)
+        complain(log, connection, error)
         return None if flags & FLAGS_ONEWAY else error_reply(daemon, connection, message, error)
     if flags & FLAGS_BATCH:
         return _invoke_batch(daemon, connection, message, serializer, may_run)
@@ -393,7 +393,7 @@ def _stream_reply(daemon: Service, connection: Connection, message: Message, ite
         try:
             annotations["STRM"] = daemon.streams.open(iterator, connection).encode("ascii")
         except ServerOverloadedError as error:
-            log.warning("%r: %s", connection, error)
+            complain(log, connection, error)
             return error_reply(daemon, connection, message, error)
     return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, annotations)
 

@@ -18,8 +18,9 @@ from fastpyro._mutex import ServingThread, set_leading
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.server._calls import Term
-from fastpyro.server.connection_server import TURN, ConnectionServer
+from fastpyro.server.connection_server import ConnectionServer
 from fastpyro.server.oneway_calls import OnewayCalls
+from fastpyro.server.turns import TURN
 from fastpyro.transport._link import Link, Looker
 from fastpyro.transport.serving_threads import begin_to_serve, end_serving
 
@@ -81,7 +82,7 @@ class MultiplexServer(ConnectionServer):
         """Wait for requests and serve them, once. Whatever fails costs the connection that it is about, or a moment."""
         leading = self._lead()
         try:
-            last = self._last.channel if self._last is not None and not self._pending else None
+            last = self._last.channel if self._last is not None and not self.turns else None
             ready = self.poller.wait(wait, last if isinstance(last, Link) else None)
             self.serve_ready(ready, self.looker if len(ready) == 1 and wait else None)
             self.look_at_deadlines()
@@ -176,21 +177,20 @@ class MultiplexServer(ConnectionServer):
                 return
             connection = self.connections.get(fd)
             if connection is not None:
-                if not connection.held:
+                if not (connection.held or connection.waits_turn):
                     self._serve(connection, looker)
             elif fd == self.listener_fd:
                 self._last = self.accept_some()
             elif fd == self.wake_fd:
                 self.drain_wakeups()
-                self._serve_pending()
+                self._serve_next()
 
-    def _serve_pending(self) -> None:
-        for _ in range(len(self._pending)):  # those that have more afterwards wake this thread again
-            connection = self._pending.popleft()
-            if self.stopping:
-                return
-            if not connection.held and self.connections.get(connection.fd) is connection:
-                self._serve(connection, None)
+    def _serve_next(self) -> None:
+        connection = self.turns.next()
+        if connection is not None and not connection.held and self.connections.get(connection.fd) is connection:
+            self._serve(connection, None)
+        if self.turns:
+            self.wakeup()  # for the others, once the poller has named who else has something to say
 
     def _serve(self, connection: Connection, looker: Looker | None) -> None:
         self._serving = connection

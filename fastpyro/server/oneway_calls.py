@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
 from fastpyro.futures.thread_pool import CallThreads
+from fastpyro.server.complaints import complain
 from fastpyro.server.shares import Shares
 
 if TYPE_CHECKING:
@@ -32,13 +33,11 @@ class OnewayCalls:
     def run(self, connection: Connection, job: Callable[[], object]) -> bool:
         """Run a call of a connection, now or later. False when too many are under way: then it is never run."""
         if not self._shares.take(connection):
-            log.warning(
-                "%r: a oneway call is not performed: %d are under way, %d of them of this connection (THREADPOOL_SIZE + "
-                "REQUEST_QUEUE_SIZE)",
-                connection,
-                self._shares.total,
-                self._shares.of(connection),
+            reason = (
+                f"a oneway call is not performed: {self._shares.total} are under way, {self._shares.of(connection)} of them "
+                "of this connection (THREADPOOL_SIZE + REQUEST_QUEUE_SIZE)"
             )
+            complain(log, connection, reason)
             return False
 
         def run() -> None:

@@ -33,9 +33,11 @@ from fastpyro.protocol.peer_batches import BATCH_METHOD
 from fastpyro.server import dispatch, forks
 from fastpyro.server._calls import Term
 from fastpyro.server.big_replies import BigReplies, size_of
-from fastpyro.server.connection_server import TURN, ConnectionServer
+from fastpyro.server.complaints import complain
+from fastpyro.server.connection_server import ConnectionServer
 from fastpyro.server.exposure import members_of
 from fastpyro.server.places import Place, Places, Waiting, place_of
+from fastpyro.server.turns import TURN
 from fastpyro.server.unsent import AMONG_THREADS
 
 if TYPE_CHECKING:
@@ -270,7 +272,7 @@ class ThreadedServer(ConnectionServer):
             elif connection.held:
                 self.poller.remove(connection.fd)  # before the deposed thread can give it back
             elif connection.channel.has_buffered:
-                self._pending.append(connection)
+                self.turns.add(connection)
         self._elect()
 
     def _give_place(self, place: Place) -> None:
@@ -292,16 +294,15 @@ class ThreadedServer(ConnectionServer):
 
     def _lead(self, term: Term) -> None:
         wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
-        serve_ready = self.requests.serve_ready
+        serve_ready, turns = self.requests.serve_ready, self.turns
         last: Any = None
         while not self.stopping and not term.deposed:  # it may have been, in a hook that `look_at_deadlines` called
-            pending = len(self._pending)
-            for _ in range(pending):  # one by one: what is left when this leader is deposed is for the next one
-                waiting = self._pending.popleft()
-                if not waiting.held and self._serve(term, waiting):
+            if turns:
+                waiting = turns.next()
+                if waiting is not None and not waiting.held and self._serve(term, waiting):
                     return
-            ready = wait(0.0 if pending else self.longest_wait, last)
-            looker = self.looker if len(ready) == 1 and not self._pending else None  # nobody else waits for an answer
+            ready = wait(0.0 if turns else self.longest_wait, last)
+            looker = self.looker if len(ready) == 1 and not turns else None  # nobody else waits for an answer
             newest, index = None, 0
             while True:
                 index, served, message, error = serve_ready(ready, index, connections, term, self.timeout, looker)
@@ -313,7 +314,7 @@ class ThreadedServer(ConnectionServer):
                     if self._serve_on(term, served, self.requested(served, message, error)):
                         return
                 elif fd in connections:
-                    if self._serve(term, connections[fd]):
+                    if not connections[fd].waits_turn and self._serve(term, connections[fd]):
                         return
                 elif fd == listener_fd:
                     newest = self.accept_some()
@@ -436,7 +437,7 @@ class ThreadedServer(ConnectionServer):
             f"the server is busy: {places.size} calls are running (THREADPOOL_SIZE), and {places.most_waiting} are waiting "
             f"(REQUEST_QUEUE_SIZE) or would hold more than {places.most_bytes:,} bytes (MAX_QUEUED); try again later"
         )
-        log.warning("%r: %s", connection, refusal)
+        complain(log, connection, refusal)
         if not message.flags & FLAGS_ONEWAY:
             self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, refusal))
 

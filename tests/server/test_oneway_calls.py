@@ -18,6 +18,7 @@ DEADLINE = 20.0
 class Client:
     def __init__(self, origin: str) -> None:
         self.origin = origin
+        self.complaints = None
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ cdef class ConnectionCore:
     cdef public bint handshaken
     cdef public int held  # how many requests keep it to themselves: nobody else may read from it
     cdef public bint oneway_apart  # a slow oneway request does not hold it, whatever object it uses: Pyro's rule
+    cdef public bint waits_turn  # it has more requests in its buffer than were served at once
     cdef public bint ordered  # it has used an object of its session: its requests are served one by one
     cdef public int in_call  # how many of its requests are being served
     cdef public double last_used

@@ -296,7 +296,7 @@ cdef class OrdinaryRequests:
             if found is None:
                 return index, None, None, None
             connection = found
-            if connection.held:
+            if connection.held or connection.waits_turn:
                 continue
             if connection.link is None:
                 return index, None, None, None
