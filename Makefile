@@ -60,9 +60,14 @@ lint: $(VENV)/.has-group-lint
 	    if [ $$status -ne 0 ] || grep -q 'performance hint' build/lint/report; then exit 1; fi; \
 	done
 
-# The library with the tests, and what users are to see of it; the tests need what they import.
+# The library with its tests; then programs, each folder by itself and without our configuration, as those of users.
 types: $(HAS_BUILD) $(HAS_TESTS) $(VENV)/.has-group-typing
 	$(RUN) -m mypy --strict fastpyro tests
+	@for folder in examples examples/[a-z]*/ bench; do \
+	    echo "mypy --strict $$folder"; \
+	    cd "$(CURDIR)/$$folder" && MYPYPATH="$(CURDIR)" $(RUN) -m mypy --config-file= --strict --ignore-missing-imports \
+	        --cache-dir "$(CURDIR)/.mypy_cache/programs" $$([ $$folder = examples ] && echo demo.py || echo .) || exit 1; \
+	done
 
 stubs: $(HAS_BUILD) $(VENV)/.has-group-typing
 	$(RUN) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt --ignore-unused-allowlist \

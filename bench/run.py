@@ -233,7 +233,7 @@ def row_of(step: Step, transport: str, contender: str, measured: Measured) -> re
     elif step.unit == "bytes/s":
         rate = (step.size or 0) * (2 if "echo" in step.workload else 1) / median
     p99 = seconds[int(len(seconds) * 0.99)] * 1e6 if len(seconds) >= 100 else float("nan")
-    cpu = statistics.median(measured.cpu) * 1e6
+    cpu: float | None = statistics.median(measured.cpu) * 1e6
     if step.workload in ("threads", "threads_sharing"):
         cpu = None  # the client's own count is not known to it
     if step.workload == "oneway":

@@ -10,7 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def unrelated(spin: int | None) -> float:
 
 
 def main() -> None:
-    rows = {
+    rows: dict[str, Callable[[int], float]] = {
         "null call at full rate, two cores, us": lambda spin: figure("full rate", spin),
         "null call at full rate, both ends on one core, us": lambda spin: figure("full rate", spin, cpus="1"),
         "null call, 100 a second, us": lambda spin: figure("100 a second", spin),

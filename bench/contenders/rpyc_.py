@@ -44,8 +44,8 @@ class Client(client.Client):
         self.remote = self.connection.root
 
     # Lists and dicts travel as references: an echo would give back our own list, and each look at the other's is a call.
-    rows = None
-    echo = None
+    rows = None  # type: ignore[assignment]
+    echo = None  # type: ignore[assignment]
 
     def futures(self, count: int) -> list[Any]:
         add = self.library.async_(self.remote.add)

@@ -52,7 +52,7 @@ def serve(transport: str, path: str) -> None:
     thrift = definition()
 
     class Served(Subject):
-        def echo(self, text: str, number: int, key: list[int]) -> Any:  # type: ignore[override]
+        def echo(self, text: str, number: int, key: list[int]) -> Any:
             return thrift.Echo(text, number, key)
 
     port = 0

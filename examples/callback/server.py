@@ -18,7 +18,8 @@ class Worker:
             observer.finished("too late")
         except ValueError as error:
             print("the observer raised:", error, flush=True)
-        return observer.progress(steps, steps)  # the connection is still good
+        answer: str = observer.progress(steps, steps)  # the connection is still good
+        return answer
 
 
 def main() -> None:

@@ -24,10 +24,12 @@ from fastpyro.futures.thread_pool import DelayedCall, delayed_calls
 from fastpyro.values.class_registry import register_type_replacement
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Literal, Self, TypeVar, overload
 
     from fastpyro.client.batch import BatchProxy
     from fastpyro.client.interfaces import Caller
+
+    AnyProxy = TypeVar("AnyProxy", bound=Caller)
 
 __all__ = ["AsyncMethod", "AsyncProxy", "async_", "asyncproxy", "release_copies"]
 
@@ -358,6 +360,18 @@ register_type_replacement(AsyncProxy, lambda twin: twin._proxy)
 
 def _itself(proxy: Caller) -> Caller:
     return proxy
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def asyncproxy(proxy: Caller | AsyncProxy, asynchronous: Literal[True] = True) -> AsyncProxy: ...
+    @overload
+    def asyncproxy(proxy: AsyncProxy, asynchronous: Literal[False]) -> Caller: ...
+    @overload
+    def asyncproxy(proxy: AnyProxy, asynchronous: Literal[False]) -> AnyProxy: ...
+    @overload
+    def asyncproxy(proxy: Caller | AsyncProxy, asynchronous: bool = True, **keywords: Any) -> AsyncProxy | Caller: ...
 
 
 def asyncproxy(proxy: Caller | AsyncProxy, asynchronous: bool = True, **keywords: Any) -> AsyncProxy | Caller:

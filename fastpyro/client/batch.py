@@ -13,9 +13,10 @@ from fastpyro.protocol._batch import BatchCore, BatchWriter, QueuedMethod, insta
 from fastpyro.serializers.registry import native
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Literal, Self, overload
 
     from fastpyro.client.interfaces import Caller
+    from fastpyro.futures.result import FutureResult
 
 __all__ = ["BatchProxy", "batch"]
 
@@ -57,6 +58,17 @@ class BatchProxy(BatchCore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} queued calls for {self._proxy._pyroUri}>"
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, oneway: Literal[False] = False, asynchronous: Literal[False] = False) -> Iterator[Any]: ...
+        @overload
+        def __call__(self, oneway: Literal[True]) -> None: ...
+        @overload
+        def __call__(self, *, asynchronous: Literal[True]) -> FutureResult: ...
+        @overload
+        def __call__(self, oneway: bool = False, asynchronous: bool = False, **keywords: Any) -> Any: ...
 
     def __call__(self, oneway: bool = False, asynchronous: bool = False, **keywords: Any) -> Any:
         """Perform the queued calls in order, in one round trip.

@@ -295,7 +295,8 @@ def test_the_ways_to_make_a_twin(proxy: FakeProxy) -> None:
     assert isinstance(twin, AsyncProxy)
     assert async_ is asyncproxy
     assert asyncproxy(twin) is twin
-    assert asyncproxy(twin, False) is proxy
+    synchronous: object = asyncproxy(twin, False)
+    assert synchronous is proxy
     assert asyncproxy(proxy, asynchronous=False) is proxy
     assert asyncproxy(proxy, **{"async": False}) is proxy
     assert isinstance(proxy._pyroAsync(), AsyncProxy)
@@ -308,7 +309,7 @@ def test_the_ways_to_make_a_twin(proxy: FakeProxy) -> None:
 
 def test_what_is_not_a_proxy_is_refused(proxy: FakeProxy) -> None:
     with pytest.raises(TypeError, match="expected a Proxy, not str"):
-        asyncproxy("PYRO:x@localhost:1")  # type: ignore[arg-type]
+        asyncproxy("PYRO:x@localhost:1")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="unexpected keyword argument 'later'"):
         asyncproxy(proxy, later=True)
     with pytest.raises(TypeError, match="unexpected keyword argument 'later'"):
