@@ -186,12 +186,12 @@ def test_clients_take_whole_replies(name: str, dialect: int) -> None:
     """A value, an error or a stream: what the reply does not say by itself is not found out by asking the value."""
     serializer, encode = serializers.get_serializer(name, dialect), ENCODERS[name]
     proxy: Any = fastpyro.Proxy(PLACE)
-    proxy._pyro_update(_pyro_wire=serializer)
     channel: Any = SimpleNamespace(close=lambda: None)
+    conversation = session.Session(channel, serializer, proxy._pyroUri)
 
     def take(flags: int, payload: bytes, **annotations: bytes) -> Any:
         message = message_of(MSG_RESULT, payload, serializer, flags, **annotations)
-        return watched(lambda: session.result_of(proxy, channel, message, 5, serializer.serializer_id), Exception)
+        return watched(lambda: conversation.value_of(proxy, message, 5, serializer.serializer_id), Exception)
 
     for wire in wires_of(name):
         for content in [wire, *(STATES if name == "native" else CLASS_DICTS)]:

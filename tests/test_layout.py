@@ -345,6 +345,38 @@ def test_top_level_is_exactly_as_agreed() -> None:
     assert {path.name for path in (ROOT / ".ci").iterdir()} == {"new_python", "run"}
 
 
+CALL_FORM = re.compile(r"\b0x9[34]\b|\.(?:dumps|loads)_call\b|\bread_count\([^)]*\) != [34]\b")
+PACKS_INVOKE = "client/_session.pyx"
+KNOWS_THE_CALL_FORM: dict[str, str] = {
+    "serializers/_call_form.pxd": "lays out and takes apart calls in our own format",
+    "serializers/registry.py": "names what each format has for calls",
+    "client/session.py": "encodes a call, in any format",
+    "protocol/peer_batches.py": "encodes a batch in the formats of the peers, where it is a call",
+    "server/dispatch.py": "decodes a call, in any format",
+}
+"""Files that lay out or take apart calls, each with what it does. The facades hand on the functions, as Pyro's do."""
+
+
+def sources_of(*packages: str) -> Iterator[tuple[str, str]]:
+    """Yield the sources of packages, Python and Cython: path within the package, and text."""
+    for root in (PACKAGE, CSRC):
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root).as_posix()
+            if path.suffix in {".py", ".pyx", ".pxd"} and name.split("/")[0] in packages:
+                yield name, path.read_text(encoding="utf-8")
+
+
+def test_requests_of_calls_are_packed_in_one_file() -> None:
+    """On the way out: nobody else gives a message the kind INVOKE."""
+    ways_out = ("client", "naming", "transport", "protocol", "serializers", "futures")
+    assert {name for name, text in sources_of(*ways_out) if "MSG_INVOKE" in text} == {PACKS_INVOKE}
+
+
+def test_the_form_of_calls_is_known_where_it_is_listed() -> None:
+    rooms = ("client", "server", "naming", "transport", "protocol", "serializers")
+    assert {name for name, text in sources_of(*rooms) if CALL_FORM.search(text)} == set(KNOWS_THE_CALL_FORM)
+
+
 LOCKS = re.compile(
     r"\b(?:threading\.(?:R?Lock|Condition|(?:Bounded)?Semaphore|Barrier)|allocate_lock|queue\.\w*Queue)\("
 )
@@ -365,8 +397,6 @@ PYROS_SIGNATURE = "Pyro's signature, by position"
 LONG_FUNCTIONS: dict[str, str] = {}
 """Functions of more lines than MOST_LINES beside their docstring, each with its reason."""
 MANY_ARGUMENTS: dict[str, str] = {
-    "client.session.invoke": "those of `_pyroInvoke`, and the proxy",
-    "client.session.encode": "those of `_pyroInvoke`, the proxy and its connection",
     "compat.pyro4.core.serveSimple": PYROS_SIGNATURE,
     "compat.pyro4.message.__init__": PYROS_SIGNATURE,
     "compat.pyro4.naming.startNS": PYROS_SIGNATURE,

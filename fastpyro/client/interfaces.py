@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
     from fastpyro.protocol._batch import BatchWriter
     from fastpyro.protocol._message import Message
-    from fastpyro.serializers.registry import Serializer
     from fastpyro.transport.channel import Channel
     from fastpyro.uri import URI
 
@@ -28,11 +28,12 @@ class Caller(Protocol):
     _pyroSeq: int
     _pyroOneway: set[str]
     _pyroAttrs: set[str]
-    _pyro_wire: Serializer
-    _pyro_native: bool
-    _pyro_object_id: str
     _pyro_timeout: float
+    _pyro_socket: socket.socket | None
     _pyro_plain_invoke: Callable[..., Any]
+
+    @property
+    def _pyro_session(self) -> Any: ...
 
     @property
     def _pyroHandshake(self) -> Any: ...
@@ -64,14 +65,17 @@ class Caller(Protocol):
         self, methodname: str, vargs: Any, kwargs: dict[str, Any] | None, flags: int = 0, objectId: str | None = None
     ) -> Any: ...
     def _pyroInvokeBatch(self, calls: BatchWriter, oneway: bool = False) -> tuple[list[Any], BaseException | None]: ...
-    def _pyro_connection(self) -> Channel: ...
-    def _pyro_drop(self, connection: Channel) -> None: ...
-    def _pyro_next_seq(self) -> int: ...
+    def _pyro_open_session(self) -> Any: ...
+    def _pyro_drop(self, session: Any) -> None: ...
+    def _pyro_choose_format(self) -> None: ...
+    def _pyro_update(self, **values: Any) -> None: ...
+    def _pyro_new_locks(self) -> None: ...
+    def _pyro_next_seq(self, session: Any = None) -> int: ...
     def _pyro_submit(
         self,
+        session: Any,
         name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         callback: Callable[[Message | None, BaseException | None], object],
     ) -> int | None: ...
-    def _pyro_ordinary_result(self, message: Message) -> Any: ...

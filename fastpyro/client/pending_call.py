@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastpyro.client.session import add_context, encode, result_of
+from fastpyro.client.session import Request, Session
 from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.errors import CommunicationError, ConnectionClosedError, TimeoutError
 from fastpyro.futures.result import FutureResult, _ExceptionWrapper
@@ -18,30 +18,29 @@ from fastpyro.serializers.registry import native
 if TYPE_CHECKING:
     from fastpyro.client.interfaces import Caller
     from fastpyro.protocol._message import Message
-    from fastpyro.transport.channel import PlainChannel
 
 __all__ = ["submit"]
 
 
 def submit(proxy: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FutureResult | None:
-    """Start a call on the proxy's own connection. None when that is not possible, and nothing has been done then.
+    """Start a call in the proxy's session. None when that is not possible, and nothing has been done then.
 
     It is possible while the proxy is connected natively by a channel that many calls can share, when its class has not
     replaced ``_pyroInvoke``, and unless calls are to be repeated. A call that cannot be sent gives a result that raises why.
     """
-    channel: Any = proxy._pyroConnection
-    if channel is None or channel.closed or not channel.concurrent or not proxy._pyro_native:
+    session: Session | None = proxy._pyro_session
+    if session is None or not session.native or session.channel.closed or not session.channel.concurrent:
         return None
     if type(proxy)._pyroInvoke is not proxy._pyro_plain_invoke or name in type(proxy).__dict__ or proxy._pyroMaxRetries:
         return None
     result = FutureResult()
-    arrival = _Arrival(result, proxy, channel)
+    arrival = _Arrival(result, proxy, session)
+    channel: Any = session.channel
     try:
         channel.set_background(call_threads.submit)
         result._hurry = channel.push
-        seq = proxy._pyro_submit(name, args, kwargs, arrival)
-        if seq is None:
-            arrival.send(name, args, kwargs)
+        if proxy._pyro_submit(session, name, args, kwargs, arrival) is None:
+            arrival.send(Request(name, args, kwargs))
     except Exception as error:
         arrival(None, error)
     try:
@@ -53,30 +52,30 @@ def submit(proxy: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, An
 class _Arrival:
     """What is done when the reply of a call arrives: the callback that its link gets."""
 
-    __slots__ = ("channel", "expiry", "proxy", "result", "seq", "serializer_id")
+    __slots__ = ("channel", "expiry", "proxy", "result", "seq", "serializer_id", "session")
 
-    def __init__(self, result: FutureResult, proxy: Caller, channel: PlainChannel) -> None:
+    def __init__(self, result: FutureResult, proxy: Caller, session: Session) -> None:
         self.result = result
         self.proxy = proxy
-        self.channel = channel
+        self.session = session
+        self.channel: Any = session.channel
         self.seq = 0
         self.serializer_id = native.serializer_id
         self.expiry: DelayedCall | None = None
 
-    def send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        proxy, channel = self.proxy, self.channel
-        timeout = proxy._pyro_timeout
-        outgoing = encode(proxy, channel, name, args, kwargs)
+    def send(self, request: Request) -> None:
+        outgoing = self.session.encode(request, self.proxy._pyroOneway)
+        self.session.address(self.proxy, outgoing)
         self.serializer_id = outgoing.serializer_id
-        self.seq = outgoing.seq = proxy._pyro_next_seq()
-        add_context(outgoing)
+        self.seq = outgoing.seq
+        timeout = self.proxy._pyro_timeout
         if outgoing.flags & FLAGS_ONEWAY:
-            channel.send(outgoing, timeout)
+            self.channel.send(outgoing, timeout)
             self.result.set_value(None)
             return
         if timeout:
             self.expiry = delayed_calls.schedule(timeout, self.expire)
-        channel.submit(outgoing, self, timeout)
+        self.channel.submit(outgoing, self, timeout)
 
     def expire(self) -> None:
         """Called when the time is up."""
@@ -87,14 +86,11 @@ class _Arrival:
         if self.expiry is not None:
             self.expiry.cancel()
         if isinstance(error, CommunicationError) and self.channel.closed:
-            self.proxy._pyro_drop(self.channel)
+            self.proxy._pyro_drop(self.session)
         try:
             if message is None:
                 raise error or ConnectionClosedError("the connection is closed")
-            try:
-                value = self.proxy._pyro_ordinary_result(message)
-            except LookupError:
-                value = result_of(self.proxy, self.channel, message, message.seq, self.serializer_id)
+            value = self.session.value_of(self.proxy, message, message.seq, self.serializer_id)
         except BaseException as failure:  # whoever waits must not wait for ever, whatever it is
             value = _ExceptionWrapper(failure)
         try:

@@ -8,30 +8,29 @@ fails in the middle closes the connection: nobody ever gets another call's answe
 from __future__ import annotations
 
 import copyreg
-import os
 import socket
 import time
-import weakref
 from collections.abc import Callable
 
 from fastpyro._foreign_text import on_one_line
 from fastpyro._lazy_logging import LazyLogger
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.callcontext import current_context
-from fastpyro.client import session
-from fastpyro.client._proxy import ProxyCore, install
+from fastpyro.client import _proxy, _session, session
+from fastpyro.client._proxy import ProxyCore
+from fastpyro.client.connecting import connected_callers, open_session
 from fastpyro.client.metadata import member_details, names_of, read_metadata
 from fastpyro.client.method import RemoteMethod
 from fastpyro.client.oneway_names import OnewayNames
 from fastpyro.client.proxy_state import checked_state, state_of_pyro4
+from fastpyro.client.session import Request, Session
 from fastpyro.client.special_methods import SpecialMethods
-from fastpyro.config import LONGEST_TIME, config, on_change
-from fastpyro.constants import DAEMON_NAME, PROTOCOL_VERSION
+from fastpyro.config import LONGEST_TIME, config
+from fastpyro.constants import DAEMON_NAME
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, PyroError, SerializeError
 from fastpyro.protocol.blobs import SerializedBlob
 from fastpyro.serializers import registry as serializers
-from fastpyro.transport import handshake, trusted_peers
-from fastpyro.transport.channel import Channel
+from fastpyro.transport import trusted_peers
 from fastpyro.transport.sockets import family_name
 from fastpyro.uri import URI
 from fastpyro.values.checked import building
@@ -42,23 +41,19 @@ if TYPE_CHECKING:
 
     from fastpyro.client.batch import BatchProxy
     from fastpyro.protocol._batch import BatchWriter
-    from fastpyro.protocol._message import Message
-    from fastpyro.serializers.registry import Serializer
 
 __all__ = ["CONNECTED", "Proxy", "build_proxy", "plain_invoke"]
 
 log = LazyLogger("fastpyro.proxy")
 
 _DEFAULTS = (
-    "_pyroLocalSocket", "_pyro_serializer", "_pyroHandshake", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
-    "_pyro_wire", "_pyro_wire_name", "_pyro_agreed", "_pyro_hmac_key", "_pyro_socket",
+    "_pyroLocalSocket", "_pyro_serializer", "_pyroHandshake", "_pyro_details", "_pyro_metadata_loaded", "_pyro_hmac_key",
+    "_pyro_socket",
 )  # fmt: skip
 """Attributes whose first values are those of the class."""
 
 CONNECTED = "<<connected-socket>>:0"
 """The location of an object that is reached through a connected socket."""
-
-connected_proxies: weakref.WeakValueDictionary[int, Proxy] = weakref.WeakValueDictionary()
 
 
 class Proxy(SpecialMethods, ProxyCore):
@@ -78,8 +73,8 @@ class Proxy(SpecialMethods, ProxyCore):
     _pyro_local_names = frozenset({
         "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
-        "_pyro_timeout", "_pyro_lock", "_pyro_object_id", "_pyro_resolved", "_pyro_details", "_pyro_metadata_loaded",
-        "_pyro_wire", "_pyro_native", "_pyroHmacKey", "_pyro_hmac_key", "_pyro_socket", "_pyro_connecting",
+        "_pyro_timeout", "_pyro_lock", "_pyro_session", "_pyro_details", "_pyro_metadata_loaded", "_pyroHmacKey",
+        "_pyro_hmac_key", "_pyro_socket", "_pyro_connecting",
     })  # fmt: skip
 
     _pyro_sends_handshake = False
@@ -98,7 +93,7 @@ class Proxy(SpecialMethods, ProxyCore):
     def _pyro_start(self, uri: URI) -> None:
         # Without a connection, and with the settings of ``config``. The URI becomes the proxy's own.
         plain = type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION
-        if self._pyro_begin(serializers.native.codec, plain, uri, config.MAX_RETRIES, config.COMMTIMEOUT):
+        if self._pyro_begin(plain, uri, config.MAX_RETRIES, config.COMMTIMEOUT):
             for name in _DEFAULTS:  # a constructor that is called again
                 self.__dict__.pop(name, None)
 
@@ -108,12 +103,8 @@ class Proxy(SpecialMethods, ProxyCore):
     _pyro_serializer: str | None = None
     _pyroHandshake: Any = "hello"
     _pyro_plain_invoke: Callable[..., Any]
-    _pyro_resolved: URI | None = None
     _pyro_details: dict[str, dict[str, Any]] | None = None
     _pyro_metadata_loaded: bool = False
-    _pyro_wire: Serializer = serializers.native
-    _pyro_wire_name: str = ""  # of the serializer that was asked for, where `_pyro_wire` may be a substitute
-    _pyro_agreed: bool = False  # whether the connection is one that may speak natively
     _pyro_hmac_key: bytes | None = None
     _pyro_socket: socket.socket | None = None
 
@@ -141,10 +132,10 @@ class Proxy(SpecialMethods, ProxyCore):
         checked = trusted_peers.hmac_key_of(key)
         if checked != self._pyro_hmac_key:
             self._pyro_update(_pyro_hmac_key=checked)
-            connection = self._pyroConnection
-            if connection is not None:  # never a word without the key
-                self._pyro_update(_pyroConnection=None)
-                self._pyro_let_go(connection)
+            session = self._pyro_session
+            if session is not None:  # never a word without the key
+                self._pyro_update(_pyro_session=None)
+                self._pyro_let_go(session)
 
     @property
     def _pyroSerializer(self) -> str | None:
@@ -154,22 +145,17 @@ class Proxy(SpecialMethods, ProxyCore):
     @_pyroSerializer.setter
     def _pyroSerializer(self, name: str | None) -> None:
         self._pyro_update(_pyro_serializer=name)
-        self._pyro_choose_wire()
+        self._pyro_choose_format()
 
-    def _pyro_choose_wire(self) -> None:
+    def _pyro_choose_format(self) -> None:
         """Have the next call use the serializer that is set now. Where the connection cannot, another one is made for it."""
-        connection, name = self._pyroConnection, self._pyro_serializer or config.SERIALIZER
-        if connection is None or name == self._pyro_wire_name:
+        session, name = self._pyro_session, self._pyro_serializer or config.SERIALIZER
+        if session is None or name == session.asked_for:
             return
-        is_native = name == serializers.native.name
-        if name not in serializers.IDS or name in serializers.PICKLES or (is_native and not self._pyro_agreed):
-            self._pyro_update(_pyroConnection=None)
-            self._pyro_let_go(connection)
-            return
-        wire = serializers.get_serializer(name, connection.dialect or PROTOCOL_VERSION)
-        self._pyro_update(_pyro_native=False)  # nothing native goes out while the two differ
-        self._pyro_update(_pyro_wire=wire, _pyro_wire_name=name)
-        self._pyro_update(_pyro_native=is_native)
+        other = session.in_format(name)
+        self._pyro_update(_pyro_session=other)
+        if other is None:
+            self._pyro_let_go(session)
 
     def __enter__(self) -> Self:
         return self
@@ -294,29 +280,28 @@ class Proxy(SpecialMethods, ProxyCore):
         Arguments: ``methodname``; ``vargs``, positional arguments; ``kwargs``, keyword arguments or None; ``flags`` of the
         message; ``objectId`` of another object in the same daemon. Returns the result, or None for a oneway call.
         """
-        return session.invoke(self, methodname, vargs, kwargs, flags, objectId)
+        return session.invoke(self, Request(methodname, vargs, kwargs, flags, objectId))
 
     def _pyroInvokeBatch(self, calls: BatchWriter, oneway: bool = False) -> tuple[list[Any], BaseException | None]:
         """Perform the queued calls in one message; returns the results and the error that ended the batch, if any."""
         return session.invoke_batch(self, calls, oneway)
 
-    def _pyro_connection(self) -> Channel:
-        connection = self._pyroConnection
-        if connection is None or connection.closed:
+    def _pyro_open_session(self) -> Session:
+        """Return the session, with a connection that is open so far; connects if there is none."""
+        session = self._pyro_session
+        if session is None or session.channel.closed:
             self._pyro_connect_if_needed()
-            connection = self._pyroConnection
-            if connection is None:
+            session = self._pyro_session
+            if session is None:
                 raise ConnectionClosedError("the proxy was released by another thread")
-        return connection
+        return session  # type: ignore[no-any-return]
 
-    def _pyro_drop(self, connection: Channel) -> None:
-        connection.close()
-        if self._pyroConnection is connection:
-            self._pyro_update(_pyroConnection=None)
-
-    def _pyro_result(self, connection: Channel, message: Message, seq: int) -> Any:
-        """Return what the reply to an ordinary call holds, or raise the error that it holds."""
-        return session.result_of(self, connection, message, seq)
+    def _pyro_drop(self, session: Session) -> None:
+        """End a session in which something went wrong; another one stays."""
+        session.channel.close()
+        current = self._pyro_session
+        if current is not None and current.channel is session.channel:
+            self._pyro_update(_pyro_session=None)
 
     def _pyroBind(self) -> bool:
         """Connect now. Returns True when a new connection was made, False when there was one already.
@@ -326,12 +311,15 @@ class Proxy(SpecialMethods, ProxyCore):
         with self._pyro_lock.guard():
             if not self._pyro_connect_if_needed():
                 return False
-            self._pyro_update(_pyroUri=self._pyro_resolved)
+            session = self._pyro_session
+            if session is not None:
+                self._pyro_update(_pyroUri=session.uri)
             return True
 
     def _pyro_connect_if_needed(self) -> bool:
         with self._pyro_lock.guard():
-            if self._pyroConnection is not None and not self._pyroConnection.closed:
+            session = self._pyro_session
+            if session is not None and not session.channel.closed:
                 return False
             with self._pyro_connecting.guard():  # a destructor that comes in between gets no second connection
                 self._pyroRelease()
@@ -340,15 +328,15 @@ class Proxy(SpecialMethods, ProxyCore):
 
     def _pyroRelease(self) -> None:
         """Close the connection; the next use makes a new one. May be called at any time, from any thread."""
-        if (connection := self._pyroConnection) is not None:
-            self._pyro_update(_pyroConnection=None)
-            self._pyro_let_go(connection)
+        if (session := self._pyro_session) is not None:
+            self._pyro_update(_pyro_session=None)
+            self._pyro_let_go(session)
 
-    def _pyro_let_go(self, connection: Channel) -> None:
+    def _pyro_let_go(self, session: Session) -> None:
         if self._pyro_socket is None:
-            connection.close()
+            session.channel.close()
         else:
-            connection.abandon()  # the socket is its owner's, who may use it again
+            session.channel.abandon()  # the socket is its owner's, who may use it again
 
     def _pyroReconnect(self, tries: int = 100000000, pause: float = 2.0) -> None:
         """Close the connection and make a new one, trying again while the daemon (or the name server) is away.
@@ -380,30 +368,11 @@ class Proxy(SpecialMethods, ProxyCore):
         # Precondition: the lock is held and there is no usable connection.
         if building.depth and self._pyroUri.is_foreign:
             raise SerializeError(f"a proxy came in a message that is still being read; {self._pyroUri} is not dialled")
-        uri, key = self._pyroUri, trusted_peers.hmac_key_of(self._pyroHmacKey)
-        if uri.protocol != "PYRO":
-            from fastpyro.client.resolver import resolve
-
-            uri = resolve(uri, timeout=self._pyro_timeout or None, hmac_key=key)
-        annotations, correlation_id = current_context.request_annotations()
-        name = self._pyroSerializer or config.SERIALIZER
-        settings = handshake.Settings(name, self._pyroHandshake, key, self._pyro_timeout)
-        rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}
-        if self._pyro_socket is None:
-            connected = handshake.connect(uri, settings, seq=self._pyroSeq, **rest)
-        else:
-            connected = handshake.attach(self._pyro_socket, uri, settings, seq=self._pyro_next_seq(), **rest)
-        channel, wire, answer, response_annotations = connected
-        channel.objectId = uri.object
+        key = trusted_peers.hmac_key_of(self._pyroHmacKey)
+        session, answer, response_annotations = open_session(self, key)
         try:
-            self._pyro_update(
-                _pyroConnection=channel,
-                **_agreed_on(wire, name),
-                _pyro_object_id=uri.object,
-                _pyro_resolved=uri,
-                _pyroLocalSocket=channel.sock.getsockname(),
-            )
-            connected_proxies[id(self)] = self
+            self._pyro_update(_pyro_session=session, _pyroLocalSocket=session.channel.sock.getsockname())
+            connected_callers[id(self)] = self
             if trusted_peers.hmac_key_of(self._pyroHmacKey) != key:
                 raise ConnectionClosedError("the HMAC key was changed while the connection was made with another one")
             if response_annotations:
@@ -413,7 +382,7 @@ class Proxy(SpecialMethods, ProxyCore):
         except BaseException:
             self._pyroRelease()
             raise
-        log.debug("connected to %s", uri)
+        log.debug("connected to %s", session.uri)
 
     def _pyroGetMetadata(self, objectId: str | None = None, known_metadata: dict[str, Any] | None = None) -> None:
         """Load the names of the remote object's methods and attributes, connecting if needed."""
@@ -421,7 +390,7 @@ class Proxy(SpecialMethods, ProxyCore):
             if known_metadata is not None:
                 self._pyro_take_metadata(known_metadata)
             elif not self._pyro_connect_if_needed():
-                object_id = objectId or self._pyro_object_id
+                object_id = objectId or self._pyro_open_session().object_id
                 self._pyro_take_metadata(self._pyroInvoke("get_metadata", (object_id,), {}, objectId=DAEMON_NAME))
 
     def _pyro_take_metadata(self, metadata: Any) -> None:
@@ -440,10 +409,10 @@ class Proxy(SpecialMethods, ProxyCore):
         """Return signature and docstring of a remote method, asked for once a connection."""
         details = self._pyro_details
         if details is None:
-            self._pyro_connection()
+            session = self._pyro_open_session()
             details = {}  # Pyro's daemons have none
-            if self._pyro_native:
-                arguments = (self._pyro_object_id,), {"details": True}
+            if session.native:
+                arguments = (session.object_id,), {"details": True}
                 details = member_details(self._pyroInvoke("get_metadata", *arguments, objectId=DAEMON_NAME))
             self._pyro_update(_pyro_details=details)
         return details.get(name, {})
@@ -461,11 +430,6 @@ class Proxy(SpecialMethods, ProxyCore):
         return asyncproxy(self, asynchronous, **keywords)
 
 
-def _agreed_on(wire: Serializer, name: str) -> dict[str, Any]:
-    is_native = wire is serializers.native
-    return {"_pyro_wire": wire, "_pyro_wire_name": name, "_pyro_agreed": is_native, "_pyro_native": is_native}
-
-
 def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy:
     """Return a proxy of a class, from the state that it travelled as. Raises SerializeError for what is no such state."""
     proxy = cls.__new__(cls)
@@ -473,26 +437,8 @@ def build_proxy(_class_name: str, state: Any, cls: type[Proxy] = Proxy) -> Proxy
     return proxy
 
 
-def _abandon_after_fork() -> None:
-    # The child shares its parent's sockets: it lets go of them, and each proxy connects anew when it is used.
-    for proxy in list(connected_proxies.values()):
-        connection = proxy._pyroConnection
-        proxy._pyro_update(_pyroConnection=None)
-        proxy._pyro_new_locks()
-        if connection is not None:
-            connection.abandon()
-
-
 plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has replaced it, for Proxy itself too
 Proxy._pyro_plain_invoke = staticmethod(plain_invoke)
-install(Proxy, RemoteMethod, SerializedBlob, OnewayNames)
-
-
-def _serializer_changed() -> None:
-    for proxy in list(connected_proxies.values()):
-        proxy._pyro_choose_wire()
-
-
-on_change("SERIALIZER", _serializer_changed)
-os.register_at_fork(after_in_child=_abandon_after_fork)
+_proxy.install(Proxy, RemoteMethod)
+_session.install(SerializedBlob, OnewayNames)
 register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, build_proxy)

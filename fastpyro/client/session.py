@@ -1,13 +1,15 @@
-"""One request of a proxy and its reply: the long way of a call, which knows everything that can travel beside the values.
+"""The road of a call on the client: encode a request, exchange it for a message, make a value of that.
 
-The short way is `_proxy`, native code, for ordinary calls. Knows proxies only by their attributes; `Proxy` has the methods
-that users call and override.
+A `Session` is one conversation with the daemon of an object. Calls that wait, calls that do not, batches and the first
+call of an attached socket go through its stages; `exchange` is the only one that waits. The fast path of each stage is
+native, in `_session`; this is what else can travel. Knows proxies only by their attributes.
 """
 
 from __future__ import annotations
 
-from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.callcontext import current_context
+from fastpyro.client._session import SessionCore, invocation
 from fastpyro.client.item_stream import StreamResult
 from fastpyro.config import config
 from fastpyro.constants import (
@@ -18,27 +20,26 @@ from fastpyro.constants import (
     FLAGS_ITEMSTREAMRESULT,
     FLAGS_KEEPSERIALIZED,
     FLAGS_ONEWAY,
-    MSG_INVOKE,
     MSG_RESULT,
     PROTOCOL_VERSION,
 )
 from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.protocol._batch import decode_results
-from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
 from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import read_results, write_batch
-from fastpyro.serializers.registry import get_serializer_by_id, native
+from fastpyro.serializers.registry import IDS, PICKLES, get_serializer, get_serializer_by_id, native
 from fastpyro.values.checked import is_kind, type_name
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
     from fastpyro.client.interfaces import Caller
     from fastpyro.protocol._batch import BatchWriter
-    from fastpyro.transport.channel import Channel
+    from fastpyro.protocol._message import Message, Outgoing
 
-__all__ = ["add_context", "encode", "invoke", "invoke_batch", "result_of"]
+__all__ = ["Request", "Session", "invoke", "invoke_batch"]
 
 LONGEST_STREAM_ID = 1000
 """Bytes; a daemon of Pyro writes 36."""
@@ -46,132 +47,155 @@ LONGEST_STREAM_ID = 1000
 _NOT_A_VALUE = FLAGS_EXCEPTION | FLAGS_ITEMSTREAMRESULT
 
 
-def invoke(
-    proxy: Caller, name: str, args: Any, kwargs: dict[str, Any] | None, flags: int, object_id: str | None
-) -> Any:
+class Request(NamedTuple):
+    """A call: of a method, with what arguments, of which object (None: the session's), with which flags."""
+
+    method: str
+    args: Any
+    kwargs: dict[str, Any] | None
+    flags: int = 0
+    object_id: str | None = None
+
+
+class Session(SessionCore):
+    """One conversation with the daemon of an object, and the stages of a call in it. Does not change.
+
+    Arguments: ``channel``, connected; ``serializer``, in which values travel; ``uri``, the address of the object;
+    ``asked_for``, the name of the serializer that was wanted, where that is another one; ``may_be_native``, whether the
+    daemon understands our own format.
+    """
+
+    __slots__ = ()
+
+    def in_format(self, name: str) -> Session | None:
+        """Return a session over the same connection whose values travel in another format, None where that cannot be."""
+        if name not in IDS or name in PICKLES or (name == native.name and not self.may_be_native):
+            return None
+        serializer = get_serializer(name, self.channel.dialect or PROTOCOL_VERSION)
+        return Session(self.channel, serializer, self.uri, name, self.may_be_native)
+
+    def encode(self, request: Request, oneway: Container[str] = ()) -> Outgoing:
+        """Return a request as it travels. Raises SerializeError.
+
+        Arguments: ``oneway``, the names of methods that nobody waits for.
+        """
+        method, args, kwargs, flags, object_id = request
+        if method in oneway:
+            flags |= FLAGS_ONEWAY
+        object_id = object_id or self.object_id
+        args = tuple(args)
+        if len(args) == 1 and type(args[0]) is SerializedBlob:
+            payload, serializer_id, more = args[0].request(self.serializer, object_id, method)
+            dialect = self.channel.dialect or PROTOCOL_VERSION
+            annotations = {BLOB_ANNOTATION: blob_annotation(args[0].info, object_id, method, dialect)}
+            return invocation(flags | more | FLAGS_KEEPSERIALIZED, serializer_id, payload, annotations)
+        return self._packed(flags, self.serializer.dumps_call(object_id, method, args, kwargs))
+
+    def encode_batch(self, calls: BatchWriter, oneway: bool) -> Outgoing:
+        """Return the request that performs queued calls, as it travels. Raises SerializeError."""
+        if self.native:
+            payload: Any = calls.payload(self.object_id)
+        else:
+            payload = write_batch(self.serializer, calls, self.object_id)
+        return self._packed(FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0), payload)
+
+    def _packed(self, flags: int, payload: Any) -> Outgoing:
+        if type(payload) is list:
+            flags |= FLAGS_BUFFERS
+        elif config.COMPRESSION:
+            payload, flag = deflated(payload)
+            flags |= flag
+        return invocation(flags, self.serializer.serializer_id, payload)
+
+    def address(self, caller: Caller, outgoing: Outgoing) -> Outgoing:
+        """Give a request its number, and what travels beside it: annotations and correlation id of the context."""
+        outgoing.seq = caller._pyro_next_seq(self)
+        annotations, outgoing.correlation_id = current_context.request_annotations()
+        if annotations:
+            outgoing.annotations = {**annotations, **(outgoing.annotations or {})}
+        return outgoing
+
+    def exchange(self, caller: Caller, outgoing: Outgoing) -> Message | None:
+        """Send a request and wait for its reply; None for a oneway call, which has none."""
+        self.address(caller, outgoing)
+        try:
+            if outgoing.flags & FLAGS_ONEWAY:
+                self.channel.send(outgoing, caller._pyro_timeout)
+                current_context.received_nothing()
+                return None
+            return self.channel.exchange(outgoing, caller._pyro_timeout)
+        except BaseException:
+            # A failure inside the exchange has closed the channel, as a rule; then the proxy lets it go.
+            if self.channel.closed:
+                caller._pyro_drop(self)
+            raise
+
+    def value_beside(self, caller: Caller, message: Message, seq: int, serializer_id: int) -> Any:
+        """As ``value_of``, for a reply that is not plain: in another format, with something beside it, or no value."""
+        self.check(caller, message, seq, serializer_id)
+        if caller._pyroRawWireResponse:
+            return message
+        serializer = self.serializer
+        if serializer.serializer_id != serializer_id:  # a blob travels as it came
+            serializer = get_serializer_by_id(serializer_id, self.channel.dialect or PROTOCOL_VERSION)
+        if not message.flags & _NOT_A_VALUE:
+            payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
+            return serializer.loads(payload, message.buffers)
+        if message.flags & FLAGS_ITEMSTREAMRESULT:
+            return _stream_in(caller, message)
+        raise _error_in(serializer.loads(payload_of(message)))
+
+    def results_of(self, message: Message) -> tuple[list[Any], BaseException | None]:
+        """Return the results that the reply to a batch holds, and the error that ended it. Raises what it holds else."""
+        if message.flags & FLAGS_EXCEPTION:
+            raise _error_in(self.serializer.loads(payload_of(message)))
+        if self.native:
+            return decode_results(self.serializer.codec, payload_of(message))
+        return read_results(self.serializer.loads(payload_of(message)))
+
+    def check(self, caller: Caller, message: Message, seq: int, serializer_id: int) -> None:
+        """Take in what came beside a reply, or raise when it is none to the request of that number."""
+        if message.seq == seq and message.kind == MSG_RESULT and message.serializer_id == serializer_id:
+            current_context.received(message)
+            return
+        caller._pyro_drop(self)
+        if message.seq != seq:
+            raise ProtocolError(f"invoke: reply sequence out of sync, got {message.seq} expected {seq}")
+        if message.kind != MSG_RESULT:
+            raise ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
+        raise SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
+
+
+def invoke(caller: Caller, request: Request) -> Any:
     """Perform one remote call; see ``Proxy._pyroInvoke``."""
-    connection = proxy._pyro_connection()
-    outgoing = encode(proxy, connection, name, args, kwargs, flags, object_id)
-    seq = proxy._pyro_next_seq()
-    message = _exchange(proxy, connection, outgoing, seq)
-    if message is None:
-        return None
-    return result_of(proxy, connection, message, seq, outgoing.serializer_id)
+    session = caller._pyro_open_session()
+    outgoing = session.encode(request, caller._pyroOneway)
+    message = session.exchange(caller, outgoing)
+    return None if message is None else session.value_of(caller, message, outgoing.seq, outgoing.serializer_id)
 
 
-def encode(
-    proxy: Caller,
-    connection: Channel,
-    name: str,
-    args: Any,
-    kwargs: dict[str, Any] | None,
-    flags: int = 0,
-    object_id: str | None = None,
-) -> Outgoing:
-    """Return the request of one call, for whoever sends it: waiting for its reply or not. Raises SerializeError."""
-    if name in proxy._pyroOneway:
-        flags |= FLAGS_ONEWAY
-    serializer = proxy._pyro_wire
-    object_id = object_id or proxy._pyro_object_id
-    args = tuple(args)
-    if len(args) == 1 and type(args[0]) is SerializedBlob:
-        payload, serializer_id, more = args[0].request(serializer, object_id, name)
-        dialect = connection.dialect or PROTOCOL_VERSION
-        annotations = {BLOB_ANNOTATION: blob_annotation(args[0].info, object_id, name, dialect)}
-        return Outgoing(MSG_INVOKE, flags | more | FLAGS_KEEPSERIALIZED, 0, serializer_id, payload, annotations)
-    payload = serializer.dumps_call(object_id, name, args, kwargs)
-    if type(payload) is list:
-        flags |= FLAGS_BUFFERS
-    elif config.COMPRESSION:
-        payload, flag = deflated(payload)
-        flags |= flag
-    return Outgoing(MSG_INVOKE, flags, 0, serializer.serializer_id, payload)
-
-
-def invoke_batch(proxy: Caller, calls: BatchWriter, oneway: bool) -> tuple[list[Any], BaseException | None]:
+def invoke_batch(caller: Caller, calls: BatchWriter, oneway: bool) -> tuple[list[Any], BaseException | None]:
     """Perform queued calls in one message; see ``Proxy._pyroInvokeBatch``."""
-    flags = FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0)
-    connection = proxy._pyro_connection()
-    serializer = proxy._pyro_wire
-    object_id = proxy._pyro_object_id
-    payload = calls.payload(object_id) if serializer is native else write_batch(serializer, calls, object_id)
-    if config.COMPRESSION:
-        payload, flag = deflated(payload)
-        flags |= flag
-    seq = proxy._pyro_next_seq()
-    message = _exchange(proxy, connection, Outgoing(MSG_INVOKE, flags, 0, serializer.serializer_id, payload), seq)
+    session = caller._pyro_open_session()
+    outgoing = session.encode_batch(calls, oneway)
+    message = session.exchange(caller, outgoing)
     if message is None:
         return [], None
-    _check(proxy, connection, message, seq, serializer.serializer_id)
-    if message.flags & FLAGS_EXCEPTION:
-        raise _error_in(serializer.loads(payload_of(message)))
-    if serializer is native:
-        results, error = decode_results(native.codec, payload_of(message))
-    else:
-        results, error = read_results(serializer.loads(payload_of(message)))
+    session.check(caller, message, outgoing.seq, outgoing.serializer_id)
+    results, error = session.results_of(message)
     if len(results) + (error is not None) > len(calls) or (error is None and len(results) < len(calls)):
-        proxy._pyro_drop(connection)
+        caller._pyro_drop(session)
         raise ProtocolError(f"invoke: {len(results):,} results came for a batch of {len(calls):,} calls")
     return results, error
 
 
-def _exchange(proxy: Caller, connection: Channel, outgoing: Outgoing, seq: int) -> Message | None:
-    # A failure inside the exchange has closed the channel, as a rule; then the proxy lets it go.
-    outgoing.seq = seq
-    add_context(outgoing)
-    try:
-        if outgoing.flags & FLAGS_ONEWAY:
-            connection.send(outgoing, proxy._pyro_timeout)
-            current_context.received_nothing()
-            return None
-        return connection.exchange(outgoing, proxy._pyro_timeout)
-    except BaseException:
-        if connection.closed:
-            proxy._pyro_drop(connection)
-        raise
-
-
-def add_context(outgoing: Outgoing) -> None:
-    """Have annotations and correlation id of the caller's context travel with a request, beside its own ones."""
-    annotations, outgoing.correlation_id = current_context.request_annotations()
-    if annotations:
-        outgoing.annotations = {**annotations, **(outgoing.annotations or {})}
-
-
-def _check(proxy: Caller, connection: Channel, message: Message, seq: int, serializer_id: int) -> None:
-    """Take in what came beside a reply, or raise when it is none to our request."""
-    if message.seq == seq and message.kind == MSG_RESULT and message.serializer_id == serializer_id:
-        current_context.received(message)
-        return
-    proxy._pyro_drop(connection)
-    if message.seq != seq:
-        raise ProtocolError(f"invoke: reply sequence out of sync, got {message.seq} expected {seq}")
-    if message.kind != MSG_RESULT:
-        raise ProtocolError(f"invoke: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
-    raise SerializeError(f"invalid serializer in response: {message.serializer_id} (expected: {serializer_id})")
-
-
-def result_of(
-    proxy: Caller, connection: Channel, message: Message, seq: int, serializer_id: int = native.serializer_id
-) -> Any:
-    """Return what a reply holds: a value or the stream that it announces, or raise the error that it holds."""
-    _check(proxy, connection, message, seq, serializer_id)
-    if proxy._pyroRawWireResponse:
-        return message
-    serializer = proxy._pyro_wire
-    if serializer.serializer_id != serializer_id:  # it was changed while the call was under way
-        serializer = get_serializer_by_id(serializer_id, connection.dialect or PROTOCOL_VERSION)
-    if not message.flags & _NOT_A_VALUE:
-        payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
-        return serializer.loads(payload, message.buffers)
-    if message.flags & FLAGS_ITEMSTREAMRESULT:
-        stream_id = message.annotations.get("STRM")
-        if not stream_id:
-            raise ProtocolError("result of call is an iterator, but the server is not configured to allow streaming")
-        if len(stream_id) > LONGEST_STREAM_ID:
-            raise ProtocolError(f"a stream's id of {len(stream_id):,} bytes exceeds the limit of {LONGEST_STREAM_ID:,}")
-        return StreamResult(stream_id.decode("ascii", "replace"), proxy)
-    raise _error_in(serializer.loads(payload_of(message)))
+def _stream_in(caller: Caller, message: Message) -> StreamResult:
+    stream_id = message.annotations.get("STRM")
+    if not stream_id:
+        raise ProtocolError("result of call is an iterator, but the server is not configured to allow streaming")
+    if len(stream_id) > LONGEST_STREAM_ID:
+        raise ProtocolError(f"a stream's id of {len(stream_id):,} bytes exceeds the limit of {LONGEST_STREAM_ID:,}")
+    return StreamResult(stream_id.decode("ascii", "replace"), caller)
 
 
 def _error_in(value: Any) -> BaseException:

@@ -86,7 +86,7 @@ class NativeSerializer:
         self.dumps: Callable[[Any], bytes] = self.codec.encode
         self.loads: Callable[..., Any] = self.codec.decode
         self.dumps_parts: Callable[[Any], Any] = self.codec.encode_parts
-        self.dumps_call: Callable[..., Any] = self.codec.encode_call_parts
+        self.dumps_call: Callable[..., Any] = self.codec.encode_call
         self.loads_call: Callable[..., tuple[str, str, tuple[Any, ...], dict[str, Any]]] = self.codec.decode_call
 
 

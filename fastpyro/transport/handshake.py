@@ -18,15 +18,11 @@ from fastpyro._lazy_logging import LazyLogger
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.constants import (
-    DAEMON_NAME,
-    FLAGS_EXCEPTION,
     FLAGS_META_ON_CONNECT,
     MARSHAL_ID,
     MSG_CONNECT,
     MSG_CONNECTFAIL,
     MSG_CONNECTOK,
-    MSG_INVOKE,
-    MSG_RESULT,
     OLD_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
 )
@@ -46,7 +42,6 @@ from fastpyro.serializers.registry import PICKLES, Serializer, get_serializer, g
 from fastpyro.transport import sockets, tls, trusted_peers
 from fastpyro.transport.channel import Channel, open_channel
 from fastpyro.transport.serving_threads import serving_thread
-from fastpyro.values.checked import is_kind
 
 if TYPE_CHECKING:
     import ssl
@@ -60,7 +55,7 @@ __all__ = [
     "Connected",
     "Request",
     "Settings",
-    "attach",
+    "answer_limit",
     "connect",
     "native_answer",
     "peer_serializer",
@@ -170,7 +165,7 @@ def _connect(
 ) -> Connected:
     wants_native = settings.serializer == native.name
     serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
-    channel = open_channel(_open_socket(uri, settings), _answer_limit())
+    channel = open_channel(_open_socket(uri, settings), answer_limit())
     try:
         channel.served_by = serving_thread(channel.sock)
         flags = 0
@@ -196,60 +191,6 @@ def _connect(
     except BaseException:
         channel.close()
         raise
-
-
-def attach(
-    sock: socket.socket,
-    uri: URI,
-    settings: Settings,
-    *,
-    seq: int,
-    annotations: dict[str, Any] | None,
-    correlation_id: bytes | None,
-) -> Connected:
-    """Begin a conversation over a connected socket, where nobody shakes hands: the first call asks for the metadata.
-
-    The socket is not closed; what is used is a copy. Which protocol is spoken cannot be found out here:
-    ``config.PROTOCOL`` says it, and otherwise it is 502. Raises like a call, and SecurityError like ``connect``.
-    """
-    if settings.serializer in PICKLES:
-        trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
-    dialect = config.PROTOCOL or PROTOCOL_VERSION
-    if settings.hmac_key is not None or settings.serializer in PICKLES:
-        dialect = OLD_PROTOCOL_VERSION
-    wants_native = settings.serializer == native.name and dialect == PROTOCOL_VERSION
-    serializer = get_serializer(FALLBACK if settings.serializer == native.name else settings.serializer, dialect)
-    channel = open_channel(sock.dup(), _answer_limit())
-    try:
-        channel.set_hmac_key(settings.hmac_key)
-        channel.set_dialect(dialect)
-        extra = dict(annotations or {})
-        if wants_native:
-            extra[FAST] = NATIVE_VERSION
-        payload = serializer.dumps_call(DAEMON_NAME, "get_metadata", (uri.object,), {})
-        request = Outgoing(MSG_INVOKE, 0, seq, serializer.serializer_id, payload, extra, correlation_id)
-        message = channel.exchange(request, settings.timeout)
-        metadata = _metadata_in(message, serializer)
-        channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
-        received = dict(message.annotations)
-        speaks_native = received.pop(FAST, b"").startswith(NATIVE_VERSION) and wants_native
-        answer = {"handshake": "hello", "meta": metadata}
-        return Connected(channel, native if speaks_native else serializer, answer, received)
-    except BaseException:
-        channel.abandon()
-        raise
-
-
-def _metadata_in(message: Message, serializer: Serializer) -> dict[str, Any]:
-    """Return the metadata that a daemon answered with. Raises the error that it answered with, and ProtocolError."""
-    if message.kind != MSG_RESULT or message.serializer_id != serializer.serializer_id:
-        raise ProtocolError(f"connect: invalid msg type {message.kind} received (expected: {MSG_RESULT})")
-    metadata = serializer.loads(payload_of(message, ANSWER_LIMIT), message.buffers)
-    if message.flags & FLAGS_EXCEPTION and is_kind(metadata, BaseException):
-        raise metadata
-    if type(metadata) is not dict:
-        raise ProtocolError("connect: the daemon's metadata is no dict")
-    return metadata
 
 
 def _request(serializer: Serializer, data: Any, object_id: str, annotations: dict[str, Any] | None) -> bytes:
@@ -325,7 +266,8 @@ def _accepted(uri: URI, message: Message, serializer: Serializer, dialect: int, 
     return answer
 
 
-def _answer_limit() -> int:
+def answer_limit() -> int:
+    """Return the bytes that a daemon's first answer may have."""
     return min(config.MAX_MESSAGE_SIZE or ANSWER_LIMIT, ANSWER_LIMIT)
 
 

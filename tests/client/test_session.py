@@ -11,7 +11,7 @@ import pytest
 
 import fastpyro
 from fastpyro.client import session
-from fastpyro.client.session import invoke, invoke_batch
+from fastpyro.client.session import Request, invoke, invoke_batch
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_COMPRESSED
 from fastpyro.protocol import compression
@@ -55,13 +55,13 @@ def proxy(request: pytest.FixtureRequest, daemon: fastpyro.Daemon) -> Iterator[A
     with fastpyro.Proxy(daemon.uriFor("subject")) as made:
         made._pyroSerializer = request.param
         made._pyroBind()
-        assert made._pyro_wire.name == request.param
-        assert made._pyro_native is (request.param == "native")
+        assert made._pyro_session.serializer.name == request.param
+        assert made._pyro_session.native is (request.param == "native")
         yield made
 
 
 def test_a_call_and_a_batch(proxy: Any) -> None:
-    assert invoke(proxy, "echo", [1, "x"], {"k": None}, 0, None) == [[1, "x"], {"k": None}]
+    assert invoke(proxy, Request("echo", [1, "x"], {"k": None})) == [[1, "x"], {"k": None}]
     batch = fastpyro.BatchProxy(proxy)
     batch.echo(1)
     batch.size("four")
@@ -90,13 +90,13 @@ def test_compression_both_ways(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_raw_response_is_a_message(proxy: Any) -> None:
     proxy._pyroRawWireResponse = True
     message = proxy.size("four")
-    assert proxy._pyro_wire.loads(message.payload) == 4
+    assert proxy._pyro_session.serializer.loads(message.payload) == 4
 
 
 def test_the_short_way_and_the_long_way_agree(daemon: fastpyro.Daemon) -> None:
     with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
-        assert proxy.echo(1) == invoke(proxy, "echo", (1,), {}, 0, None)
-        assert proxy._pyro_wire is native
+        assert proxy.echo(1) == invoke(proxy, Request("echo", (1,), {}))
+        assert proxy._pyro_session.serializer is native
 
 
 def test_blobs_and_compression_travel_in_asynchronous_calls_too(proxy: Any) -> None:
@@ -162,7 +162,7 @@ def test_no_habit_keeps_a_thread_from_the_short_way(daemon: fastpyro.Daemon, mon
 @pytest.mark.parametrize("count", [0, 1, 3, 4])
 def test_a_batch_has_as_many_results_as_calls(proxy: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Those of another number come from no daemon that is right: who takes the second is not to get the first."""
-    results = proxy._pyro_wire.dumps([1] * count)
+    results = proxy._pyro_session.serializer.dumps([1] * count)
 
     class Odd:
         def __init__(self, *_: Any) -> None:

@@ -126,7 +126,7 @@ daemon = Pyro5.api.Daemon()
 uri = daemon.register(Adder())
 threading.Thread(target=daemon.requestLoop, daemon=True).start()
 proxy = Pyro5.api.Proxy(uri)
-print(proxy.add(1, 2), type(proxy.myself()).__module__, proxy._pyro_wire.name)
+print(proxy.add(1, 2), type(proxy.myself()).__module__, proxy._pyro_session.serializer.name)
 
 def elsewhere():
     for use in (lambda: proxy.add(1, 2), proxy._pyroBind, proxy._pyroRelease, proxy._pyroReconnect, lambda: proxy.nothing):

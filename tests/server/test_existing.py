@@ -52,7 +52,7 @@ def test_calls(client: socket.socket, serializer: str | None, native: bool) -> N
     with fastpyro.Proxy("subject", connected_socket=client) as proxy:
         proxy._pyroSerializer = serializer
         assert proxy.add(1, 2) == 3
-        assert proxy._pyro_native is native
+        assert proxy._pyro_session.native is native
         assert list(proxy.numbers()) == [0, 1, 2]
     assert client.fileno() != -1
 

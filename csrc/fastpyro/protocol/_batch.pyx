@@ -1,6 +1,6 @@
 """Many calls, or many results, in one payload. Sans-I/O.
 
-A batch of calls is the call form of `_codec` whose method is "<batch>" and whose arguments are one element for each
+A batch of calls is the form of `_call_form` whose method is "<batch>" and whose arguments are one element for each
 call: an array of name, array of args, and map of kwargs or nil. Its results are an array; where a call failed, the
 array's last element is an extension of code 13 that holds the exception.
 
@@ -12,14 +12,16 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from fastpyro._byteorder cimport load32, store32
+from fastpyro.serializers._call_form cimport (
+    read_arguments, read_name, read_names, write_arguments, write_name, write_names, write_vector,
+)
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
-from fastpyro.serializers._encoder cimport ValueEncoder, Writer
+from fastpyro.serializers._encoder cimport Writer
 from fastpyro.serializers._extensions cimport EXT_FAILED
 from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_SLOT, take_memory
 from fastpyro._slots cimport (
@@ -32,6 +34,9 @@ from fastpyro.errors import LocalProtocolError, MessageTooLargeError, SerializeE
 cdef enum:
     FIRST_STEP = 1 << 20  # bytes of results of which is told who watches them
     HEAD = 5  # an array's code and its 32-bit count
+
+
+cdef str BATCH = "<batch>"
 
 
 cdef int write_array_head(uint8_t *at, Py_ssize_t count) except -1:
@@ -70,10 +75,8 @@ cdef class BatchWriter:
         self.check_free()
         self.adding = True
         try:
-            out.put(0x93)
-            self.codec.encoder.write_text(out, method)
-            self.codec.encoder.write_items(out, args, 0, 2)
-            self.codec.encoder.write_keywords(out, kwargs, 2)
+            write_name(self.codec.encoder, out, method)
+            write_arguments(self.codec.encoder, out, args, kwargs, 2)
         except BaseException:
             out.size = before
             raise
@@ -90,24 +93,12 @@ cdef class BatchWriter:
     cdef int add_vector(self, str method, PyObject **args, Py_ssize_t count, PyObject *names) except -1:
         # As `add`, for arguments that are in no tuple.
         cdef Writer out = self.calls
-        cdef ValueEncoder encoder = self.codec.encoder
-        cdef Py_ssize_t before = out.size, index, named
+        cdef Py_ssize_t before = out.size
         self.check_free()
         self.adding = True
         try:
-            out.put(0x93)
-            encoder.write_text(out, method)
-            encoder.write_header(out, count, 0x90, 0xdc)
-            for index in range(count):
-                encoder.write(out, <object> args[index], 2)
-            if names == NULL:
-                out.put(0xc0)
-            else:
-                named = PyTuple_GET_SIZE(<object> names)
-                encoder.write_header(out, named, 0x80, 0xde)
-                for index in range(named):
-                    encoder.write_text(out, <str> PyTuple_GET_ITEM(<object> names, index))
-                    encoder.write(out, <object> args[count + index], 2)
+            write_name(self.codec.encoder, out, method)
+            write_vector(self.codec.encoder, out, args, count, names, 2)
         except BaseException:
             out.size = before
             raise
@@ -128,9 +119,7 @@ cdef class BatchWriter:
         """Return the payload of a request that performs the queued calls on an object."""
         cdef Writer out = Writer.__new__(Writer)
         self.check_free()
-        out.put(0x94)
-        self.codec.encoder.write_text(out, object_id)
-        self.codec.encoder.write_text(out, "<batch>")
+        write_names(self.codec.encoder, out, object_id, BATCH)
         out.reserve(HEAD + self.calls.size)
         write_array_head(out.data + out.size, self.count)
         out.size += HEAD
@@ -299,11 +288,8 @@ def decode_batch(Codec codec not None, data):
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         decoder.begin_view(&reader, data, &view)
-        if decoder.read_count(&reader, 0x90, 0xdc) != 4:
-            raise invalid("a batch is an array of 4 elements")
-        object_id = decoder.read_key(&reader, 1)
-        method = decoder.read_key(&reader, 1)
-        if type(object_id) is not str or type(method) is not str or <str> method != "<batch>":
+        object_id, method = read_names(decoder, &reader, "batch")
+        if <str> method != BATCH:
             raise invalid("a batch has an object id and the method '<batch>'")
         count = decoder.read_count(&reader, 0x90, 0xdc)
         decoder.take_elements(&reader, count)
@@ -318,12 +304,8 @@ def decode_batch(Codec codec not None, data):
 
 cdef tuple read_call(ValueDecoder decoder, Reader *reader):
     take_memory(&reader.budget, COST_CONTAINER + 3 * COST_SLOT)
-    if decoder.read_count(reader, 0x90, 0xdc) != 3:
-        raise invalid("a call in a batch is an array of 3 elements")
-    method = decoder.read_key(reader, 2)
-    if type(method) is not str:
-        raise invalid("the method of a call is a str")
-    args = decoder.read_tuple(reader, decoder.read_count(reader, 0x90, 0xdc), 2)
+    method = read_name(decoder, reader)
+    args = read_arguments(decoder, reader, 2)
     return method, args, decoder.read_keywords(reader, 2)
 
 

@@ -29,7 +29,8 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
 
-from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid
+from fastpyro.serializers._call_form cimport read_arguments, read_names, write_arguments, write_names
+from fastpyro.serializers._decoder cimport Reader, ValueDecoder
 from fastpyro.serializers._encoder cimport ValueEncoder, Writer, parts_of
 
 cdef extern from "Python.h":
@@ -75,19 +76,6 @@ cdef class Codec:
         self.spare = out
         return data
 
-    def encode_call(self, str object_id not None, str method not None, tuple args not None, dict kwargs):
-        """Return a call as bytes: an array of object id, method, array of args, map of kwargs or nil."""
-        cdef Writer out = self.take_writer()
-        cdef bytes data
-        out.put(0x94)
-        self.encoder.write_text(out, object_id)
-        self.encoder.write_text(out, method)
-        self.encoder.write_items(out, args, 0, 1)
-        self.encoder.write_keywords(out, kwargs, 1)
-        data = out.take()
-        self.spare = out
-        return data
-
     def encode_parts(self, value):
         """Return the value as bytes or, when it has big buffers, as a list of buffers: one part of a payload each."""
         cdef Writer out = self.take_writer()
@@ -95,15 +83,12 @@ cdef class Codec:
         self.encoder.write(out, value, 0)
         return self.finish(out)
 
-    def encode_call_parts(self, str object_id not None, str method not None, tuple args not None, dict kwargs):
-        """Return a call as ``encode_call`` does or, with big buffers, as a list of buffers like ``encode_parts``."""
+    def encode_call(self, str object_id not None, str method not None, tuple args not None, dict kwargs):
+        """Return a call as bytes or, with big buffers, as a list of buffers like ``encode_parts``; see `_call_form`."""
         cdef Writer out = self.take_writer()
         out.collects = True
-        out.put(0x94)
-        self.encoder.write_text(out, object_id)
-        self.encoder.write_text(out, method)
-        self.encoder.write_items(out, args, 0, 1)
-        self.encoder.write_keywords(out, kwargs, 1)
+        write_names(self.encoder, out, object_id, method)
+        write_arguments(self.encoder, out, args, kwargs, 1)
         return self.finish(out)
 
     cdef object finish(self, Writer out):
@@ -150,13 +135,8 @@ cdef class Codec:
             self.decoder.begin_view(&reader, data, &view)
             reader.buffers = NULL if buffers is None else <PyObject *> buffers
             collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
-            if self.decoder.read_count(&reader, 0x90, 0xdc) != 4:
-                raise invalid("a call is an array of 4 elements")
-            object_id = self.decoder.read(&reader, 1)
-            method = self.decoder.read_key(&reader, 1)
-            if type(object_id) is not str or type(method) is not str:
-                raise invalid("object id and method of a call are str")
-            args = self.decoder.read_tuple(&reader, self.decoder.read_count(&reader, 0x90, 0xdc), 1)
+            object_id, method = read_names(self.decoder, &reader, "call")
+            args = read_arguments(self.decoder, &reader, 1)
             kwargs = self.decoder.read_keywords(&reader, 1)
             self.decoder.finish(&reader)
             return object_id, method, args, {} if kwargs is None else kwargs

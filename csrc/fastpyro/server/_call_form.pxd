@@ -1,12 +1,11 @@
-# The form of a call in our own format, as a server reads it: an array of object id, method, arguments and keywords;
-# and how its result is told from one that is still to come.
+# What a server makes of a call that it has read, and of its result: the arguments with the object in front, and the
+# reply; and how a result is told from one that is still to come.
 
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.stdint cimport uint64_t
 
 from fastpyro.serializers._codec cimport Codec
-from fastpyro.serializers._decoder cimport Reader, invalid
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.protocol._message cimport HEADER_SIZE, Header, write_plain_header
 
@@ -19,29 +18,6 @@ cdef extern from *:
     }
     """
     bint is_awaitable(object value) noexcept
-
-
-cdef inline tuple read_names(Codec codec, Reader *reader):
-    if codec.decoder.read_count(reader, 0x90, 0xdc) != 4:
-        raise invalid("a call is an array of 4 elements")
-    object_id = codec.decoder.read_key(reader, 1)
-    name = codec.decoder.read_key(reader, 1)
-    if type(object_id) is not str or type(name) is not str:
-        raise invalid("object id and method of a call are str")
-    return object_id, name
-
-
-cdef inline tuple read_arguments(Codec codec, Reader *reader):
-    """Return the positional arguments, behind a first element that is for the object."""
-    cdef Py_ssize_t count = codec.decoder.read_count(reader, 0x90, 0xdc), index
-    cdef tuple arguments
-    codec.decoder.take_elements(reader, count)
-    arguments = PyTuple_New(count + 1)
-    for index in range(count):
-        item = codec.decoder.read(reader, 1)
-        Py_INCREF(item)
-        PyTuple_SET_ITEM(arguments, index + 1, item)
-    return arguments
 
 
 cdef inline int put_target(tuple arguments, object target) except -1:

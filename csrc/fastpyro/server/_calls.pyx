@@ -19,7 +19,8 @@ from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t
 
 from fastpyro.protocol._batch cimport ResultWriter
-from fastpyro.server._call_form cimport encode_result, is_awaitable, put_target, read_arguments, read_names
+from fastpyro.serializers._call_form cimport read_arguments_behind, read_names
+from fastpyro.server._call_form cimport encode_result, is_awaitable, put_target
 from fastpyro.protocol._call_context cimport CallState, current_state
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.serializers._decoder cimport Reader
@@ -358,7 +359,7 @@ cdef class OrdinaryRequests:
         try:
             try:
                 self.codec.decoder.begin(&reader, payload, header.payload_size)
-                object_id, name = read_names(self.codec, &reader)
+                object_id, name = read_names(self.codec.decoder, &reader, "call")
                 if name.startswith("__") or (self.full and self.must_wait(connection, object_id, name)):
                     return 1
                 if len(self.big) > 0 and not header.flags & ONEWAY:
@@ -366,7 +367,7 @@ cdef class OrdinaryRequests:
                     if reserved < 0 or (reserved > 0 and not self.big_replies.reserve(reserved)):
                         reserved = 0
                         return 1
-                arguments = read_arguments(self.codec, &reader)
+                arguments = read_arguments_behind(self.codec.decoder, &reader)
                 kwargs = self.codec.decoder.read_keywords(&reader, 1)
                 self.codec.decoder.finish(&reader)
                 target = self.find_target(term, object_id, connection)

@@ -8,7 +8,7 @@ import platform
 import sys
 from typing import Any
 
-from fastpyro.client.proxy import connected_proxies
+from fastpyro.client.connecting import connected_callers
 from fastpyro.compat.shared.config_view import PeerConfiguration
 from fastpyro.config import config as _config
 from fastpyro.config import without_secrets
@@ -81,7 +81,7 @@ class Configuration(PeerConfiguration):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "MAX_MESSAGE_SIZE":
-            for proxy in list(connected_proxies.values()):  # Pyro looks at it for each message
+            for proxy in list(connected_callers.values()):  # Pyro looks at it for each message
                 connection = proxy._pyroConnection
                 if connection is not None:
                     connection.set_max_message_size(_config.MAX_MESSAGE_SIZE)

@@ -26,7 +26,6 @@ from fastpyro.client.batch import BatchProxy as _BatchProxyAdapter
 from fastpyro.client.batch import batch
 from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
 from fastpyro.client.method import RemoteMethod as _RemoteMethod
-from fastpyro.client.oneway_names import OnewayNames
 from fastpyro.config import config
 from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT
 from fastpyro.protocol.blobs import SerializedBlob
@@ -261,6 +260,6 @@ def _build_proxy(class_name: str, state: Any) -> Any:
     return fastpyro.client.proxy.build_proxy(class_name, state, Proxy)
 
 
-install(Proxy, _RemoteMethod, SerializedBlob, OnewayNames)
+install(Proxy, _RemoteMethod)
 register_decoder("fastpyro.URI", _build_uri)
 register_decoder("fastpyro.Proxy", _build_proxy)  # what arrives, and what locating a name server makes
