@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from fastpyro.client._proxy import QueuedMethod, RememberedNames, install_remembering
 from fastpyro.errors import PyroError
-from fastpyro.protocol._batch import BatchCore, BatchWriter, QueuedMethod, install
+from fastpyro.protocol._batch import BatchWriter
 from fastpyro.serializers.registry import native
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchProxy", "batch"]
 
 
-class BatchProxy(BatchCore):
+class BatchProxy(RememberedNames):
     """Queues calls on a proxy and performs them together.
 
     Any method name may be queued; the server checks it when the batch runs. Calling the batch sends the queued calls and
@@ -32,12 +33,13 @@ class BatchProxy(BatchCore):
 
     def __init__(self, proxy: Caller) -> None:
         self._proxy = proxy
-        self._pyro_use_writer(BatchWriter(native.codec))
+        self._writer = BatchWriter(native.codec)
 
     def __getattr__(self, name: str) -> QueuedMethod:
-        if name.startswith("__") and name.endswith("__"):
+        if name == "_writer" or (name.startswith("__") and name.endswith("__")):  # not there yet, or no method's name
             raise AttributeError(name)
-        return self._pyro_queued(name)
+        queued: QueuedMethod = self._pyro_remember(name, QueuedMethod(self._writer, name))
+        return queued
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +49,7 @@ class BatchProxy(BatchCore):
 
     def __copy__(self) -> BatchProxy:
         copied = BatchProxy(self._proxy)
-        copied._pyro_use_writer(self._writer.copy())
+        copied._writer = self._writer.copy()
         return copied
 
     def __len__(self) -> int:
@@ -112,4 +114,4 @@ def batch(proxy: Caller) -> BatchProxy:
     return BatchProxy(proxy)
 
 
-install(BatchProxy)
+install_remembering(BatchProxy)

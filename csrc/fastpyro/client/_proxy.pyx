@@ -1,4 +1,4 @@
-"""The native half of `proxy` and `method`: what a proxy remembers, and how its attributes become remote methods.
+"""The native half of `proxy`, `method` and `batch`: what a proxy remembers, and how attributes become methods.
 
 A method that is called takes the fast path of `_session`, or goes the way that `proxy.Proxy` describes.
 """
@@ -9,7 +9,9 @@ from cpython.object cimport PyObject
 
 from fastpyro._mutex cimport Mutex
 from fastpyro.client._session cimport CallerCore, arguments_of, call_ordinary, is_ordinary
+from fastpyro.protocol._batch cimport BatchWriter
 from fastpyro.protocol._call_context cimport CallState, current_state
+from fastpyro.serializers._codec cimport Codec
 from fastpyro._slots cimport (
     PyObject_GenericGetAttr, PyObject_GenericSetAttr, PyVectorcall_NARGS, allow_vectorcall, has_member,
     inherit_vectorcall, set_attribute_getter,
@@ -243,6 +245,31 @@ cdef object call_with_retries(object proxy, str name, tuple args, dict kwargs):
     return proxy._pyroInvoke(name, args, kwargs)
 
 
+@cython.final
+cdef class QueuedMethod:
+    """A method of a batch: calling it queues the call. Arguments: ``writer``, ``name``."""
+
+    cdef void *vectorcall
+    cdef BatchWriter writer
+    cdef str name
+
+    def __cinit__(self, BatchWriter writer not None, str name not None):
+        self.vectorcall = <void *> queue_call
+        self.writer = writer
+        self.name = name
+
+    def __call__(self, /, *args, **kwargs):
+        self.writer.add(self.name, args, kwargs)
+
+    def __getattr__(self, str name):
+        return QueuedMethod(self.writer, f"{self.name}.{name}")
+
+
+cdef object queue_call(object callable, PyObject **args, size_t flags, PyObject *names):
+    cdef QueuedMethod method = <QueuedMethod> callable
+    method.writer.add_vector(method.name, args, PyVectorcall_NARGS(flags), names)
+
+
 cdef object remote_method_class = None
 
 
@@ -258,3 +285,6 @@ def install(type proxy_class not None, type method_class not None):
 
 cdef RemoteMethodCore probe = RemoteMethodCore(None, "")
 allow_vectorcall(RemoteMethodCore, <char *> &probe.vectorcall - <char *> <PyObject *> probe)
+
+cdef QueuedMethod queued_probe = QueuedMethod(BatchWriter(Codec(None, None)), "")
+allow_vectorcall(QueuedMethod, <char *> &queued_probe.vectorcall - <char *> <PyObject *> queued_probe)

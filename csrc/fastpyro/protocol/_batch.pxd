@@ -1,7 +1,19 @@
-# The results of a batch, for native code that performs it.
+# A batch that is being made, and its results, for native code that does it.
+
+from cpython.object cimport PyObject
 
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.serializers._encoder cimport Writer
+
+
+cdef class BatchWriter:
+    cdef Codec codec
+    cdef Writer calls
+    cdef Py_ssize_t count
+    cdef bint adding
+
+    cdef int check_free(self) except -1
+    cdef int add_vector(self, str method, PyObject **args, Py_ssize_t count, PyObject *names) except -1
 
 
 cdef class ResultWriter:

@@ -10,7 +10,6 @@ Rule 2: an array's head has 32 bits here, so that it can be filled in when the c
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
@@ -24,9 +23,6 @@ from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.serializers._extensions cimport EXT_FAILED
 from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_SLOT, take_memory
-from fastpyro._slots cimport (
-    PyObject_GenericGetAttr, PyVectorcall_NARGS, allow_vectorcall, set_attribute_getter,
-)
 
 from fastpyro.values.checked import is_kind, type_name
 from fastpyro.errors import LocalProtocolError, MessageTooLargeError, SerializeError
@@ -54,11 +50,6 @@ cdef class BatchWriter:
     Arguments: ``codec``, a ``Codec``. Not to be used by two threads at once, nor by the objects that are being added:
     that raises LocalProtocolError.
     """
-
-    cdef Codec codec
-    cdef Writer calls
-    cdef Py_ssize_t count
-    cdef bint adding
 
     def __cinit__(self, Codec codec not None):
         self.codec = codec
@@ -143,68 +134,6 @@ cdef class BatchWriter:
         copied.calls.size = self.calls.size
         copied.count = self.count
         return copied
-
-
-@cython.final
-cdef class QueuedMethod:
-    """A method of a batch: calling it queues the call. Arguments: ``writer``, ``name``."""
-
-    cdef void *vectorcall
-    cdef BatchWriter writer
-    cdef str name
-
-    def __cinit__(self, BatchWriter writer not None, str name not None):
-        self.vectorcall = <void *> queue_call
-        self.writer = writer
-        self.name = name
-
-    def __call__(self, /, *args, **kwargs):
-        self.writer.add(self.name, args, kwargs)
-
-    def __getattr__(self, str name):
-        return QueuedMethod(self.writer, f"{self.name}.{name}")
-
-
-cdef object queue_call(object callable, PyObject **args, size_t flags, PyObject *names):
-    cdef QueuedMethod method = <QueuedMethod> callable
-    method.writer.add_vector(method.name, args, PyVectorcall_NARGS(flags), names)
-
-
-cdef class BatchCore:
-    """The queue of a batch, and the methods of it that were asked for before."""
-
-    cdef readonly BatchWriter _writer
-    cdef dict queued
-
-    def _pyro_use_writer(self, BatchWriter writer not None):
-        """Queue calls there from now on."""
-        self._writer = writer
-        self.queued = {}
-
-    def _pyro_queued(self, str name not None):
-        """Return the method of that name."""
-        method = self.queued[name] = QueuedMethod(self._writer, name)
-        return method
-
-
-cdef object get_attribute(object self, object name):
-    cdef BatchCore core = <BatchCore> self
-    cdef PyObject *found
-    if core.queued is not None:
-        found = PyDict_GetItem(core.queued, name)
-        if found != NULL:
-            return <object> found
-    try:
-        return PyObject_GenericGetAttr(self, name)
-    except AttributeError:
-        return type(self).__getattr__(self, name)
-
-
-def install(type batch_class not None):
-    """Give a subclass of BatchCore its fast attribute access."""
-    if not issubclass(batch_class, BatchCore):
-        raise TypeError("install expects a subclass of BatchCore")
-    set_attribute_getter(batch_class, get_attribute)
 
 
 @cython.final
@@ -356,7 +285,3 @@ cdef object read_failure(ValueDecoder decoder, Reader *reader):
     if not is_kind(error, BaseException):
         raise invalid(f"a batch ended with a {type_name(error)}, not with an exception")
     return error
-
-
-cdef QueuedMethod probe = QueuedMethod(BatchWriter(Codec(None, None)), "")
-allow_vectorcall(QueuedMethod, <char *> &probe.vectorcall - <char *> <PyObject *> probe)
