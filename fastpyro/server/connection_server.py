@@ -100,6 +100,7 @@ class ConnectionServer(ABC):
         plain = plain and native.serializer_id in daemon.accepted_serializers
         self.requests = OrdinaryRequests(self, daemon, native.codec, plain)
         self._next_look = 0.0
+        self._streams_due = False
         self._accepting = True
         listener.setblocking(False)
         self.listener_fd = listener.fileno()
@@ -443,6 +444,8 @@ class ConnectionServer(ABC):
         """Drop connections whose handshake, or whose silence, lasts too long; let streams and the daemon do the same."""
         now = time.monotonic()
         if now < self._next_look:
+            if self._streams_due:
+                self._expire_streams()
             return
         self._next_look = now + self.longest_wait
         if self.listener.fileno() < 0 and not self.stopping:
@@ -461,8 +464,13 @@ class ConnectionServer(ABC):
                 if silent and not self.unsent.waits(connection):  # which has the same limit, and another log line
                     log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
                     self.drop(connection)
-        self.daemon.streams.expire()
+        self._expire_streams()
         call_hook(self.daemon.housekeeping)
+
+    def _expire_streams(self) -> None:
+        self._streams_due = self.daemon.streams.expire()
+        if self._streams_due:
+            self.wakeup()  # for the rest, once others have had their turn
 
     def _go_on_without_listener(self) -> None:
         if self.listener_fd >= 0:

@@ -30,6 +30,9 @@ __all__ = ["AwaitedItems", "Stream", "StreamTable"]
 MOST_FETCHING = 4
 """Threads that may be in one stream, of which one is in its iterator and the others wait for that one."""
 
+MOST_EXPIRED = 50
+"""Streams that are ended in one go, in the thread that serves: a client may have left thousands."""
+
 MOST_ENDING = 4
 """Threads that close the iterators of streams that nobody wants any more."""
 
@@ -37,15 +40,20 @@ MOST_ENDING = 4
 class Stream:
     """One iterator that a client fetches from."""
 
-    __slots__ = ("connection", "created", "fetching", "iterator", "lingering_since", "lock")
+    __slots__ = ("connection", "created", "iterator", "lingering_since", "lock", "places")
 
     def __init__(self, iterator: Iterator[Any], connection: Any) -> None:
         self.iterator = iterator
         self.connection = connection
         self.created = time.monotonic()
         self.lingering_since = 0.0
-        self.fetching = 0
         self.lock = Mutex(what="the item stream")
+        self.places: list[Mutex] = []  # to fetch; locks, too, so that no interrupt leaves one taken
+
+    @property
+    def fetching(self) -> int:
+        """How many threads are in the iterator, or wait for it."""
+        return sum(place.locked for place in self.places)
 
     def end(self) -> None:
         """Close the iterator if it can be closed and nobody is inside."""
@@ -152,22 +160,28 @@ class StreamTable:
             stream = self.streams.get(stream_id)
             if stream is None:
                 raise PyroError("item stream terminated")
-            if stream.fetching >= MOST_FETCHING:
-                raise ServerOverloadedError(
-                    f"{MOST_FETCHING} calls wait for an item of this stream; wait for one of them before the next"
-                )
-            stream.fetching += 1
             self._move(stream_id, stream, connection)
-        try:
-            with stream.lock.guard():
-                return next(stream.iterator)
-        except BaseException:
-            with self._lock.guard():
-                self._forget(stream_id)
-            raise
-        finally:
-            with self._lock.guard():
-                stream.fetching -= 1
+        with self._place_in(stream):
+            try:
+                with stream.lock.guard():
+                    return next(stream.iterator)
+            except BaseException:
+                with self._lock.guard():
+                    self._forget(stream_id)
+                raise
+
+    def _place_in(self, stream: Stream) -> Any:
+        """Return the guard of one of the few places of those who fetch from a stream. Raises ServerOverloadedError."""
+        with self._lock.guard():
+            for place in stream.places:
+                if not place.locked:
+                    return place.guard_now()
+            if len(stream.places) < MOST_FETCHING:
+                stream.places.append(Mutex(what="the item stream"))
+                return stream.places[-1].guard_now()
+        raise ServerOverloadedError(
+            f"{MOST_FETCHING} calls wait for an item of this stream; wait for one of them before the next"
+        )
 
     def close(self, stream_id: str) -> None:
         """End a stream; unknown ids are no error."""
@@ -182,31 +196,29 @@ class StreamTable:
             lost = self._of.pop(connection, {})
             for stream_id, stream in lost.items():
                 self._linger(stream_id, stream)
-                if config.ITER_STREAM_LINGER <= 0:
-                    self._forget(stream_id)
-        if config.ITER_STREAM_LINGER <= 0:
-            for stream in lost.values():
-                self._end(stream)
+        if lost and config.ITER_STREAM_LINGER <= 0:
+            self.expire()
 
-    def expire(self) -> None:
-        """End the streams whose time is over."""
+    def expire(self) -> bool:
+        """End streams whose time is over: some of them, so that others have their turn. True when there may be more."""
         if not self.streams:
-            return
+            return False
         now = time.monotonic()
         ended: list[Stream | None] = []
         with self._lock.guard():
-            while config.ITER_STREAM_LIFETIME > 0 and self.streams:
+            while config.ITER_STREAM_LIFETIME > 0 and self.streams and len(ended) < MOST_EXPIRED:
                 stream_id, stream = next(iter(self.streams.items()))
                 if now - stream.created <= config.ITER_STREAM_LIFETIME:
                     break
                 ended.append(self._forget(stream_id))
-            while self._lingering:
+            while self._lingering and len(ended) < MOST_EXPIRED:
                 stream_id, stream = next(iter(self._lingering.items()))
-                if now - stream.lingering_since <= config.ITER_STREAM_LINGER:
+                if now - stream.lingering_since <= config.ITER_STREAM_LINGER and config.ITER_STREAM_LINGER > 0:
                     break
                 ended.append(self._forget(stream_id))
         for one in ended:
             self._end(one)
+        return len(ended) >= MOST_EXPIRED
 
     def close_all(self) -> None:
         """End all streams."""

@@ -82,7 +82,7 @@ class MultiplexServer(ConnectionServer):
         """Wait for requests and serve them, once. Whatever fails costs the connection that it is about, or a moment."""
         leading = self._lead()
         try:
-            last = self._last.channel if self._last is not None and not self.turns else None
+            last = self._last.channel if self._last is not None and not self.turns.waiting else None
             ready = self.poller.wait(wait, last if isinstance(last, Link) else None)
             self.serve_ready(ready, self.looker if len(ready) == 1 and wait else None)
             self.look_at_deadlines()
@@ -189,7 +189,7 @@ class MultiplexServer(ConnectionServer):
         connection = self.turns.next()
         if connection is not None and not connection.held and self.connections.get(connection.fd) is connection:
             self._serve(connection, None)
-        if self.turns:
+        if self.turns.waiting:
             self.wakeup()  # for the others, once the poller has named who else has something to say
 
     def _serve(self, connection: Connection, looker: Looker | None) -> None:

@@ -294,11 +294,11 @@ class ThreadedServer(ConnectionServer):
 
     def _lead(self, term: Term) -> None:
         wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
-        serve_ready, turns = self.requests.serve_ready, self.turns
+        serve_ready, turns = self.requests.serve_ready, self.turns.waiting
         last: Any = None
         while not self.stopping and not term.deposed:  # it may have been, in a hook that `look_at_deadlines` called
             if turns:
-                waiting = turns.next()
+                waiting = self.turns.next()
                 if waiting is not None and not waiting.held and self._serve(term, waiting):
                     return
             ready = wait(0.0 if turns else self.longest_wait, last)

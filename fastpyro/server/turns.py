@@ -22,26 +22,26 @@ TURN = 250e-6
 
 
 class Turns:
-    """The connections of one server with requests in their buffers, which no poller sees. Safe among threads."""
+    """The connections of one server with requests in their buffers, which no poller sees. Safe among threads.
+
+    Attribute: ``waiting``, those connections, to look whether there are any.
+    """
 
     def __init__(self) -> None:
-        self._waiting: deque[Connection] = deque()
+        self.waiting: deque[Connection] = deque()
         self._lock = Mutex(reentrant=True, leaf=True)
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
     def add(self, connection: Connection) -> None:
         """Let a connection wait for its next turn; one that waits already has one."""
         with self._lock.guard():
             if not connection.waits_turn:
-                self._waiting.append(connection)  # first: after an interrupt it would be served twice, and not never
+                self.waiting.append(connection)  # first: after an interrupt it would be served twice, and not never
                 connection.waits_turn = True
 
     def next(self) -> Connection | None:
         """Return the connection that has waited longest; None when there is none. It may be held, or gone, meanwhile."""
         with self._lock.guard():
-            if not self._waiting:
+            if not self.waiting:
                 return None
-            self._waiting[0].waits_turn = False  # first, as above
-            return self._waiting.popleft()
+            self.waiting[0].waits_turn = False  # first, as above
+            return self.waiting.popleft()

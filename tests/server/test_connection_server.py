@@ -14,6 +14,7 @@ from server_process import SubjectServer
 
 import fastpyro
 from fastpyro import errors
+from fastpyro.server import item_streams
 
 
 @pytest.fixture(scope="module", params=["thread", "multiplex"])
@@ -208,3 +209,27 @@ def test_a_daemon_whose_listener_is_gone_says_so_and_ends_with_its_last_client(
             assert not loop.is_alive()
     finally:
         fastpyro.config.reset()
+
+
+class Counting:
+    @fastpyro.expose
+    def numbers(self) -> Iterator[int]:
+        yield from range(10)
+
+
+@pytest.mark.parametrize("servertype", ["thread", "multiplex"])
+def test_streams_that_are_left_end_in_many_turns_and_soon(servertype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty turns; the server looks at deadlines once a second when nothing is left to do."""
+    monkeypatch.setattr(item_streams, "MOST_EXPIRED", 5)
+    monkeypatch.setattr(fastpyro.config, "ITER_STREAM_LINGER", 0.0)
+    monkeypatch.setattr(fastpyro.config, "SERVERTYPE", servertype)
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        thread = threading.Thread(target=daemon.requestLoop, daemon=True)
+        thread.start()
+        with fastpyro.Proxy(daemon.register(Counting())) as proxy:
+            streams = [proxy.numbers() for _ in range(200)]
+            assert [next(stream) for stream in streams] == [0] * 200
+            proxy._pyroRelease()
+            wait_until(lambda: not daemon.streams.streams)
+        daemon.shutdown()
+        thread.join(20)

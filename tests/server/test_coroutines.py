@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 
 from fastpyro.callcontext import current_context
 from fastpyro.errors import PyroError
+from fastpyro.server import coroutines as coroutines_module
 from fastpyro.server.coroutines import Coroutines
+from fastpyro.server.turns import TURN
 
 DEADLINE = 20.0
 
@@ -247,3 +250,48 @@ def test_failures_that_only_the_loop_sees_are_told_on_one_line(
     (record,) = caplog.records
     assert record.name == "fastpyro.coroutines"
     assert r"ValueError: x\n2026-11-27 root INFO all is well\x1b[2J" in str(record.exc_text)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_loop_with_much_to_do_gives_way(ours: bool, coroutines: Coroutines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand coroutines wake at once, and each needs a fifth of a turn. A loop of the user's never sleeps for us."""
+    gave_way: list[float] = []
+
+    class Clock:
+        monotonic = staticmethod(time.monotonic)
+        sleep = gave_way.append
+
+    monkeypatch.setattr(coroutines_module, "time", Clock)
+    gate: list[asyncio.Event] = []
+    ended = threading.Semaphore(0)
+
+    async def work() -> None:
+        if not gate:
+            gate.append(asyncio.Event())
+        await gate[0].wait()
+        until = time.perf_counter() + TURN / 5
+        while time.perf_counter() < until:
+            pass
+
+    async def wake() -> None:
+        gate[0].set()
+
+    thread = None
+    if not ours:
+        loop = asyncio.new_event_loop()
+        coroutines.loop = loop
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+    for _ in range(1000):
+        coroutines.start(current_context.current().copy(), work(), lambda value, error: ended.release())
+    gave_way.clear()
+    coroutines.value_of(wake())
+    assert all(ended.acquire(timeout=DEADLINE) for _ in range(1000))
+    if ours:
+        assert len(gave_way) >= 50, "of 170 and more"
+    else:
+        assert not gave_way
+        loop.call_soon_threadsafe(loop.stop)
+        assert thread is not None
+        thread.join(DEADLINE)
+        loop.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from every_bytecode import each_number, happening, interrupted
 from socket_pairs import DEADLINE, Peer
 
 from fastpyro.config import config
@@ -383,3 +384,39 @@ def test_a_stream_that_a_lost_connection_fetches_from_lingers(clock: Clock, monk
     clock.now += 31
     table.expire()
     assert iterator.closed == 1
+
+
+def test_no_interrupt_leaves_a_place_taken() -> None:
+    """As many interrupted fetches as the path has bytecodes, from one stream each: all its places are free again."""
+
+    def path(number: int) -> happening:
+        table, connection = StreamTable(), object()
+        stream_id = table.open(iter(range(10)), connection)
+        stream = table.streams[stream_id]
+        interruption = interrupted(number, lambda: table.next_item(stream_id, connection))
+        assert stream.fetching == 0
+        assert not stream.lock.locked
+        return interruption
+
+    assert each_number(path) > 20
+
+
+@pytest.mark.parametrize("linger", [0.0, 30.0])
+def test_thousands_of_streams_end_a_few_at_a_time(linger: float, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr(config, "ITER_STREAM_LINGER", linger)
+    monkeypatch.setattr(config, "MAX_STREAMS_PER_CONNECTION", 1000)
+    table, connection, iterators = StreamTable(), object(), [Closing() for _ in range(1000)]
+    for iterator in iterators:
+        table.open(iterator, connection)
+    table.connection_lost(connection)
+    clock.now += 31
+    turns, ended = 1, sum(iterator.closed for iterator in iterators)
+    more = True
+    while more:
+        more = table.expire()
+        before, ended = ended, sum(iterator.closed for iterator in iterators)
+        assert ended - before <= item_streams.MOST_EXPIRED
+        turns += 1
+    assert ended == 1000
+    assert not table.streams
+    assert turns >= 1000 // item_streams.MOST_EXPIRED

@@ -185,10 +185,11 @@ def test_turns_are_taken_in_order_and_nobody_waits_twice() -> None:
     second: Any = Waiting()
     for one in (first, second, first):
         turns.add(one)
-    assert len(turns) == 2
-    assert turns.next() is first
-    assert not first.waits_turn
-    assert second.waits_turn
+    assert len(turns.waiting) == 2
+    came: list[Any] = [turns.next()]
+    assert came == [first]
+    assert [first.waits_turn, second.waits_turn] == [False, True]
     turns.add(first)
-    assert [turns.next(), turns.next(), turns.next()] == [second, first, None]
+    came += [turns.next(), turns.next(), turns.next()]
+    assert came == [first, second, first, None]
     assert not second.waits_turn
