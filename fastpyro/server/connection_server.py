@@ -401,6 +401,9 @@ class ConnectionServer(ABC):
         if isinstance(reply, PendingReply):
             self.late_replies.begin(connection, message, reply)
             return
+        admits = connection.handshaken and connection.fd in self.unadmitted
+        if admits:  # before the client hears of it: another thread may read its first call while this one goes on
+            connection.channel.set_max_message_size(self.max_message_size)
         try:
             try:
                 self._send(connection, message, reply)
@@ -410,9 +413,8 @@ class ConnectionServer(ABC):
             self.give_up(connection, error)
             return
         if connection.fd in self.unadmitted:
-            if connection.handshaken:
+            if admits:
                 self.unadmitted.pop(connection.fd, None)
-                connection.channel.set_max_message_size(self.max_message_size)
                 self.unfinished.watch(connection)
             else:
                 self.drop(connection)

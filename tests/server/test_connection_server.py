@@ -14,7 +14,10 @@ from server_process import SubjectServer
 
 import fastpyro
 from fastpyro import errors
+from fastpyro.constants import MSG_CONNECTOK
+from fastpyro.protocol._message import Outgoing
 from fastpyro.server import item_streams
+from fastpyro.transport.channel import PlainChannel
 
 
 @pytest.fixture(scope="module", params=["thread", "multiplex"])
@@ -233,3 +236,37 @@ def test_streams_that_are_left_end_in_many_turns_and_soon(servertype: str, monke
             wait_until(lambda: not daemon.streams.streams)
         daemon.shutdown()
         thread.join(20)
+
+
+@pytest.mark.skipif(fastpyro.config.PORTABLE, reason="watches native channels")
+@pytest.mark.parametrize("servertype", ["thread", "multiplex"])
+def test_a_client_may_send_big_messages_when_it_hears_that_it_is_admitted(
+    servertype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not a moment later: another thread may read its first call before the one that admitted it goes on."""
+    happened: list[str] = []
+    send, limit = PlainChannel.send, PlainChannel.set_max_message_size
+
+    def watched_send(self: PlainChannel, message: Outgoing, timeout: float | None = None) -> None:
+        if message.kind == MSG_CONNECTOK:
+            happened.append("admitted")
+        send(self, message, timeout)
+
+    def watched_limit(self: PlainChannel, size: int) -> None:
+        if threading.current_thread() is not threading.main_thread():  # the daemon's side
+            happened.append("limit")
+        limit(self, size)
+
+    monkeypatch.setattr(fastpyro.config, "SERVERTYPE", servertype)
+    monkeypatch.setattr(PlainChannel, "send", watched_send)
+    monkeypatch.setattr(PlainChannel, "set_max_message_size", watched_limit)
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        try:
+            with fastpyro.Proxy(daemon.uriFor("Pyro.Daemon")) as proxy:
+                proxy._pyroBind()
+        finally:
+            daemon.shutdown()
+            thread.join()
+    assert happened == ["limit", "admitted"]
