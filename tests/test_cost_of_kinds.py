@@ -10,10 +10,12 @@ import contextlib
 import time
 import uuid
 from array import array, typecodes
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -110,6 +112,16 @@ NATIVE: dict[str, tuple[int, Any]] = {
     "proxy by name": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYRONAME:o", (), (), (), None, None))] * COUNT),
     "proxy by tags": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYROMETA:a,b", (), (), (), None, None))] * COUNT),
     "proxy by IPv6": (OF_PROXIES, [StateOf("fastpyro.Proxy", ("PYRO:o@[::1]:1", (), (), (), None, None))] * COUNT),
+    "range": (NEAR, [range(5)] * COUNT),
+    "range as key": (NEAR, {range(index): None for index in range(COUNT)}),
+    "deque": (NEAR, [deque([1])] * COUNT),
+    "ordered dict": (NEAR, [OrderedDict(a=1)] * COUNT),
+    "default dict": (NEAR, [defaultdict(int, a=1)] * COUNT),
+    "counter": (NEAR, [Counter("a")] * COUNT),
+    "address": (NEAR, [ip_address("1.2.3.4")] * COUNT),
+    "network": (OF_PROXIES, [ip_network("1.2.3.0/24")] * COUNT),
+    "interface": (OF_PROXIES, [ip_interface("1::/24")] * COUNT),
+    "address as key": (OF_PROXIES, {ip_address(index): None for index in range(COUNT)}),
     "error": (NEAR, [ValueError(1)] * COUNT),
     "empty object": (OF_USERS, [Empty()] * COUNT),
     "registered object": (NEAR, [Registered()] * COUNT),

@@ -27,6 +27,7 @@ from fastpyro.constants import (
 from fastpyro.errors import SerializeError
 from fastpyro.serializers import numpy_arrays as numpy_arrays  # the types of NumPy
 from fastpyro.serializers._codec import Codec
+from fastpyro.values import collection_types as collection_types  # the collections of the standard library
 from fastpyro.values import exceptions as exceptions  # exceptions
 from fastpyro.values import standard_types as standard_types  # the types of the standard library
 from fastpyro.values.class_registry import from_state, to_state
@@ -166,7 +167,7 @@ def _make(name: str, dialect: int) -> Serializer:
     if name == "serpent":
         from fastpyro.serializers._serpent import SerpentCodec
 
-        dicts = ClassDicts(names)
+        dicts = ClassDicts(names, bare_states=True)
         codec: Any = SerpentCodec(dicts.simplify, dicts.restore)
         codec.bytes_literal = config.SERPENT_BYTES_REPR
     elif name == "json":

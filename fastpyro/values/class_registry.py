@@ -20,7 +20,7 @@ from fastpyro._mutex import Mutex
 from fastpyro.errors import SerializeError
 from fastpyro.tracebacks import attach_remote_traceback
 from fastpyro.values.checked import building, is_kind, texts_of
-from fastpyro.values.object_state import Strategy, full_name, is_plain, state_function
+from fastpyro.values.object_state import Strategy, full_name, is_plain, state_function, takes_attributes
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,6 +37,7 @@ __all__ = [
     "find_converter",
     "from_state",
     "full_name",
+    "has_attributes",
     "is_own_name",
     "named",
     "new_cache",
@@ -124,6 +125,12 @@ def from_state(class_name: str, state: Any) -> Any:
 
 
 build = from_state
+
+
+def has_attributes(class_name: str) -> bool:
+    """Return whether a name is that of a registered class whose objects have a dict of attributes as their state."""
+    cls = _classes.get(class_name)
+    return cls is not None and takes_attributes(cls)
 
 
 def find_converter(class_name: str) -> Callable[[str, dict[str, Any]], Any] | None:

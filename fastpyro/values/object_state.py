@@ -17,13 +17,23 @@ from types import FunctionType, MemberDescriptorType
 
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.errors import SerializeError
-from fastpyro.values.checked import building, cut, mapping_of, wrong
+from fastpyro.values.checked import building, cut, mapping_of, tuple_of, wrong
 from fastpyro.values.declared_fields import OPTIONAL, REQUIRED, declared_fields, is_generated
+from fastpyro.values.raw_content import RAW, content_of
 
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Strategy", "attributes_of", "full_name", "is_plain", "set_attributes", "state_function", "strategy_for"]
+__all__ = [
+    "Strategy",
+    "attributes_of",
+    "full_name",
+    "is_plain",
+    "set_attributes",
+    "state_function",
+    "strategy_for",
+    "takes_attributes",
+]
 
 _HEAP_TYPE, _IMMUTABLE_TYPE, _NOT_CALLABLE_TYPE = 1 << 9, 1 << 8, 1 << 7
 """Bits of ``type.__flags__`` (Py_TPFLAGS_HEAPTYPE, _IMMUTABLETYPE, _DISALLOW_INSTANTIATION)."""
@@ -168,6 +178,14 @@ def _defines(cls: type, method: str) -> bool:
     return found is not getattr(object, method, None) and not is_generated(found)
 
 
+@lru_cache(1024)
+def takes_attributes(cls: Any) -> bool:
+    """Return whether the state of a class's objects is a dict of attributes, and nothing else that the class has chosen."""
+    if hasattr(cls, "__struct_fields__"):
+        return True
+    return is_plain(cls) and not _defines(cls, "__getstate__") and not _defines(cls, "__setstate__")
+
+
 def strategy_for(cls: type) -> Strategy:
     """Return how the objects of a class travel. Raises ValueError for a class whose state is out of reach."""
     if issubclass(cls, Flag):
@@ -249,7 +267,24 @@ def _filler(cls: type, restored: type) -> Callable[[Any, Any], None]:
         return fill_with_setstate
 
     fields = declared_fields(cls)
-    return set_attributes if fields is None else lambda value, state: _set_fields(value, state, fields)
+    fill = set_attributes if fields is None else lambda value, state: _set_fields(value, state, fields)
+    if not _defines(restored, "__getstate__"):
+        return fill
+    return lambda value, state: fill(value, _merged(state))
+
+
+def _merged(state: Any) -> Any:
+    """Return as one dict what a ``__getstate__`` may give: None, or attributes and those in slots, as pickle has them."""
+    if state is None:
+        return {}
+    kind = type(state)
+    if (
+        (kind is tuple or kind is list)
+        and len(state) == 2
+        and all(item is None or type(item) is dict for item in state)
+    ):
+        return {**(state[0] or {}), **(state[1] or {})}
+    return state
 
 
 _STATES = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset})
@@ -321,13 +356,14 @@ def _container_strategy(cls: type, base: Any) -> Strategy:
     fields = getattr(cls, "_fields", None) if base is tuple else None
     fill_attributes = _filler(cls, cls)
 
+    raw = RAW[base]
+
     def take(value: Any) -> Any:
-        return base(value), take_attributes(value)
+        return raw(value), take_attributes(value)
 
     def build(state: Any) -> Any:
-        if type(state) is not tuple or len(state) != 2 or type(state[0]) is not base:
-            raise wrong(state, f"the state of {full_name(cls)}", f"a {base.__name__} with attributes")
-        content, attributes = state
+        content, attributes = tuple_of(state, f"the state of {full_name(cls)}", 2)
+        content = content_of(base, content, f"what {full_name(cls)} holds")
         if fields is not None and len(content) != len(fields):
             raise SerializeError(f"{full_name(cls)} has {len(fields)} fields, its state has {len(content)}")
         fill = _MUTABLE.get(base)

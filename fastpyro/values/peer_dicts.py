@@ -31,8 +31,10 @@ from fastpyro.values.checked import (
     wrong,
 )
 from fastpyro.values.class_registry import StateOf
+from fastpyro.values.collection_types import USER_TYPES, ordered_items, user_content
 from fastpyro.values.exceptions import dict_to_exception, exception_to_dict, state_to_dict
-from fastpyro.values.object_state import attributes_of, full_name, is_plain, state_function
+from fastpyro.values.object_state import attributes_of, full_name, is_plain, state_function, takes_attributes
+from fastpyro.values.raw_content import RAW, range_of_items
 
 if TYPE_CHECKING:
     from typing import Any
@@ -98,6 +100,27 @@ def _array(value: Any) -> Any:
     return value.tounicode() if value.typecode in "uw" else value.tolist()
 
 
+def _plain_numpy(value: Any, plain: Callable[[], Any]) -> Any:
+    """Return numbers, texts and lists for an array or scalar of NumPy. Raises SerializeError where there are none."""
+    dtype = value.dtype
+    if dtype.char in "gG":
+        raise SerializeError(
+            f"cannot serialize NumPy data of dtype {dtype}: there is no number of that size elsewhere. Convert it to "
+            "float64 or complex128 (value.astype)"
+        )
+    unit = dtype.str.partition("[")[2].rstrip("]").lstrip("0123456789") if dtype.char in "mM" else ""
+    if unit in ("ns", "ps", "fs", "as") or (unit in ("Y", "M") and dtype.char == "m"):
+        if dtype.char == "M":  # what Python's datetime would cut off
+            return value.astype(str).tolist()
+        if unit in ("Y", "M"):
+            raise SerializeError(
+                f"cannot serialize NumPy data of dtype {dtype}: months and years are no length of time. Convert it to a "
+                "number, or to another unit"
+            )
+        return (value / dtype.type(1, "s")).tolist()
+    return plain()
+
+
 PLAIN: dict[str, Callable[[Any], Any]] = {
     "datetime.datetime": _isoformat,
     "datetime.date": _isoformat,
@@ -109,25 +132,18 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
     "pathlib.PurePath": _text,
     "pathlib._local.PurePath": _text,
     "collections.deque": list,
+    "collections.OrderedDict": ordered_items,
+    "ipaddress._IPAddressBase": _text,
+    **{f"collections.{name}": user_content for name in USER_TYPES},
     "builtins.dict_keys": list,
     "builtins.dict_values": list,
     "builtins.dict_items": list,
-    "builtins.range": list,
+    "builtins.range": range_of_items,
     "builtins.mappingproxy": dict,
     "array.array": _array,
-    "numpy.ndarray": lambda value: value.tolist(),
-    "numpy.generic": lambda value: value.item(),
-    "builtins.dict": dict,
-    "builtins.list": list,
-    "builtins.tuple": tuple,
-    "builtins.set": set,
-    "builtins.frozenset": frozenset,
-    "builtins.str": str.__str__,
-    "builtins.bytes": bytes,
-    "builtins.bytearray": bytearray,
-    "builtins.int": int,
-    "builtins.float": float,
-    "builtins.complex": complex,
+    "numpy.ndarray": lambda value: _plain_numpy(value, value.tolist),
+    "numpy.generic": lambda value: _plain_numpy(value, value.item),
+    **{full_name(cls): raw for cls, raw in RAW.items() if cls.__module__ == "builtins"},
 }
 """By full name of the type: what its objects, and those of its subclasses, become."""
 
@@ -136,7 +152,8 @@ class ClassDicts:
     """Objects to class dicts and back, in the names of one peer.
 
     Arguments: ``names``; ``refused``, values that the format has no form for: a dict from type to its name in the error;
-    ``plain``, replacements that come before those of ``PLAIN``.
+    ``plain``, replacements that come before those of ``PLAIN``; ``bare_states``, whether a ``__getstate__`` that gives
+    no dict says what is written instead of the object, as the package serpent takes it.
     """
 
     def __init__(
@@ -144,8 +161,10 @@ class ClassDicts:
         names: PeerNames,
         refused: frozenset[type] = frozenset(),
         plain: dict[str, Callable[[Any], Any]] | None = None,
+        bare_states: bool = False,
     ) -> None:
         self.names = names
+        self._bare_states = bare_states
         self._plain = {**PLAIN, **(plain or {})}
         self._refused = refused
         self._writers = class_registry.new_cache()
@@ -162,7 +181,8 @@ class ClassDicts:
         own = self._own.get(class_name)
         if own is not None:
             return own(state)
-        if type(state) is dict:
+        kind: Any = type(value)
+        if type(state) is dict and (list(state) != ["state"] or takes_attributes(kind)):
             return {"__class__": class_name, **state}
         return {"__class__": class_name, "state": state}
 
@@ -182,7 +202,9 @@ class ClassDicts:
                 f"refused to deserialize types with double underscores in their name: {cut(class_name)}"
             )
         state = {name: item for name, item in data.items() if name != "__class__"}
-        return class_registry.build(class_name, state["state"] if list(state) == ["state"] else state)
+        if list(state) == ["state"] and not class_registry.has_attributes(class_name):
+            return class_registry.build(class_name, state["state"])
+        return class_registry.build(class_name, state)
 
     def _find_writer(self, cls: type) -> Callable[[Any], tuple[str | None, Any]]:
         writer = class_registry.with_replacements(cls, self._ordinary_writer(cls))
@@ -211,8 +233,15 @@ class ClassDicts:
                 if full_name(base) == "fastpyro.Daemon":
                     return lambda _: (None, {"__class__": self.names.daemon, "state": ()})
             if is_plain(cls):
-                take, class_name = state_function(cls), full_name(cls)
-                return lambda value: class_registry.named(class_name, take(value))
+                take, class_name, bare = state_function(cls), full_name(cls), self._bare_states
+
+                def write(value: Any) -> tuple[str | None, Any]:
+                    state = take(value)
+                    return (
+                        (None, state) if bare and type(state) is not dict else class_registry.named(class_name, state)
+                    )
+
+                return write
             if cls.__flags__ & (1 << 9) and hasattr(cls, "__dict__"):
                 return lambda value: (full_name(cls), attributes_of(value))
         return _refuse

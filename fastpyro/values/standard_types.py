@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
 from functools import cache, lru_cache
 from itertools import product
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from fastpyro.errors import SerializeError
 from fastpyro.uri import URI, text_of_parts
 from fastpyro.values.checked import know_pure_key, reason_of, texts_of, tuple_of
 from fastpyro.values.class_registry import register_builtin, register_decoder, register_later
+from fastpyro.values.raw_content import RAW
 
 if TYPE_CHECKING:
     from typing import Any
@@ -221,39 +221,14 @@ def _code_here(name: str, code: str, size: int) -> str:
     raise refused(name, f"there are no items of {size} bytes for type code {code!r}")
 
 
-def _datetime(value: datetime) -> datetime:
-    when = value.timetuple()[:6]
-    return datetime(*when, value.microsecond, value.tzinfo, fold=value.fold)
-
-
-def _time(value: time) -> time:
-    return time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
-
-
 _PLAIN: dict[type, Callable[[Any], Any]] = {
-    dict: dict,
-    list: list,
-    tuple: tuple,
-    set: set,
-    frozenset: lambda value: frozenset(tuple(value)),  # frozenset() of a subclass's object would not make a plain one
-    str: str.__str__,
-    int: int.__int__,
-    float: float.__float__,
-    complex: lambda value: complex(value.real, value.imag),
-    bytes: lambda value: bytes(memoryview(value)),
-    bytearray: bytearray,
-    datetime: _datetime,
-    date: lambda value: date(value.year, value.month, value.day),
-    time: _time,
-    timedelta: lambda value: timedelta(value.days, value.seconds, value.microseconds),
-    range: list,
+    **RAW,
     type({}.keys()): list,
     type({}.values()): list,
     type({}.items()): list,
     MappingProxyType: dict,
 }
 _LATER: dict[str, tuple[str | None, Callable[[Any], Any]]] = {
-    "collections.deque": (None, list),
     "decimal.Decimal": ("decimal", _decimal_text),
     "fractions.Fraction": ("fraction", lambda value: (value.numerator, value.denominator)),
     "uuid.UUID": ("uuid", lambda value: value.bytes),

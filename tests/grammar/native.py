@@ -12,7 +12,8 @@ WIDTHS = {"B": 0, "H": 1, "I": 2}
 ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "", "../etc/passwd", "no such", "x" * 101, "UTC\0", "a/b/c"]
 TEXTS = ["", "k", "é", "\U0001f600", "__class__", "state", "x" * 31, "x" * 32, "value", "args", "a.b", "\u20ac" * 5]
 CLASSES = [
-    "fastpyro.URI", "fastpyro.Proxy", "NotImplemented", "Ellipsis", "slice", "decimal",
+    "fastpyro.URI", "fastpyro.Proxy", "NotImplemented", "Ellipsis", "range", "deque", "OrderedDict",
+    "defaultdict", "Counter", "UserDict", "UserString", "ipaddress", "slice", "decimal",
     "fraction", "uuid", "path", "array", "exception",
     "numpy.ndarray", "numpy.generic", "numpy.dtype", "grammar.Node", "grammar.Slots", "grammar.Named", "grammar.Kind",
     "grammar.Mapping", "grammar.Fails", "no.such.Class", "builtins.dict",
@@ -234,6 +235,23 @@ class NativeGrammar:
                 return self.tuple_of(uri, self.names(), self.names(), self.names(), self.value(), kind)
             case "slice":
                 return self.tuple_of(self.value(), self.value(), self.value())
+            case "range":
+                return self.tuple_of(self.integer(), rng.choice([self.integer, self.long])(), self.integer())
+            case "deque":
+                return self.tuple_of(self.array(self.values()), rng.choice([nil, small, self.integer()]))
+            case "OrderedDict" | "Counter" | "UserDict":
+                return self.dict()
+            case "defaultdict":
+                return self.tuple_of(rng.choice([nil, self.text("list"), self.text("eval")]), self.dict())
+            case "ipaddress":
+                kind = rng.choice(["IPv4Address", "IPv6Network", "IPv6Interface", "IPv5Address"])
+                return self.tuple_of(
+                    self.text(kind), self.text(rng.choice(["1.2.3.4", "::/8", "::1%\u0661", "", "1/2"]))
+                )
+            case "NotImplemented" | "Ellipsis":
+                return rng.choice([nil, small])
+            case "UserString":
+                return self.text()
             case "decimal":
                 return self.text(rng.choice(NUMBERS))
             case "fraction":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import json
 import marshal
 import tracemalloc
+from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
 import msgpack
@@ -59,6 +61,16 @@ COSTLY: dict[str, tuple[str, bytes]] = {
         "native",
         native.dumps([StateOf("fastpyro.Proxy", ("PYRO:o@h:1", ("a",), ("a",), ("b",), None, None))] * (COUNT // 32)),
     ),
+    "deques": ("native", native.dumps([deque()] * (COUNT // 32))),
+    "limited deques": ("native", native.dumps([deque([1], 9)] * (COUNT // 32))),
+    "ranges": ("native", native.dumps([range(-500, -300)] * (COUNT // 32))),
+    "ordered dicts": ("native", native.dumps([OrderedDict()] * (COUNT // 32))),
+    "filled ordered dicts": ("native", native.dumps([OrderedDict.fromkeys(range(11))] * (COUNT // 32))),
+    "a long ordered dict": ("native", native.dumps(OrderedDict.fromkeys(range(COUNT)))),
+    "default dicts": ("native", native.dumps([defaultdict(list, {1: 1})] * (COUNT // 32))),
+    "counters": ("native", native.dumps([Counter("a")] * (COUNT // 32))),
+    "networks": ("native", native.dumps([ipaddress.ip_network("::/9")] * (COUNT // 32))),
+    "interfaces": ("native", native.dumps([ipaddress.ip_interface("::1/9")] * (COUNT // 32))),
     "msgpack lists": ("msgpack", array(b"\x90", COUNT)),
     "msgpack dicts": ("msgpack", array(b"\x80", COUNT)),
     "msgpack small dicts": ("msgpack", array(b"\x81\x01\x01", COUNT)),

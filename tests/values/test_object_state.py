@@ -298,7 +298,7 @@ def test_plain_classes() -> None:
         (Access, "READ"),
         (Pair, (1, 2)),
         (Pair, ((1, 2, 3), {})),
-        (Pair, ([1, 2], {})),
+        (Pair, ({1, 2}, {})),
         (Pair, ((1, 2), {"__x__": 1})),
         (Inventory, ([], {})),
         (Label, (5, {})),

@@ -14,6 +14,7 @@ from cpython.buffer cimport Py_buffer
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.datetime cimport date_new, datetime_new, import_datetime, time_new, timedelta_new
+from cpython.dict cimport PyDict_Contains
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_FromLongLong, PyLong_FromUnsignedLongLong
 from cpython.ref cimport Py_INCREF
@@ -51,7 +52,8 @@ cdef extern from "Python.h":
 cdef enum:
     KEY_SLOTS = 1024
     LONGEST_ZONE = 100  # characters of a key in an error
-    COST_PROXY = 1024  # beside what its state took: with its address and the sets of names
+    COST_PROXY = 1024  # beside what its state took: with its address and the sets of names; a deque, too
+    COST_ORDERED = 96  # for each item of an OrderedDict, beside its table
 
 
 cdef int need(const Reader *reader, Py_ssize_t size) except -1:
@@ -430,7 +432,7 @@ cdef class ValueDecoder:
         if type(class_name) is not str:
             raise invalid("the class name of an object is a str")
         state = self.read(reader, depth)
-        take_memory(&reader.budget, COST_PROXY if <str> class_name == "fastpyro.Proxy" else COST_OBJECT)
+        take_memory(&reader.budget, cost_of(class_name, state) if PyDict_Contains(COSTLY, class_name) else COST_OBJECT)
         return self.build_object(class_name, state)
 
     cdef object build_object(self, str class_name, object state):
@@ -440,6 +442,20 @@ cdef class ValueDecoder:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
+
+
+# Classes of which an object takes more than others, or a copy of what its state holds.
+cdef dict COSTLY = {"fastpyro.Proxy": None, "deque": None, "OrderedDict": None, "defaultdict": None, "Counter": None}
+
+
+cdef Py_ssize_t cost_of(str class_name, object state) except -1:
+    cdef Py_ssize_t count
+    if class_name == "fastpyro.Proxy" or class_name == "deque":  # its items take as much as in their list
+        return COST_PROXY
+    items = (<tuple> state)[1] if type(state) is tuple and len(<tuple> state) == 2 else state
+    count = PyDict_GET_SIZE(items) if type(items) is dict else 0
+    # What the table of a small state took is free again, and pays for its copy.
+    return COST_OBJECT + COST_ORDERED * count + (dict_cost(count) if count > 8 else 0)
 
 
 cdef object buffer_at(const Reader *reader, uint32_t index):
