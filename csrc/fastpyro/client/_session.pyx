@@ -115,7 +115,7 @@ cdef class CallerCore:
     cdef int next_sequence_number(self, SessionCore session):
         cdef Link link = None if session is None else session.link
         self._pyroSeq = (self._pyroSeq + 1) & 0xFFFF
-        if link is not None and (link.reading or link.pending or link.forgotten):
+        if link is not None and link.is_shared():
             self._pyroSeq = link.free_sequence_number((self._pyroSeq - 1) & 0xFFFF)
         return self._pyroSeq
 
@@ -147,7 +147,7 @@ cdef bint is_ordinary(CallerCore caller, CallState state, PyObject **args, Py_ss
     cdef SessionCore session = caller.session
     return (
         session is not None and caller.plain_invoke and session.native and session.link is not None
-        and not session.link.closing and not session.link.broken
+        and session.link.usable()
         and caller._pyroMaxRetries == 0 and not caller._pyroRawWireResponse and state.plain()
         and not (count == 1 and type(<object> args[0]) is blob_class)
     )
@@ -195,7 +195,7 @@ cdef object call_ordinary(
         else:
             message = link.converse_small(out.data, out.size, seq, &header, payload, deadline)
     except BaseException:
-        if caller.session is not None and caller.session.link is link and (link.closing or link.broken):
+        if caller.session is not None and caller.session.link is link and not link.usable():
             caller._pyroRelease()
         raise
     finally:

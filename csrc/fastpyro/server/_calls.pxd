@@ -56,7 +56,6 @@ cdef class OrdinaryRequests:
     cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1
     cdef int end(self, Term term) except -1
     cpdef Message serve(self, ConnectionCore connection, Term term, double timeout, Looker looker=*)
-    cdef Message receive(self, Link link, Header *header, uint8_t *payload, bint *small)
     cdef bint is_ordinary(self, const Header *header) noexcept
     cdef int answer(
         self, ConnectionCore connection, Term term, const Header *header, const uint8_t *payload, double timeout

@@ -50,7 +50,6 @@ cdef enum:
     MOST_SLOW = 10000  # names of methods that are remembered as slow
     BIG = 1 << 20  # bytes of a reply from which on its method is remembered as one with big replies
     TURN = 250  # microseconds for which the requests that one connection has sent at once are served before others' are
-    MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
 
 cdef extern from "Python.h":
     object PyObject_VectorcallMethod(object name, PyObject **arguments, size_t count, PyObject *names)
@@ -256,7 +255,7 @@ cdef class OrdinaryRequests:
         cdef bint small = False
         cdef double until = 0
         while True:
-            message = self.receive(link, &header, payload, &small)
+            message = link.take_available(&header, payload, &small)
             if message is None and not small:
                 return None
             connection.last_used = monotonic() * 1e-9
@@ -266,9 +265,9 @@ cdef class OrdinaryRequests:
                 return message_of(&header, payload)
             if self.answer(connection, term, &header, payload, timeout):
                 return message_of(&header, payload)
-            if term.deposed or connection.held or link.closing or link.broken:
+            if term.deposed or connection.held or not link.usable():
                 return None
-            if link.end == link.start:
+            if not link.has_received():
                 if looker is None or self.stopped or not looker.look_at(link):
                     return None
             elif until == 0:
@@ -308,29 +307,6 @@ cdef class OrdinaryRequests:
             if message is not None or term.deposed or self.stopped or connection.link.ended:
                 return index, connection, message, None
         return len(ready), None, None, None
-
-    cdef Message receive(self, Link link, Header *header, uint8_t *payload, bint *small):
-        """Receive without waiting: a message, or None; `small` when there is one that is in `header` and `payload`."""
-        cdef Message message = None
-        small[0] = False
-        link.enter()
-        try:
-            link.check_unread()
-            try:
-                for _ in range(MOST_RECEIVES):
-                    if link.end > link.start or link.assembler.complete() or link.receive_some(0, False) < 0:
-                        break
-                small[0] = link.take_small(header, payload)
-                if not small[0]:
-                    message = link.next_buffered()
-            except BaseException:
-                link.broken = True
-                raise
-            if link.start == link.end:
-                link.release_buffer()  # idle connections keep no buffer
-        finally:
-            link.leave()
-        return message
 
     cdef bint is_ordinary(self, const Header *header) noexcept:
         return (
@@ -388,10 +364,8 @@ cdef class OrdinaryRequests:
                             if out.size >= BIG:
                                 self.note_big(type(target), name, 2 * out.size, False)
                                 link.send_whole(out.take(), deadline_in(timeout))
-                            elif link.end > link.start:  # another request is here: the replies may leave together
-                                link.send_collected(out.data, out.size, deadline_in(timeout))
-                            else:
-                                link.send_bytes(out.data, out.size, deadline_in(timeout))
+                            else:  # where another request is here the replies may leave together
+                                link.send_bytes(out.data, out.size, link.has_received(), deadline_in(timeout))
                         finally:
                             link.leave()
                         self.codec.give_back(out)

@@ -38,11 +38,14 @@ cdef class Link(MessageStream):
     cdef object background
     cdef public ServingThread served_by  # of the peer, where that is a daemon of this process with one thread; or None
 
+    cdef inline bint is_shared(self) noexcept:
+        # Other exchanges are under way, or a reply that nobody wants may still come.
+        return self.reading or self.pending or self.forgotten
+
     cdef Waiter expect(self, int seq, object callback)
     cdef Message converse_small(
         self, const uint8_t *request, Py_ssize_t size, int seq, Header *header, uint8_t *payload, double deadline,
     )
-    cdef int send_rest_of(self, const uint8_t *request, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1
     cdef int submit_small(self, const uint8_t *request, Py_ssize_t size, int seq, object callback) except -1
     cdef Message reply_for(self, int seq, Waiter waiter, double deadline, Header *header, uint8_t *payload)
     cdef int wait_turn(self, Waiter waiter, double deadline) except -1

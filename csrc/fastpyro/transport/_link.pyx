@@ -171,10 +171,7 @@ cdef class Link(MessageStream):
                 raise LocalProtocolError("call set_background before submit")
             self.expect(seq, callback)
             try:
-                if self.callbacks > CROWD:
-                    self.send_collected(request, size, 0)
-                else:
-                    self.send_bytes(request, size, 0)
+                self.send_bytes(request, size, self.callbacks > CROWD, 0)
             except BaseException:
                 if self.pending.pop(seq, None) is not None:
                     self.callbacks -= 1
@@ -204,6 +201,7 @@ cdef class Link(MessageStream):
         Precondition: this thread has been appointed: `reading` is set for it.
         """
         cdef Message message
+        assert self.reading and not self.receiver, "read_for_others is for who has been appointed"
         if self.closing:  # before this thread came to run: the descriptor may be somebody else's by now
             self.reading = False
             self.break_for_all(ConnectionClosedError("the connection is closed"))
@@ -260,6 +258,7 @@ cdef class Link(MessageStream):
         cdef Waiter waiter
         cdef Py_ssize_t count = 0
         cdef bint alone = not self.reading
+        assert self.users > 0, "converse_small is for who is inside"
         ensure_may_wait(self.served_by)
         if alone:
             self.reading = True  # before anybody else can: the reply must not come to somebody who does not expect it
@@ -283,16 +282,14 @@ cdef class Link(MessageStream):
         if alone:
             self.stop_reading()
         try:
-            self.send_rest_of(request, size, count, deadline)
+            if count == 0:
+                self.send_bytes(request, size, False, deadline)
+            else:
+                self.send_rest_of(request, size, count, deadline)
         except BaseException:
             self.pending.pop(seq, None)
             raise
         return self.reply_for(seq, waiter, deadline, header, payload)
-
-    cdef int send_rest_of(self, const uint8_t *request, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1:
-        if sent == 0:
-            return self.send_bytes(request, size, deadline)
-        return self.send_parts(request + sent, size - sent, NULL, 0, True, deadline)
 
     cdef Message reply_for(self, int seq, Waiter waiter, double deadline, Header *header, uint8_t *payload):
         # As reader, or from the reader's hands.
@@ -340,6 +337,7 @@ cdef class Link(MessageStream):
         """Receive until the reply with that number is here; hand others over. Precondition: `reading` is set for us."""
         cdef Message message
         cdef int before = -1 if appointed else self.awaited  # by an exchange that this one is inside of, in a callback
+        assert self.users > 0 and self.reading, "read_for is for who is inside, and reads"
         self.awaited = seq
         self.receiver = this_thread()
         try:
@@ -372,17 +370,19 @@ cdef class Link(MessageStream):
                 self.stop_reading()
 
     cdef int stop_reading(self) except -1:
+        assert self.reading, "stop_reading is for who reads"
         self.reading = False
         if self.pending:
-            if self.broken or self.closing:
+            if not self.usable():
                 self.break_for_all(ConnectionClosedError("the connection is closed"))
             else:
                 self.appoint_reader()
         return 0
 
     cdef int appoint_reader(self) except -1:
-        # Precondition: nobody reads, somebody waits. Who is still sending will notice by himself that nobody reads.
+        # Who is still sending will notice by himself that nobody reads.
         cdef Waiter waiter
+        assert not self.reading and self.pending, "appoint_reader is for when nobody reads, and somebody waits"
         if self.callbacks < len(self.pending):
             for item in self.pending.values():
                 waiter = item

@@ -21,16 +21,18 @@ from fastpyro.protocol._message cimport (
 )
 from fastpyro.protocol._pyro4_message cimport PYRO4_VERSION, pack_pyro4
 from fastpyro._posix cimport POLLOUT, iovec, poll, pollfd
+from fastpyro.transport._attempt cimport DONE, ENDED, FAILED, NOTHING_YET, Outcome
 from fastpyro.transport._output cimport OutputStream
 from fastpyro.transport._intake cimport Intake
-from fastpyro.transport._stream cimport BUFFER_SIZE, deadline_of
+from fastpyro.transport._stream cimport BUFFER_SIZE, deadline_of, has_passed
 from fastpyro.protocol._assembler cimport Assembler
 
-from fastpyro.errors import ConnectionClosedError, LocalProtocolError
+from fastpyro.errors import ConnectionClosedError, LocalProtocolError, TimeoutError
 
 cdef enum:
     SMALL_MESSAGE = 4096  # up to here a message is joined on the stack and leaves in one send
     BULK = 1 << 20  # bytes of a payload that is sent, or waits, as it is
+    MOST_RECEIVES = 8  # of a big message at a time, of up to 208 KiB each: then the other connections have their turn
     DIRECT_ROOM = 16384  # a body that still misses this much is received without the buffer
 
 
@@ -96,7 +98,7 @@ cdef class MessageStream(OutputStream):
     def has_room_for(self, Py_ssize_t size):
         """Whether a message of that many bytes surely leaves without waiting; one that is not small never does."""
         cdef pollfd ready
-        if self.closing or self.broken or self.sending or size > SMALL_MESSAGE:
+        if not self.usable() or self.sending or size > SMALL_MESSAGE:
             return False
         ready = pollfd(self.fd, POLLOUT, 0)
         return poll(&ready, 1, 0) == 1 and ready.revents == POLLOUT
@@ -132,18 +134,60 @@ cdef class MessageStream(OutputStream):
             self.check_unread()
             try:
                 message = self.next_buffered()
-                if message is None and self.receive_some(0, False) > 0:
+                if message is None and self.receive_some(0, False) == DONE:
                     message = self.next_buffered()
                 if self.ended:
                     raise ConnectionClosedError("receiving: the peer closed the connection")
             except BaseException:
                 self.broken = True
                 raise
-            if self.start == self.end:
+            if not self.has_received():
                 self.release_buffer()  # idle connections keep no buffer
             return message
         finally:
             self.leave()
+
+    cdef Message take_available(self, Header *header, uint8_t *payload, bint *small):
+        """As `receive_available`; `small` when there is a message that is in `header` and `payload`.
+
+        The end of the stream is no error here (`ended`), and a big message is received with several system calls.
+        """
+        cdef Message message = None
+        small[0] = False
+        self.enter()
+        try:
+            self.check_unread()
+            try:
+                for _ in range(MOST_RECEIVES):
+                    if self.has_received() or self.assembler.complete() or self.receive_some(0, False) != DONE:
+                        break
+                small[0] = self.take_small(header, payload)
+                if not small[0]:
+                    message = self.next_buffered()
+            except BaseException:
+                self.broken = True
+                raise
+            if not self.has_received():
+                self.release_buffer()  # idle connections keep no buffer
+        finally:
+            self.leave()
+        return message
+
+    cdef int begin_look(self) except -1:
+        """Let `look_once` be called, without the GIL, until `end_look`, which must follow. Precondition: `is_quiet`."""
+        assert self.is_quiet(), "begin_look is for a quiet stream"
+        self.take_buffer()
+        self.users += 1  # or a close by another thread would give the descriptor to somebody else
+        self.peeks = self.assembler.missing() > BUFFER_SIZE
+        return 0
+
+    cdef int end_look(self, Outcome received, Py_ssize_t count) except -1:
+        """Keep what the last look has received, unless it shall be received into its place."""
+        if received == DONE and not self.peeks:
+            self.end = count
+        else:
+            self.release_buffer()
+        return self.leave()
 
     cdef int begin_sending(self) noexcept:
         self.sender = PyThread_get_thread_ident()
@@ -166,6 +210,7 @@ cdef class MessageStream(OutputStream):
         cdef Header header
         cdef Py_buffer view
         cdef uint8_t small[SMALL_MESSAGE]
+        cdef iovec parts[3]
         cdef bytes extra = pack_annotations(dict(message.annotations)) if message.annotations else None
         cdef Py_ssize_t extra_size = 0 if extra is None else PyBytes_GET_SIZE(extra)
         cdef Py_ssize_t head_size = HEADER_SIZE + extra_size
@@ -184,26 +229,22 @@ cdef class MessageStream(OutputStream):
                 if extra_size:
                     memcpy(small + HEADER_SIZE, PyBytes_AS_STRING(extra), extra_size)
                 memcpy(small + head_size, view.buf, view.len)
-                if collect:
-                    return self.send_collected(small, head_size + view.len, deadline)
-                return self.send_bytes(small, head_size + view.len, deadline)
-            if extra_size == 0:
-                return self.send_parts(small, HEADER_SIZE, <const uint8_t *> view.buf, view.len, False, deadline)
-            extra = small[:HEADER_SIZE] + extra
-            return self.send_parts(
-                <uint8_t *> PyBytes_AS_STRING(extra), head_size, <const uint8_t *> view.buf, view.len, False, deadline
-            )
+                return self.send_bytes(small, head_size + view.len, collect, deadline)
+            parts[0] = iovec(&small[0], HEADER_SIZE)
+            parts[1] = iovec(NULL, extra_size)
+            if extra is not None:
+                parts[1].iov_base = PyBytes_AS_STRING(extra)
+            parts[2] = iovec(view.buf, view.len)
+            return self.send_parts(&parts[0], 3, None, False, deadline)
         finally:
             PyBuffer_Release(&view)
 
     cdef int send_whole(self, bytes message, double deadline) except -1:
         # A message that is laid out; a big one is kept as it is while it waits.
-        cdef iovec part
-        part.iov_base = PyBytes_AS_STRING(message)
-        part.iov_len = PyBytes_GET_SIZE(message)
+        cdef iovec part = iovec(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
         if <Py_ssize_t> part.iov_len >= BULK:
-            return self.send_owned(&part, 1, [message], False, deadline)
-        return self.send_bytes(<const uint8_t *> part.iov_base, part.iov_len, deadline)
+            return self.send_parts(&part, 1, [message], False, deadline)
+        return self.send_bytes(<const uint8_t *> part.iov_base, part.iov_len, False, deadline)
 
     cdef int send_bulk(self, Outgoing message, list payload, bytes extra, double deadline) except -1:
         # Each part of the payload leaves from where it is.
@@ -228,7 +269,7 @@ cdef class MessageStream(OutputStream):
             parts[0].iov_len = HEADER_SIZE
             parts[1].iov_base = PyBytes_AS_STRING(extra)
             parts[1].iov_len = len(extra)
-            return self.send_owned(parts, count + 2, [None, None] + payload, False, deadline)
+            return self.send_parts(parts, count + 2, [None, None] + payload, False, deadline)
         finally:
             for index in range(taken):
                 PyBuffer_Release(&views[index])
@@ -295,36 +336,35 @@ cdef class MessageStream(OutputStream):
         OutputStream.close_socket(self)
         return self.count_unfinished() if self.counted else 0
 
-    cdef Py_ssize_t receive_some(self, double deadline, bint wait) except -2:
-        """Receive at least a byte or, without `wait`, perhaps none: -1, also at the stream's end (`ended`).
+    cdef Outcome receive_some(self, double deadline, bint wait) except FAILED:
+        """Receive: DONE, or without `wait` perhaps NOTHING_YET, or ENDED, after which `ended` is set.
 
         Precondition: the buffer is empty.
         """
         cdef uint8_t *target = NULL
-        cdef Py_ssize_t size = 0, count
+        cdef Py_ssize_t size = 0, count = 0
+        cdef Outcome outcome
         if not self.assembler.idle():
             if self.counted and not wait and self.intake.refuses(self, self.counted):
-                return -1
+                return NOTHING_YET
+            if wait and has_passed(deadline):  # a peer that drips bytes is never waited for
+                raise TimeoutError("receiving: timeout")
             self.assembler.room(&target, &size)
         if size < DIRECT_ROOM:
             self.take_buffer()
-            count = self.receive_into(self.buffer, BUFFER_SIZE, deadline, wait)
-            if count > 0:
-                self.end = count
-                return count
+            outcome = self.receive_into(self.buffer, BUFFER_SIZE, deadline, wait, &count)
+            self.end = count
         else:
-            count = self.receive_into(target, size, deadline, wait)
-            if count > 0:
+            outcome = self.receive_into(target, size, deadline, wait, &count)
+            if outcome == DONE:
                 self.assembler.filled(count)
                 if self.intake is not None:
                     self.count_unfinished()
-                return count
-        if count == 0:
-            if not wait and self.assembler.idle():
-                self.ended = True
-                return -1
-            raise ConnectionClosedError(
-                "receiving: the peer closed the connection" if self.assembler.idle()
-                else "receiving: the peer closed the connection in the middle of a message"
-            )
-        return count
+        if outcome == ENDED:
+            if wait or not self.assembler.idle():
+                raise ConnectionClosedError(
+                    "receiving: the peer closed the connection" if self.assembler.idle()
+                    else "receiving: the peer closed the connection in the middle of a message"
+                )
+            self.ended = True
+        return outcome

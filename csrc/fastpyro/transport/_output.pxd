@@ -16,9 +16,7 @@ cdef class OutputStream(Stream):
     cdef long long budget, pace
 
     cdef bint take_turn_soon(self) except -1
-    cdef bint send_while_taken(self, iovec *parts, Py_ssize_t left) except -1
-    cdef bint wait_a_moment(self, long long last) except -1
-    cdef int send_owned(self, iovec *parts, Py_ssize_t count, list owners, bint begun, double deadline) except -1
     cdef int put_in_queue(self, iovec *parts, Py_ssize_t count, list owners, bint in_front) except -1
+    cdef int drop_chunk(self) except -1
     cdef int finish_sending(self) except -1
     cdef int forget_queue(self) noexcept

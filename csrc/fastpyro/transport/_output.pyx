@@ -14,13 +14,15 @@ Rule 4: the queue changes under the GIL only. A stream that ends, for whatever r
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy, strerror
+from libc.string cimport memcpy
 
-from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, POLLOUT, iovec, msghdr, poll, pollfd, send, sendmsg
-from fastpyro.transport._spin cimport begin_spin, end_spin, monotonic, slept
-from fastpyro.transport._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, Stream
+from fastpyro._posix cimport MSG_DONTWAIT, iovec
+from fastpyro.transport._attempt cimport DONE, FAILED, NOTHING_YET, Attempt, send_once
+from fastpyro.transport._spin cimport monotonic
+from fastpyro.transport._stream cimport (
+    PY_LOCK_INTR, Patience, PyLockStatus, PyThread_acquire_lock_timed, Stream, lost,
+)
 
 from collections import deque
 from mmap import mmap
@@ -29,7 +31,6 @@ from fastpyro.errors import ConnectionClosedError
 
 cdef enum:
     CHUNK = 1 << 20  # bytes that are copied, and freed, at a time
-    MOST_PARTS = 64  # of a message in one system call
     MILLISECOND = 1000000  # in nanoseconds
 
 
@@ -60,42 +61,43 @@ cdef class OutputStream(Stream):
 
         For the thread that the outlet has told, alone. Raises ConnectionClosedError when the connection is lost.
         """
-        cdef Py_ssize_t count, sent = 0, size
+        cdef Attempt sent
+        cdef Py_ssize_t taken = 0, size
         cdef Py_buffer view
         self.enter()
         try:
-            while sent < most and self.queue is not None:
+            while taken < most and self.queue is not None:
                 # The view keeps the chunk while it is sent, even when the queue is forgotten meanwhile.
                 PyObject_GetBuffer(self.queue[0], &view, PyBUF_SIMPLE)
                 size = view.len - self.queue_start
                 with nogil:
-                    count = send(
-                        self.fd, <const uint8_t *> view.buf + self.queue_start, size, MSG_DONTWAIT | MSG_NOSIGNAL
-                    )
-                    if count < 0:
-                        count = -errno
+                    sent = send_once(self.fd, <const uint8_t *> view.buf + self.queue_start, size, MSG_DONTWAIT)
                 PyBuffer_Release(&view)
-                if self.closing or self.broken:
+                if not self.usable():
                     raise ConnectionClosedError("sending: the connection is closed")
-                if count == -EAGAIN or count == -EINTR:
+                if sent.outcome == FAILED:
+                    self.break_off()
+                    raise lost("sending", sent.failure)
+                if sent.outcome != DONE:
                     break
-                if count < 0:
-                    self.broken = True
-                    self.give_up()
-                    raise ConnectionClosedError(f"sending: connection lost: {strerror(-count).decode()}")
-                sent += count
-                self.queue_start += count
-                if count == size:
-                    self.unsent -= self.queue_start
-                    self.queue_start = 0
-                    self.queue.popleft()
-                    if not self.queue:
-                        self.queue = None
-                        self.unsent_messages = 0
-                        self.end_sending()
-            return sent
+                taken += sent.count
+                self.queue_start += sent.count
+                if sent.count == size:
+                    self.drop_chunk()
+            return taken
         finally:
             self.leave()
+
+    cdef int drop_chunk(self) except -1:
+        # The first chunk has left; after the last one others may send again.
+        self.unsent -= self.queue_start
+        self.queue_start = 0
+        self.queue.popleft()
+        if not self.queue:
+            self.queue = None
+            self.unsent_messages = 0
+            self.end_sending()
+        return 0
 
     def break_off(self):
         """End the conversation, forget what waits, and let whoever uses the connection hear of it. From any thread."""
@@ -125,18 +127,18 @@ cdef class OutputStream(Stream):
             self.outlet(self)
         return count
 
-    cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1:
-        return self.send_owned(parts, count, None, begun, deadline)
-
-    cdef int send_owned(self, iovec *parts, Py_ssize_t count, list owners, bint begun, double deadline) except -1:
-        """Send parts as `send_vector` does. `owners` has the object that each is of, or is None."""
+    cdef int send_parts(self, iovec *parts, Py_ssize_t count, list owners, bint begun, double deadline) except -1:
+        cdef Patience patience
+        cdef long long time
         if self.outlet is None:
-            return Stream.send_vector(self, parts, count, begun, deadline)
+            return Stream.send_parts(self, parts, count, owners, begun, deadline)
         if not begun and not self.take_turn_soon():
             return self.put_in_queue(parts, count, owners, False)
         self.begin_sending()
+        time = monotonic()
+        patience = Patience(0, time + self.budget, time, self.stall * MILLISECOND, self.pace)
         try:
-            if not self.send_while_taken(parts, count):
+            if self.send_while_patient(parts, count, &patience) == NOTHING_YET:
                 self.put_in_queue(parts, count, owners, True)
         except BaseException:
             self.broken = True
@@ -146,6 +148,7 @@ cdef class OutputStream(Stream):
         return self.finish_sending()
 
     cdef int finish_sending(self) except -1:
+        assert self.sending, "finish_sending is for who sends"
         if self.queue is None:
             return self.end_sending()
         self.outlet(self)
@@ -166,59 +169,11 @@ cdef class OutputStream(Stream):
                 PyErr_CheckSignals()
         return True
 
-    cdef bint send_while_taken(self, iovec *parts, Py_ssize_t left) except -1:
-        """Send parts as long as the peer takes them quickly. False when it does not; the parts say what is left."""
-        cdef msghdr message
-        cdef Py_ssize_t count
-        cdef long long began = monotonic(), last = began, until = began + self.budget
-        cdef bint looks = not self.collects
-        while True:
-            while left > 0 and parts[0].iov_len == 0:
-                parts += 1
-                left -= 1
-            if left == 0:
-                return True
-            message = msghdr(NULL, 0, parts, left if left < MOST_PARTS else MOST_PARTS, NULL, 0, 0)
-            if looks and begin_spin(&self.send_spin):
-                with nogil:
-                    count = self.look_for_room(&message, 0)
-                end_spin(&self.send_spin, count >= 0)
-            else:
-                with nogil:
-                    count = sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
-                    if count < 0:
-                        count = -errno
-            if count == -EINTR:
-                PyErr_CheckSignals()
-            elif count == -EAGAIN:
-                if monotonic() > until or not self.wait_a_moment(last):
-                    return False
-            elif count < 0:
-                raise ConnectionClosedError(f"sending: connection lost: {strerror(-count).decode()}")
-            else:
-                last = monotonic()
-                until += count * self.pace
-                take_off(parts, count)
-
-    cdef bint wait_a_moment(self, long long last) except -1:
-        """Wait for room. False when the peer has taken nothing for too long since `last`."""
-        cdef long long began = monotonic()
-        cdef int milliseconds = self.stall - <int> ((began - last) // MILLISECOND), result
-        cdef pollfd ready = pollfd(self.fd, POLLOUT, 0)
-        if milliseconds <= 0:
-            return False
-        with nogil:
-            result = poll(&ready, 1, milliseconds)
-        if result < 0:
-            PyErr_CheckSignals()
-            return True
-        slept(&self.send_spin, monotonic() - began)
-        return result > 0
-
     cdef int put_in_queue(self, iovec *parts, Py_ssize_t count, list owners, bint in_front) except -1:
         """Move what is left of some parts into the queue: in front of what others put there meanwhile, or behind it."""
         cdef list chunks
         cdef bint tells
+        assert self.users > 0 and (self.sending or not in_front), "what goes in front is of who sends"
         try:
             chunks = chunks_of(parts, count, owners)
         except MemoryError:
@@ -240,19 +195,6 @@ cdef class OutputStream(Stream):
         if tells:
             self.outlet(self)
         return 0
-
-
-cdef int take_off(iovec *parts, Py_ssize_t count) noexcept:
-    """Make parts begin behind their first `count` bytes."""
-    while count > 0:
-        if <size_t> count < parts[0].iov_len:
-            parts[0].iov_base = <uint8_t *> parts[0].iov_base + count
-            parts[0].iov_len -= count
-            return 0
-        count -= parts[0].iov_len
-        parts[0].iov_len = 0
-        parts += 1
-    return 0
 
 
 cdef list chunks_of(iovec *parts, Py_ssize_t count, list owners):

@@ -12,11 +12,10 @@ from libc.errno cimport EAGAIN, ECONNABORTED, EEXIST, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastpyro.transport._link cimport Link, Looker
-from fastpyro._posix cimport MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, recv
+from fastpyro.transport._attempt cimport DONE, ENDED, NOTHING_YET, Attempt, Outcome
 from fastpyro.transport._spin cimport (
     Look, Spin, begin_look, begin_spin, end_spin, hit, missed, monotonic, slept, spin_of
 )
-from fastpyro.transport._stream cimport BUFFER_SIZE
 
 import os
 
@@ -54,11 +53,6 @@ cdef enum:
     CROWD = 16  # answers for which no single connection is looked at, after one that names several or a new one
     FEW = 4  # descriptors that take turns; more are a crowd even when they speak one by one
     MISSES_BETWEEN = 8  # looks at one connection before the others are looked at
-
-
-cdef inline bint may_look_at(Link last) noexcept:
-    # Nobody else reads from it, and what it said before has been taken.
-    return not (last.closing or last.broken or last.reading or last.end > last.start)
 
 
 @cython.final
@@ -110,8 +104,8 @@ cdef class EpollPoller(Looker):
         """
         cdef int count, milliseconds = <int> (timeout * 1000 + 0.999) if timeout < LONGEST_WAIT else LONGEST_WAIT * 1000
         cdef long long began
-        cdef Py_ssize_t received = -1
-        if last is not None and not may_look_at(last):
+        cdef Outcome heard = NOTHING_YET
+        if last is not None and not last.is_quiet():
             last = None
         if timeout <= 0 or self.crowd > 0:
             with nogil:
@@ -121,14 +115,14 @@ cdef class EpollPoller(Looker):
             last = None
         if begin_spin(&self.spin):
             if last is not None and self.in_a_row < MOST_IN_A_ROW:
-                count = self.look_into(last, &received)
+                count = self.look_into(last, &heard)
             else:
                 self.in_a_row = 0
                 with nogil:
-                    count = self.look(None, 0, 0, &received)
-            end_spin(&self.spin, count > 0 or received != -1)
-            if received != -1:
-                return [last.fd]
+                    count = self.look(None, NULL)
+            end_spin(&self.spin, count > 0 or heard == DONE)
+            if heard == DONE:
+                return [last.descriptor()]
             if count > 0:
                 return self.ready(count)
         began = monotonic()
@@ -140,49 +134,41 @@ cdef class EpollPoller(Looker):
     cdef bint look_at(self, Link last) except -1:
         """Look for the next bytes of the connection that was just served; whether `wait` would have named it alone."""
         cdef int count
-        cdef Py_ssize_t received = -1
-        if self.crowd > 0 or self.in_a_row >= MOST_IN_A_ROW or not may_look_at(last) or not begin_spin(&self.spin):
+        cdef Outcome heard = NOTHING_YET
+        if self.crowd > 0 or self.in_a_row >= MOST_IN_A_ROW or not last.is_quiet() or not begin_spin(&self.spin):
             return False
-        count = self.look_into(last, &received)
-        end_spin(&self.spin, count > 0 or received != -1)
+        count = self.look_into(last, &heard)
+        end_spin(&self.spin, count > 0 or heard == DONE)
         if count > 0:
             self.in_a_row = MOST_IN_A_ROW  # others have spoken: `wait` shall ask epoll first, who tells it again
-        return received != -1
+        return heard == DONE
 
-    cdef int look_into(self, Link last, Py_ssize_t *received) except -1:
-        """As `look`; what has been received is in the link's buffer, unless it shall be received into its place."""
-        cdef int count, flags = MSG_NOSIGNAL | MSG_DONTWAIT
-        cdef bint peeks = last.assembler.missing() > BUFFER_SIZE
+    cdef int look_into(self, Link last, Outcome *heard) except -1:
+        """As `look`, of one connection and of all: `heard` is DONE when it has to be received from."""
+        cdef int count
+        cdef Attempt received = Attempt(NOTHING_YET, 0, 0)
         self.in_a_row += 1
-        last.take_buffer()
-        last.users += 1  # or a close by another thread would give the descriptor to somebody else
+        last.begin_look()
         with nogil:
-            count = self.look(last, 1 if peeks else BUFFER_SIZE, flags | MSG_PEEK if peeks else flags, received)
-        if received[0] > 0 and not peeks:
-            last.end = received[0]
-        else:
-            last.release_buffer()
-        last.leave()
+            count = self.look(last, &received)
+        last.end_look(received.outcome, received.count)
+        if received.outcome != NOTHING_YET:
+            heard[0] = DONE  # also an end, or an error: who receives will hear of it
         return count
 
-    cdef int look(self, Link last, Py_ssize_t size, int flags, Py_ssize_t *received) noexcept nogil:
-        """Look until the time is up: the count of epoll's events, or 0; `received` as recv says it, -1 for nothing.
-
-        `size` and `flags` are those for recv.
-        """
+    cdef int look(self, Link last, Attempt *received) noexcept nogil:
+        """Look until the time is up: the count of epoll's events, or 0; `received` is what `last` has said, if any."""
         cdef Look look
         cdef int count, fd = -1
         if last is not None:
-            fd = last.fd
+            fd = last.descriptor()
         begin_look(&self.spin, &look, fd, 0)
         while True:
             if fd >= 0:
-                received[0] = recv(fd, last.buffer, size, flags)
-                if received[0] >= 0:
+                received[0] = last.look_once()
+                if received.outcome == DONE or received.outcome == ENDED:
                     hit(&self.spin, &look)
-                    return 0
-                if errno != EAGAIN and errno != EINTR:
-                    received[0] = 0  # broken: who receives will hear why
+                if received.outcome != NOTHING_YET:
                     return 0
             if fd < 0 or look.misses % MISSES_BETWEEN == MISSES_BETWEEN - 1:
                 count = epoll_wait(self.epoll, self.events, MOST_EVENTS, 0)

@@ -192,6 +192,7 @@ cdef bint begin_spin(Spin *spin) noexcept:
 
 cdef void end_spin(Spin *spin, bint hit) noexcept:
     global spinners
+    assert spinners > 0, "end_spin is for who has begun"
     spinners -= 1
     if hit:
         spin.misses = 0
@@ -281,6 +282,7 @@ cdef void begin_wait() noexcept:
 
 cdef void end_wait() noexcept:
     global waiting_threads
+    assert waiting_threads > 0, "end_wait is for who has begun"
     waiting_threads -= 1
 
 

@@ -4,6 +4,7 @@ from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport uint8_t
 
 from fastpyro._posix cimport iovec, msghdr
+from fastpyro.transport._attempt cimport FAILED, Attempt, Outcome
 from fastpyro.transport._spin cimport Spin
 
 cdef extern from "Python.h" nogil:
@@ -17,8 +18,19 @@ cdef enum:
     BUFFER_SIZE = 32768  # what one recv can take; larger bodies are received straight into their final memory
 
 
+# How long a sender waits for room: until a deadline or, as long as the peer takes bytes quickly, until another time.
+cdef struct Patience:
+    double deadline  # seconds, 0: none
+    long long until  # nanoseconds, 0: only the deadline counts
+    long long last  # when the peer took something
+    long long stall  # nanoseconds since then that are borne
+    long long pace  # nanoseconds by which each byte puts the end off
+
+
 cdef double deadline_of(object timeout) except? -1
 cdef double deadline_in(double seconds) noexcept
+cdef bint has_passed(double deadline) noexcept nogil
+cdef object lost(str what, int failure)
 
 
 cdef class Stream:
@@ -36,31 +48,45 @@ cdef class Stream:
     cdef long long last_unawaited  # when the last message was sent that nobody waits for, nanoseconds
     cdef unsigned long promise  # of the last push, 0: none
 
+    cdef inline int descriptor(self) noexcept nogil:
+        return self.fd
+
+    cdef inline bint usable(self) noexcept:
+        return not (self.closing or self.broken)
+
+    cdef inline bint has_received(self) noexcept:
+        # What has been received and not been taken yet.
+        return self.end > self.start
+
     cdef int close_socket(self) except -1
-    cdef int send_unawaited(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
-    cdef int send_collected(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
     cdef int enter(self) except -1
     cdef int leave(self) except -1
     cdef int take_buffer(self) except -1
     cdef int release_buffer(self) noexcept
     cdef int give_up(self) noexcept
+
+    # Sending: what is small and joined, with a call of its own for each way in which it may leave; the rest in parts.
+    cdef int send_unawaited(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
+    cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, bint collect, double deadline) except -1
     cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int send_rest_of(self, const uint8_t *data, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1
     cdef bint has_company(self) noexcept
     cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
-    cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
-    cdef int send_parts(
-        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
-        double deadline,
-    ) except -1
-    cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1
+    cdef int send_parts(self, iovec *parts, Py_ssize_t count, list owners, bint begun, double deadline) except -1
     cdef int begin_sending(self) noexcept
     cdef int end_sending(self) noexcept nogil
     cdef int take_turn(self, double deadline) except -1
-    cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1
-    cdef Py_ssize_t look_for_room(self, const msghdr *message, double deadline) noexcept nogil
-    cdef int sleep_for_room(self, double deadline) except -1
-    cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2
-    cdef Py_ssize_t sleep_once(self, double deadline) noexcept nogil
-    cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2
-    cdef Py_ssize_t look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
-    cdef int wait_ready(self, short events, double deadline) except -1
+    cdef Outcome send_while_patient(self, iovec *parts, Py_ssize_t left, Patience *patience) except FAILED
+    cdef Attempt look_for_room(self, const msghdr *message, double deadline) noexcept nogil
+    cdef Outcome wait_for_room(self, const Patience *patience) except FAILED
+
+    # Receiving.
+    cdef Outcome receive_into(
+        self, uint8_t *target, Py_ssize_t size, double deadline, bint wait, Py_ssize_t *count
+    ) except FAILED
+    cdef Attempt sleep_once(self, double deadline) noexcept nogil
+    cdef Outcome sleep_for_bytes(
+        self, uint8_t *target, Py_ssize_t size, double deadline, Py_ssize_t *count
+    ) except FAILED
+    cdef Attempt look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
+    cdef Outcome wait_ready(self, short events, double deadline) except FAILED

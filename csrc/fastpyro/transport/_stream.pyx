@@ -15,12 +15,14 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
 )
-from libc.errno cimport EAGAIN, EINTR, errno  # Linux and macOS have EWOULDBLOCK == EAGAIN
+from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint8_t
 from libc.string cimport strerror
 
-from fastpyro._posix cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, POLLIN, POLLOUT, iovec, msghdr, poll, pollfd, recv, sched_yield, send, sendmsg,
+from fastpyro._posix cimport MSG_DONTWAIT, POLLIN, POLLOUT, iovec, msghdr, poll, pollfd, sched_yield
+from fastpyro.transport._attempt cimport (
+    DONE, ENDED, FAILED, INTERRUPTED, NOTHING_YET, Attempt, Outcome, receive_once, send_once, send_parts_once,
+    take_off,
 )
 from fastpyro.transport._cork cimport MORE, forget_push, push_soon
 from fastpyro.transport._spin cimport (
@@ -61,6 +63,10 @@ cdef double deadline_of(object timeout) except? -1:
 
 cdef double deadline_in(double seconds) noexcept:
     return now() + (seconds if seconds < LONGEST_TIME else LONGEST_TIME) if seconds > 0 else 0
+
+
+cdef bint has_passed(double deadline) noexcept nogil:
+    return deadline != 0 and now() >= deadline
 
 
 cdef int milliseconds_until(double deadline) noexcept nogil:
@@ -168,14 +174,15 @@ cdef class Stream:
         return 0
 
     cdef int leave(self) except -1:
+        assert self.users > 0, "leave is for who has entered"
         self.users -= 1
         if self.closing and self.users == 0:
             self.close_socket()
         return 0
 
     cdef int take_buffer(self) except -1:
-        # Precondition: nothing is buffered.
         global spare_buffer
+        assert self.start == self.end, "take_buffer is for an empty buffer"
         self.start = self.end = 0
         if self.buffer == NULL:
             self.buffer, spare_buffer = spare_buffer, NULL
@@ -200,43 +207,47 @@ cdef class Stream:
         cdef long long time = monotonic()
         cdef bint burst = time - self.last_unawaited < BURST
         self.last_unawaited = time
-        if burst:
-            return self.send_collected(data, size, deadline)
-        return self.send_bytes(data, size, deadline)
+        return self.send_bytes(data, size, burst, deadline)
 
-    cdef int send_collected(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
-        """Send what may wait a moment for company; over TCP only."""
+    cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, bint collect, double deadline) except -1:
+        """Send a small message. One to `collect` may wait a moment for company, over TCP only."""
         cdef Py_ssize_t count
-        if not self.collects or self.sending or size > MOST_COLLECTED:
-            return self.send_bytes(data, size, deadline)
-        count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL | MORE)
-        if count == size:
-            return push_soon(self.fd, &self.promise)
-        if count > 0:
-            self.begin_sending()
-            return self.send_parts(data + count, size - count, NULL, 0, True, deadline)
-        return self.send_bytes(data, size, deadline)  # which waits, or says what is wrong
+        if collect and self.collects and not self.sending and size <= MOST_COLLECTED:
+            count = send_once(self.fd, data, size, MSG_DONTWAIT | MORE).count
+            if count == size:
+                return push_soon(self.fd, &self.promise)
+            if count > 0:
+                self.begin_sending()
+                return self.send_rest_of(data, size, count, deadline)
+        count = self.send_at_once(data, size)
+        return 0 if count == size else self.send_rest_of(data, size, count, deadline)
 
     cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1:
-        """Send what the system takes without waiting, perhaps nothing. After a part `sending` is set: go on at once."""
-        cdef Py_ssize_t count
+        """Send what the system takes without waiting, perhaps nothing: the count of bytes.
+
+        After a part `sending` is set, and `send_rest_of` must follow at once.
+        """
+        cdef Attempt sent
         if self.sending or size > AT_ONCE:
             return 0
         if not is_crowd():
-            count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            sent = send_once(self.fd, data, size, MSG_DONTWAIT)
         else:  # others may be waiting for the GIL, and the system delivers small messages in the sender's time
             self.begin_sending()
             with nogil:
-                count = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                sent = send_once(self.fd, data, size, MSG_DONTWAIT)
             self.end_sending()
-        if count >= 0:
-            if 0 < count < size:
-                self.begin_sending()
-            return count
-        if errno == EAGAIN or errno == EINTR:
-            return 0
-        self.broken = True
-        raise ConnectionClosedError(f"sending: connection lost: {strerror(errno).decode()}")
+        if sent.outcome == FAILED:
+            self.broken = True
+            raise lost("sending", sent.failure)
+        if 0 < sent.count < size:
+            self.begin_sending()
+        return sent.count
+
+    cdef int send_rest_of(self, const uint8_t *data, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1:
+        """Send what `send_at_once` has left of a message."""
+        cdef iovec rest = iovec(<void *> (data + sent), size - sent)
+        return self.send_parts(&rest, 1, None, sent > 0, deadline)
 
     cdef bint has_company(self) noexcept:
         """Whether many threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
@@ -247,64 +258,51 @@ cdef class Stream:
 
         What has come, if anything, is in the buffer. Precondition: `has_company`.
         """
-        cdef Py_ssize_t sent, received = -1
-        cdef int failure
+        cdef Attempt sent, received = Attempt(NOTHING_YET, 0, 0)
         cdef long long time
         cdef bint yields = may_yield()
+        assert self.users > 0 and self.has_company(), "send_and_receive is for who is inside, alone, in a crowd"
         self.take_buffer()
         begin_wait()
         self.begin_sending()
         with nogil:
             end_turn()
-            sent = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-            failure = errno
-            if sent == size:
+            sent = send_once(self.fd, data, size, MSG_DONTWAIT)
+            if sent.count == size:
                 self.end_sending()
                 if yields:
                     sched_yield()
-                    received = recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
-                if not yields or (received < 0 and errno == EAGAIN):
+                    received = receive_once(self.fd, self.buffer, BUFFER_SIZE, MSG_DONTWAIT)
+                if received.outcome == NOTHING_YET:
                     received = self.sleep_once(deadline)
             time = await_turn()
         took_turn(time)
         end_wait()
-        if sent == size:
-            self.end = received if received > 0 else 0  # an end, an error or a timeout is met again by who comes next
-            return sent
-        if sent > 0:
-            return sent  # `sending` stays set
+        if sent.count == size:
+            self.end = received.count  # an end, an error or a timeout is met again by who comes next
+            return size
+        if sent.count > 0:
+            return sent.count  # `sending` stays set
         self.end_sending()
-        if failure == EAGAIN or failure == EINTR:
-            return 0
-        self.broken = True
-        raise ConnectionClosedError(f"sending: connection lost: {strerror(failure).decode()}")
+        if sent.outcome == FAILED:
+            self.broken = True
+            raise lost("sending", sent.failure)
+        return 0
 
-    cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
-        cdef Py_ssize_t count = self.send_at_once(data, size)
-        return 0 if count == size else self.send_parts(data + count, size - count, NULL, 0, count > 0, deadline)
-
-    cdef int send_parts(
-        self, const uint8_t *head, Py_ssize_t head_size, const uint8_t *tail, Py_ssize_t tail_size, bint begun,
-        double deadline,
-    ) except -1:
-        """Send head and tail as one message; as `send_vector`."""
-        cdef iovec parts[2]
-        parts[0].iov_base = <void *> head
-        parts[0].iov_len = head_size
-        parts[1].iov_base = <void *> tail
-        parts[1].iov_len = tail_size
-        return self.send_vector(&parts[0], 2, begun, deadline)
-
-    cdef int send_vector(self, iovec *parts, Py_ssize_t count, bint begun, double deadline) except -1:
+    cdef int send_parts(self, iovec *parts, Py_ssize_t count, list owners, bint begun, double deadline) except -1:
         """Send parts as one stream of bytes, without joining them and without another thread between.
 
-        `begun` says that `send_at_once` has sent a part of the message. The parts are used up.
+        `begun` says that `send_at_once` has sent a part of the message. The parts are used up. `owners` has the object
+        that each is of, for a stream that keeps what the peer does not take, or is None.
         """
+        cdef Patience patience = Patience(deadline, 0, 0, 0, 0)
         if not begun:
             self.take_turn(deadline)
         self.begin_sending()
         try:
-            return self.send_rest(parts, count, deadline)
+            if self.send_while_patient(parts, count, &patience) == NOTHING_YET:
+                raise TimeoutError("sending: timeout")
+            return 0
         except BaseException:
             self.broken = True
             self.give_up()  # whoever receives must not wait for an answer to half a message
@@ -318,6 +316,7 @@ cdef class Stream:
         return 0
 
     cdef int end_sending(self) noexcept nogil:
+        assert self.sending, "end_sending is for who sends"
         self.sending = False
         PyThread_release_lock(self.send_lock)
         return 0
@@ -336,164 +335,162 @@ cdef class Stream:
                 if status == PY_LOCK_ACQUIRED:
                     PyThread_release_lock(self.send_lock)  # for the next sleeper
                 raise ConnectionClosedError("sending: the connection is closed")
-            if deadline != 0 and now() >= deadline:
+            if has_passed(deadline):
                 raise TimeoutError("sending: timeout")
         return 0
 
-    cdef int send_rest(self, iovec *parts, Py_ssize_t left, double deadline) except -1:
+    cdef Outcome send_while_patient(self, iovec *parts, Py_ssize_t left, Patience *patience) except FAILED:
+        """Send parts: DONE, or NOTHING_YET when the patience with the peer is over; the parts say what is left."""
         cdef msghdr message
-        cdef Py_ssize_t count
-        cdef bint looks = not self.collects
-        cdef int flags = MSG_NOSIGNAL | MSG_DONTWAIT if looks or deadline != 0 else MSG_NOSIGNAL
+        cdef Attempt sent
+        cdef bint endless = patience.deadline == 0 and patience.until == 0
+        cdef int flags = 0 if endless and self.collects else MSG_DONTWAIT
+        assert self.users > 0 and self.sending, "send_while_patient is for who is inside, and sends"
         while True:
             while left > 0 and parts[0].iov_len == 0:
                 parts += 1
                 left -= 1
             if left == 0:
-                return 0
+                return DONE
             message = msghdr(NULL, 0, parts, left if left < MOST_PARTS else MOST_PARTS, NULL, 0, 0)
-            if looks and begin_spin(&self.send_spin):
+            if not self.collects and begin_spin(&self.send_spin):
                 with nogil:
-                    count = self.look_for_room(&message, deadline)
-                end_spin(&self.send_spin, count >= 0)
+                    sent = self.look_for_room(&message, patience.deadline)
+                end_spin(&self.send_spin, sent.outcome == DONE)
             else:
                 with nogil:
-                    count = sendmsg(self.fd, &message, flags)
-                    if count < 0:
-                        count = -errno
-            if count < 0:
-                if count == -EINTR:
-                    PyErr_CheckSignals()
-                elif count == -EAGAIN:
-                    self.sleep_for_room(deadline)
-                else:
-                    raise ConnectionClosedError(f"sending: connection lost: {strerror(-count).decode()}")
-                continue
-            if deadline == 0 and count > 0:
+                    sent = send_parts_once(self.fd, &message, flags)
+            if sent.outcome == FAILED:
+                raise lost("sending", sent.failure)
+            if sent.outcome == NOTHING_YET and self.wait_for_room(patience) == NOTHING_YET:
+                return NOTHING_YET
+            if sent.outcome == DONE:
+                take_off(parts, sent.count)
+                if patience.until != 0:
+                    patience.last = monotonic()
+                    patience.until += sent.count * patience.pace
+            if endless or sent.outcome == INTERRUPTED:
                 PyErr_CheckSignals()  # a signal that came meanwhile may have cut the sending short
-            while count > 0:
-                if <size_t> count < parts[0].iov_len:
-                    parts[0].iov_base = <uint8_t *> parts[0].iov_base + count
-                    parts[0].iov_len -= count
-                    break
-                count -= parts[0].iov_len
-                parts[0].iov_len = 0
-                parts += 1
-                left -= 1
 
-    cdef Py_ssize_t look_for_room(self, const msghdr *message, double deadline) noexcept nogil:
-        # What sendmsg took as soon as it takes something, or -errno; -EAGAIN when the time is up.
+    cdef Attempt look_for_room(self, const msghdr *message, double deadline) noexcept nogil:
+        # Until sendmsg takes something or fails, or the time is up.
         cdef Look look
-        cdef Py_ssize_t count
+        cdef Attempt sent
         begin_look(&self.send_spin, &look, self.fd, deadline)
         while True:
-            count = sendmsg(self.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if count >= 0:
+            sent = send_parts_once(self.fd, message, MSG_DONTWAIT)
+            if sent.outcome == DONE:
                 hit(&self.send_spin, &look)
-                return count
-            if errno != EAGAIN:
-                return -errno
-            if (deadline != 0 and now() >= deadline) or not missed(&self.send_spin, &look):
-                return -EAGAIN  # past the deadline even when there is room soon: a slow reader must not stretch it
+            if sent.outcome != NOTHING_YET:
+                return sent
+            if has_passed(deadline) or not missed(&self.send_spin, &look):
+                return sent  # past the deadline even when there is room soon: a slow reader must not stretch it
 
-    cdef int sleep_for_room(self, double deadline) except -1:
+    cdef Outcome wait_for_room(self, const Patience *patience) except FAILED:
+        """Sleep until there is room: DONE, or NOTHING_YET when the patience is over."""
         cdef long long began = monotonic()
-        if self.wait_ready(POLLOUT, deadline) == 0:
-            raise TimeoutError("sending: timeout")
+        cdef double deadline = patience.deadline
+        cdef Outcome outcome
+        if patience.until != 0:
+            if began > patience.until:
+                return NOTHING_YET
+            deadline = <double> (patience.last + patience.stall) * 1e-9
+        outcome = self.wait_ready(POLLOUT, deadline)
         slept(&self.send_spin, monotonic() - began)
-        return 0
+        return outcome
 
-    cdef Py_ssize_t receive_into(self, uint8_t *target, Py_ssize_t size, double deadline, bint wait) except -2:
-        """Receive at least a byte: their count, 0 at the peer's end of the stream; without `wait` perhaps none: -1."""
-        cdef Py_ssize_t count
+    cdef Outcome receive_into(
+        self, uint8_t *target, Py_ssize_t size, double deadline, bint wait, Py_ssize_t *count
+    ) except FAILED:
+        """Receive at least a byte: DONE and their count, or ENDED; without `wait` perhaps none: NOTHING_YET."""
+        cdef Attempt received = Attempt(NOTHING_YET, 0, 0)
+        cdef Outcome outcome
         cdef long long began
         cdef Spin *spin = &self.spin if size <= BUFFER_SIZE else &self.bulk_spin
+        assert self.users > 0, "receive_into is for who is inside"
         if not wait:
-            count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if count >= 0:
-                return count
-            if errno == EAGAIN or errno == EINTR:
-                return -1
-            raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
-        if begin_spin(spin):
+            received = receive_once(self.fd, target, size, MSG_DONTWAIT)
+        elif begin_spin(spin):
             with nogil:
-                count = self.look_for_bytes(spin, target, size, deadline)
-            end_spin(spin, count != -1)
-            if count >= 0:
-                return count
-            if count < -1:
-                raise ConnectionClosedError(f"receiving: connection lost: {strerror(-1 - count).decode()}")
+                received = self.look_for_bytes(spin, target, size, deadline)
+            end_spin(spin, received.outcome != NOTHING_YET)
+        if received.outcome == FAILED:
+            raise lost("receiving", received.failure)
+        if received.outcome != NOTHING_YET or not wait:
+            count[0] = received.count
+            return received.outcome
         PyErr_CheckSignals()  # one that came before the sleep would not interrupt it
         began = monotonic() if spin.budget else 0
         begin_wait()
         try:
-            count = self.sleep_for_bytes(target, size, deadline)
+            outcome = self.sleep_for_bytes(target, size, deadline, count)
         finally:
             end_wait()
         if spin.budget:
             slept(spin, monotonic() - began)
-        return count
+        return outcome
 
-    cdef Py_ssize_t sleep_once(self, double deadline) noexcept nogil:
-        # What recv into the buffer says, without a second try: -1 as well when nothing has come.
+    cdef Attempt sleep_once(self, double deadline) noexcept nogil:
+        # What recv into the buffer says, without a second try.
         cdef pollfd ready
         if deadline == 0:
-            return recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL)
+            return receive_once(self.fd, self.buffer, BUFFER_SIZE, 0)
         ready = pollfd(self.fd, POLLIN, 0)
         if poll(&ready, 1, milliseconds_until(deadline)) <= 0:
-            return -1
-        return recv(self.fd, self.buffer, BUFFER_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT)
+            return Attempt(NOTHING_YET, 0, 0)
+        return receive_once(self.fd, self.buffer, BUFFER_SIZE, MSG_DONTWAIT)
 
-    cdef Py_ssize_t sleep_for_bytes(self, uint8_t *target, Py_ssize_t size, double deadline) except -2:
-        cdef Py_ssize_t count
+    cdef Outcome sleep_for_bytes(
+        self, uint8_t *target, Py_ssize_t size, double deadline, Py_ssize_t *count
+    ) except FAILED:
+        cdef Attempt received
         # A recv that waits holds the socket against what arrives: for the rest of something big poll is faster.
         cdef bint polls = deadline != 0 or size > BUFFER_SIZE
-        cdef int flags = MSG_NOSIGNAL | MSG_DONTWAIT if polls else MSG_NOSIGNAL
         while True:
-            if polls and self.wait_ready(POLLIN, deadline) == 0:
+            if polls and self.wait_ready(POLLIN, deadline) == NOTHING_YET:
                 raise TimeoutError("receiving: timeout")
             with nogil:
-                count = recv(self.fd, target, size, flags)
-            if count >= 0:
-                return count
-            if errno == EINTR:
+                received = receive_once(self.fd, target, size, MSG_DONTWAIT if polls else 0)
+            if received.outcome == FAILED:
+                raise lost("receiving", received.failure)
+            if received.outcome == INTERRUPTED:
                 PyErr_CheckSignals()
-            elif errno == EAGAIN:
-                if deadline == 0:  # somebody made the socket non-blocking: wait here instead of spinning
-                    self.wait_ready(POLLIN, 0)
-            else:
-                raise ConnectionClosedError(f"receiving: connection lost: {strerror(errno).decode()}")
+            elif received.outcome != NOTHING_YET:
+                count[0] = received.count
+                return received.outcome
+            elif deadline == 0:  # somebody made the socket non-blocking: wait here instead of spinning
+                self.wait_ready(POLLIN, 0)
 
-    cdef Py_ssize_t look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
-        # What recv says as soon as it says something, -1 when the time is up, -1 - errno for an error, which the next
-        # recv would not say again.
+    cdef Attempt look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
+        # Until recv says something, or the time is up. An error it would not say again.
         cdef Look look
-        cdef Py_ssize_t count
+        cdef Attempt received
         begin_look(spin, &look, self.fd, deadline)
         while True:
-            count = recv(self.fd, target, size, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if count >= 0:
+            received = receive_once(self.fd, target, size, MSG_DONTWAIT)
+            if received.outcome == DONE or received.outcome == ENDED:
                 hit(spin, &look)
-                return count
-            if errno != EAGAIN and errno != EINTR:
-                return -1 - errno
-            if not missed(spin, &look):
-                return -1
+            if received.outcome != NOTHING_YET or not missed(spin, &look):
+                return received
 
-    cdef int wait_ready(self, short events, double deadline) except -1:
-        """Wait for readiness: 1, or 0 when the deadline has passed."""
+    cdef Outcome wait_ready(self, short events, double deadline) except FAILED:
+        """Wait for readiness: DONE, or NOTHING_YET when the deadline has passed."""
         cdef pollfd ready
         cdef int milliseconds, result
         while True:
             milliseconds = milliseconds_until(deadline)
             if milliseconds == 0:  # even when bytes are there: a peer that drips them must not stretch the deadline
-                return 0
+                return NOTHING_YET
             ready = pollfd(self.fd, events, 0)
             with nogil:
                 result = poll(&ready, 1, milliseconds)
             if result > 0:
-                return 1
+                return DONE
             if result < 0:
                 if errno != EINTR:
                     raise ConnectionClosedError(f"connection lost: {strerror(errno).decode()}")
                 PyErr_CheckSignals()
+
+
+cdef object lost(str what, int failure):
+    return ConnectionClosedError(f"{what}: connection lost: {strerror(failure).decode()}")
