@@ -1,5 +1,5 @@
-# One word for each task: build test fuzz attack bench bench-units lint types stubs coverage sanitize leaks wheel docs
-# demo clean
+# One word for each task: build test fuzz attack bench bench-units lint types stubs coverage floor sanitize debug
+# leaks wheel docs demo clean
 #
 # All of them work in a private environment, $(VENV), made on first use from $(PYTHON). Files in it named
 # .has-* remember what has been done, so a second `make` is fast.
@@ -23,7 +23,7 @@ NATIVE_TESTS = $(wildcard $(subst /_,/test_,$(NATIVE:csrc/fastpyro/%.pyx=tests/%
 HAS_BUILD := $(VENV)/.has-build
 HAS_TESTS := $(VENV)/.has-group-test $(VENV)/.has-group-bench
 
-.PHONY: build test fuzz attack bench bench-units lint types stubs coverage sanitize leaks wheel docs demo clean copy sanitized
+.PHONY: build test fuzz attack bench bench-units lint types stubs coverage floor sanitize debug leaks wheel docs demo clean copy sanitized
 
 build: $(HAS_BUILD)
 
@@ -84,13 +84,19 @@ wheel: $(VENV)/.has-environment
 # `make sanitize leaks` builds once.
 sanitized: $(VENV)/.has-group-build $(HAS_TESTS)
 	@$(MAKE) --no-print-directory copy COPY=build/sanitize
-	cd build/sanitize && FASTPYRO_SANITIZE=1 $(RUN) setup.py --quiet build_ext --inplace
+	cd build/sanitize && FASTPYRO_SANITIZE=1 FASTPYRO_DEBUG=1 $(RUN) setup.py --quiet build_ext --inplace
 
-SANITIZED = cd build/sanitize && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+SANITIZED = cd build/sanitize && FASTPYRO_DEBUG=1 LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
     PYTHONPATH="$$PWD:$$PWD/tests/support" UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
 sanitize: sanitized
 	$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 $(RUN) -m pytest --timeout=600 $(PYTEST_ARGS) $(NATIVE_TESTS)
+
+# What native functions require of who calls them, asserted: the sanitizers do it as well, and this is faster.
+debug: $(VENV)/.has-group-build $(HAS_TESTS)
+	@$(MAKE) --no-print-directory copy COPY=build/debug
+	cd build/debug && FASTPYRO_DEBUG=1 FASTPYRO_OPTIMIZE=1 $(RUN) setup.py --quiet build_ext --inplace
+	cd build/debug && FASTPYRO_DEBUG=1 PYTHONPATH="$$PWD:$$PWD/tests/support" $(RUN) -m pytest $(PYTEST_ARGS) $(NATIVE_TESTS)
 
 leaks: sanitized
 	$(SANITIZED) ASAN_OPTIONS=detect_leaks=1:leak_check_at_exit=0 $(RUN) tests/leaks.py
@@ -98,8 +104,13 @@ leaks: sanitized
 coverage: $(VENV)/.has-group-build $(HAS_TESTS) $(VENV)/.has-group-coverage
 	@$(MAKE) --no-print-directory copy COPY=build/coverage
 	cd build/coverage && FASTPYRO_TRACE=1 $(RUN) setup.py --quiet build_ext --inplace
-	cd build/coverage && PYTHONPATH="$$PWD" $(RUN) -m coverage run -m pytest $(PYTEST_ARGS) tests
-	cd build/coverage && $(RUN) -m coverage report
+	cd build/coverage && PYTHONPATH="$$PWD" $(RUN) -m coverage run --rcfile=csrc/coverage.toml -m pytest $(PYTEST_ARGS) tests
+	cd build/coverage && $(RUN) -m coverage report --rcfile=csrc/coverage.toml
+
+# The tests, and how many lines of Python they must reach at least (pyproject.toml says); Python 3.12 or newer.
+floor: $(HAS_BUILD) $(HAS_TESTS) $(VENV)/.has-group-coverage
+	$(RUN) -m coverage run -m pytest $(PYTEST_ARGS)
+	$(RUN) -m coverage report
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage

@@ -9,6 +9,7 @@ from setuptools import Extension, setup
 CSRC = Path("csrc")
 TRACE = os.environ.get("FASTPYRO_TRACE") == "1"  # line tracing, for coverage
 SANITIZE = os.environ.get("FASTPYRO_SANITIZE") == "1"  # ASan and UBSan
+DEBUG = os.environ.get("FASTPYRO_DEBUG") == "1"  # `assert` in .pyx files: what a function requires of who calls it
 LEVEL = os.environ.get("FASTPYRO_OPTIMIZE", "3")  # of the C compiler: 1 takes half the time, for tests
 
 DIRECTIVES = {"language_level": 3, "nonecheck": False, "embedsignature": False, "linetrace": TRACE}
@@ -18,10 +19,13 @@ if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]
 else:
     COMPILE = [f"-O{LEVEL}", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+    COMPILE += ["-Wno-unused-variable", "-Wno-unused-function"]  # an `assert` that is not compiled leaves some
     LINK = []
 if os.environ.get("FASTPYRO_WERROR") == "1":  # for continuous integration; users have other compilers
     COMPILE.append("-Werror")
 MACROS = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if TRACE else []
+if not DEBUG:
+    MACROS.append(("CYTHON_WITHOUT_ASSERTIONS", "1"))
 
 
 def extension(source: Path) -> Extension:

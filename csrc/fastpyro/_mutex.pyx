@@ -288,6 +288,7 @@ cdef class Mutex:
                 check()
 
     cdef void give_back(self) noexcept:
+        assert self.depth > 0, "give_back is for a lock that somebody has"
         self.depth -= 1
         if self.depth == 0:
             self.owner = 0

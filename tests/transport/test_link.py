@@ -409,3 +409,17 @@ def test_ctrl_c_ends_a_program_that_waits(timeout: str) -> None:
                 assert program.returncode == 0
             finally:
                 program.kill()
+
+
+def test_what_a_function_requires_is_asserted_in_a_debug_build_only() -> None:
+    """`make debug` and `make sanitize` build with FASTPYRO_DEBUG=1, and run the tests with it."""
+    near, far = unix_pair()
+    with far:
+        link = Link(near)
+        if os.environ.get("FASTPYRO_DEBUG") == "1":
+            with pytest.raises(AssertionError, match="for who has been appointed"):
+                link.read_for_others()
+        else:
+            link.read_for_others()
+        assert not link.closed
+        link.close()

@@ -161,7 +161,9 @@ cdef class Assembler:
     cdef int filled(self, Py_ssize_t count) except -1:
         # Precondition: 0 <= count <= the size that room() gave, and those bytes have been written.
         cdef Py_ssize_t before = self.head_filled
+        assert count >= 0 and self.stage != STAGE_COMPLETE, "filled is for bytes of a message that is not whole"
         if self.stage == STAGE_HEADER:
+            assert count <= self.head_size - before, "a header has more bytes than room() gave"
             self.head_filled += count
             if before < PREFIX_SIZE:
                 check_prefix(
@@ -178,6 +180,7 @@ cdef class Assembler:
             if self.header.annotations_size:
                 return self.start_body(STAGE_ANNOTATIONS, self.header.annotations_size)
             return self.start_payload()
+        assert count <= self.body_capacity - self.body_filled, "a body has more bytes than room() gave"
         self.body_filled += count
         if self.body_filled < self.body_size:
             return 0

@@ -137,6 +137,7 @@ cdef int write_plain_header(
 cdef Message message_of(const Header *header, const uint8_t *payload):
     """Return a message with a copy of the payload. Precondition: it has neither annotations nor correlation id."""
     cdef Message message = Message.__new__(Message)
+    assert header.annotations_size == 0 and not header.has_correlation, "message_of is for a payload alone"
     message.kind = header.kind
     message.flags = header.flags
     message.seq = header.seq
