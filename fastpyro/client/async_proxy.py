@@ -117,6 +117,7 @@ class ProxyCopies:
         _release(dropped)
 
     def _plan_sweep(self, seconds: float) -> None:
+        assert self._lock.owned
         self_reference = weakref.ref(self)
 
         def sweep() -> None:

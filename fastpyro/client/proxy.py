@@ -366,6 +366,7 @@ class Proxy(SpecialMethods, ProxyCore):
 
     def _pyro_connect(self) -> None:
         # Precondition: the lock is held and there is no usable connection.
+        assert self._pyro_lock.owned
         if building.depth and self._pyroUri.is_foreign:
             raise SerializeError(f"a proxy came in a message that is still being read; {self._pyroUri} is not dialled")
         key = trusted_peers.hmac_key_of(self._pyroHmacKey)

@@ -190,10 +190,12 @@ class Future:
         return True
 
     def _check_not_started(self, way_out: str) -> None:
+        assert self._lock.owned
         if self._evaluated:
             raise RuntimeError(f"the future has already been evaluated{way_out}")
 
     def _start(self, background: _BackgroundCall) -> None:
+        assert self._lock.owned
         if self.call_delay > 0:
             self._delayed = delayed_calls.schedule(self.call_delay, background)
         else:

@@ -102,6 +102,7 @@ class CallThreads:
                 self._backlog.append(job)
 
     def _hand_to_idle(self, job: Callable[[], object]) -> bool:
+        assert self._lock.owned
         try:
             worker = self._idle.pop()
         except IndexError:  # not asked before: a destructor in between may take the last one
@@ -248,6 +249,7 @@ class DelayedCalls:
             _run(function)  # no thread to be had: late calls are better than lost ones
 
     def _drop_cancelled_head(self) -> None:
+        assert self._lock.owned
         while self._heap and self._heap[0][2]._function is None:
             heapq.heappop(self._heap)
             self._cancelled -= 1

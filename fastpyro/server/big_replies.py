@@ -114,10 +114,12 @@ class BigReplies:
             self.release(size)
 
     def _take(self, size: int) -> None:
+        assert self._lock.owned
         self._running += 1
         self._reserved += size
 
     def _has_room(self, size: int, times: int) -> bool:
+        assert self._lock.owned
         unsent = self.server.unsent.total()
         if self._reserved + unsent + size <= self.most:
             return True

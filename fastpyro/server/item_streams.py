@@ -136,6 +136,7 @@ class StreamTable:
 
     def _refusal(self, connection: Any) -> ServerOverloadedError | None:
         """Say why a connection may open no other stream. Whoever has some may not take the last places."""
+        assert self._lock.owned
         own = len(self._of.get(connection, ()))
         if own >= config.MAX_STREAMS_PER_CONNECTION:
             return ServerOverloadedError(
@@ -227,6 +228,7 @@ class StreamTable:
 
     def _move(self, stream_id: str, stream: Stream, connection: Any) -> None:
         """A connection fetches from a stream, which is its own from then on."""
+        assert self._lock.owned
         if stream.connection is connection and not stream.lingering_since:
             return
         self._take_from_owner(stream_id, stream)
@@ -247,6 +249,7 @@ class StreamTable:
         self._lingering[stream_id] = stream
 
     def _forget(self, stream_id: str) -> Stream | None:
+        assert self._lock.owned
         stream = self.streams.pop(stream_id, None)
         if stream is not None:
             self._take_from_owner(stream_id, stream)

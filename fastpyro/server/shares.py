@@ -68,6 +68,7 @@ class Shares:
             self._count(connection, -1)
 
     def _count(self, connection: Connection, change: int) -> None:
+        assert self._lock.owned
         self.total += change
         for counts, key in ((self._of_connection, connection), (self._of_origin, origin_of(connection))):
             count = counts.get(key, 0) + change

@@ -287,6 +287,7 @@ class ThreadedServer(ConnectionServer):
             self._note_places()
 
     def _note_places(self) -> None:
+        assert self._lock.owned
         self.requests.full = self.places.full
         self.requests.jammed = self.places.jammed
 

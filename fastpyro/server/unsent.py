@@ -200,6 +200,7 @@ class UnsentReplies:
         self._arrived.set()
 
     def _register(self, fd: int, waiting: _Waiting) -> None:
+        assert self._lock.owned
         if self._closed:
             raise ValueError("the server is closed")
         if fd in self._waiting:  # just sent, but not ended yet; or closed by somebody who has not dropped it
@@ -208,12 +209,14 @@ class UnsentReplies:
         self._waiting[fd] = waiting
 
     def _have_thread(self) -> None:
+        assert self._lock.owned
         if not self._running:
             threading.Thread(target=self._run, name="fastpyro-sender", daemon=True).start()
             self._running = True
         self._arrived.set()
 
     def _remove(self, waiting: _Waiting) -> None:
+        assert self._lock.owned
         waiting.ended = True
         fd = waiting.connection.fd
         if self._waiting.get(fd) is waiting:
