@@ -201,7 +201,7 @@ cdef class Link(MessageStream):
         Precondition: this thread has been appointed: `reading` is set for it.
         """
         cdef Message message
-        assert self.reading and not self.receiver, "read_for_others is for who has been appointed"
+        assert self.reading, "read_for_others is for who has been appointed"
         if self.closing:  # before this thread came to run: the descriptor may be somebody else's by now
             self.reading = False
             self.break_for_all(ConnectionClosedError("the connection is closed"))
