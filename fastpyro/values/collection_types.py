@@ -153,6 +153,7 @@ def _address_state(kind: str) -> Any:
 
 
 def _register_all() -> None:
+    know_pure_key(range)
     register_builtin(range, "range", lambda value: (value.start, value.stop, value.step), _range)
     register_later("collections.deque", "deque", _deque_state)
     register_later("collections.OrderedDict", "OrderedDict", ordered_items)

@@ -244,9 +244,9 @@ class NativeGrammar:
             case "defaultdict":
                 return self.tuple_of(rng.choice([nil, self.text("list"), self.text("eval")]), self.dict())
             case "ipaddress":
-                kind = rng.choice(["IPv4Address", "IPv6Network", "IPv6Interface", "IPv5Address"])
+                family = rng.choice(["IPv4Address", "IPv6Network", "IPv6Interface", "IPv5Address"])
                 return self.tuple_of(
-                    self.text(kind), self.text(rng.choice(["1.2.3.4", "::/8", "::1%\u0661", "", "1/2"]))
+                    self.text(family), self.text(rng.choice(["1.2.3.4", "::/8", "::1%\u0661", "", "1/2"]))
                 )
             case "NotImplemented" | "Ellipsis":
                 return rng.choice([nil, small])

@@ -101,7 +101,7 @@ class Ordered(OrderedDict[str, int]):
 
 
 class Default(defaultdict[str, int]):
-    default_factory = int  # type: ignore[assignment]
+    default_factory = int
 
     def keys(self) -> Any:
         raise AssertionError
