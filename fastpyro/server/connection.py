@@ -121,13 +121,20 @@ class Connection(ConnectionCore):
         self.released = True  # first: what a call of it makes from now on is nobody's
         self.channel.close()
         self.instances.clear()
-        if self._tracked_resources is not None:
-            for resource in list(self._tracked_resources):
-                try:
-                    resource.close()
-                except Exception:
-                    continue  # a resource that cannot be closed must not keep the others open
-            self._tracked_resources.clear()
+        self.close_resources()
+
+    def close_resources(self) -> None:
+        """Close the resources that were held for the client, each once."""
+        resources = self._tracked_resources
+        while resources:
+            try:
+                resource = resources.pop()
+            except KeyError:
+                return  # another thread has closed the last one
+            try:
+                resource.close()
+            except Exception:
+                continue  # a resource that cannot be closed must not keep the others open
 
     def __repr__(self) -> str:
         return f"<Connection from {shown(self.peer_address) if self.peer_address else 'a local client'}>"

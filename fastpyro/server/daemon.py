@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 import uuid
 import weakref
 from collections.abc import Callable, Iterable
@@ -31,6 +30,7 @@ from fastpyro.transport import sockets
 from fastpyro.transport.trusted_peers import hmac_key_of
 from fastpyro.uri import URI
 from fastpyro.values import class_registry
+from fastpyro.values._memory_budget import HeldMemory
 from fastpyro.values.class_registry import StateOf
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Daemon:
         _check_addresses(unixsocket, nathost, natport)
         self.require_expose = config.REQUIRE_EXPOSE
         self.has_annotations = type(self).annotations is not Daemon.annotations
+        self.held_memory = HeldMemory()
         self.streams = StreamTable(threaded=connected_socket is None and config.SERVERTYPE == "thread")
         self.coroutines = Coroutines()
         self.instances = InstanceTable()
@@ -480,8 +481,7 @@ def serve(
         if name_server is not None:
             name_server._pyroRelease()
         if verbose:
-            print("Pyro daemon running.")
-            sys.stdout.flush()
+            print("Pyro daemon running.", flush=True)
         running.requestLoop()
 
 

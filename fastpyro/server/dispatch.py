@@ -49,6 +49,7 @@ from fastpyro.server.exposure import (
 from fastpyro.server.item_streams import AwaitedItems
 from fastpyro.tracebacks import format_traceback
 from fastpyro.transport import handshake
+from fastpyro.values._memory_budget import last_excess, note_excess
 from fastpyro.values.exceptions import exception_reply, with_traceback
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ BEFORE_METHODS = frozenset(
         "fastpyro.serializers._codec",
         "fastpyro.serializers._decoder",
         "fastpyro.serializers.registry",
+        "fastpyro.server.daemon_object",
+        "fastpyro.server.item_streams",
         "fastpyro.server._calls",
         "fastpyro.server.daemon",
         "fastpyro.server.dispatch",
@@ -97,12 +100,14 @@ class PendingReply(NamedTuple):
     """The reply of a call whose method returned a coroutine: somebody has to run that first.
 
     Attributes: ``coroutine``; ``state``, the context that it runs in; ``complete``, called in that context with the
-    coroutine's value and None, or with None and what it raised, for the reply (None where none is wanted).
+    coroutine's value and None, or with None and what it raised, for the reply (None where none is wanted); ``held``,
+    which stands for the memory of the call's arguments and is to live as long as it.
     """
 
     coroutine: Coroutine[Any, Any, Any]
     state: CallState
     complete: Callable[[Any, BaseException | None], Reply | None]
+    held: Any = None
 
 
 class Postponed(Exception):
@@ -207,6 +212,7 @@ def _invoke(
     name: str = ""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
+    excess = 0
     try:
         if flags & FLAGS_KEEPSERIALIZED:
             blob, object_id, name = received_blob(message, connection.dialect)
@@ -214,6 +220,8 @@ def _invoke(
         else:
             payload = payload_of(message) if flags & FLAGS_COMPRESSED else message.payload
             object_id, name, args, kwargs = serializer.loads_call(payload, message.buffers)
+            excess = last_excess()
+            held = daemon.held_memory.hold(excess)  # noqa: F841 until this function is done
         _begin_big(daemon, connection, message, object_id, [name])
         if may_run is not None and not may_run(object_id, [args[0] if args and name in PSEUDO_METHODS else name]):
             return None
@@ -229,6 +237,7 @@ def _invoke(
         if isinstance(error, SystemExit) and daemon.forked:
             raise  # a child that the method has forked
         return failed(daemon, connection, message, (target, name, args, kwargs), error)
+    note_excess(excess)  # the method may have read other messages
     return finished(daemon, connection, message, (target, name, args, kwargs), result)
 
 
@@ -253,9 +262,15 @@ def finished(
 ) -> Reply | PendingReply | None:
     """Return the reply for what a method returned: its value, a stream, or the error that it cannot be sent.
 
-    For a coroutine that is the reply to come, None for a oneway call. Called in the context of the call.
+    For a coroutine that is the reply to come, None for a oneway call. Called in the context of the call, when `last_excess`
+    is what its arguments take.
     """
     if type(result) not in NEVER_STREAMS and isinstance(result, Coroutine):
+        try:
+            held = daemon.held_memory.hold(last_excess())
+        except ServerOverloadedError as error:
+            result.close()
+            return failed(daemon, connection, message, called, error)
 
         def complete(value: Any, error: BaseException | None) -> Reply | None:
             if error is not None:
@@ -264,7 +279,7 @@ def finished(
                 return None
             return _note_big(connection, called, _value_reply(daemon, connection, message, value), late=True)
 
-        return PendingReply(result, current_context.current().copy(), complete)
+        return PendingReply(result, current_context.current().copy(), complete, held)
     if message.flags & FLAGS_ONEWAY:
         return None
     return _note_big(connection, called, _value_reply(daemon, connection, message, result))
@@ -338,6 +353,7 @@ def _invoke_batch(
     results: Any = ResultWriter(native.codec, limit) if serializer is native else ResultList(serializer, limit)
     try:
         object_id, calls = _calls_in(serializer, message)
+        held = daemon.held_memory.hold(last_excess())  # noqa: F841 until this function is done
         names = [name for name, _, _ in calls]
         _begin_big(daemon, connection, message, object_id, [BATCH_METHOD, *names])
         if may_run is not None and not may_run(object_id, names):
@@ -391,7 +407,8 @@ def _stream_reply(daemon: Service, connection: Connection, message: Message, ite
     annotations = _annotations(daemon) or {}
     if config.ITER_STREAMING:
         try:
-            annotations["STRM"] = daemon.streams.open(iterator, connection).encode("ascii")
+            held = daemon.held_memory.hold(last_excess())
+            annotations["STRM"] = daemon.streams.open(iterator, connection, held).encode("ascii")
         except ServerOverloadedError as error:
             complain(log, connection, error)
             return error_reply(daemon, connection, message, error)

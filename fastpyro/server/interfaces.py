@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastpyro.server.instances import InstanceTable
     from fastpyro.server.item_streams import StreamTable
     from fastpyro.uri import URI
+    from fastpyro.values._memory_budget import HeldMemory
 
 __all__ = ["BigCalls", "Server", "Service", "WaitingReplies"]
 
@@ -27,6 +28,7 @@ class Service(Protocol):
 
     require_expose: bool
     has_annotations: bool
+    held_memory: HeldMemory
     streams: StreamTable
     coroutines: Coroutines
     instances: InstanceTable

@@ -38,12 +38,13 @@ MOST_ENDING = 4
 
 
 class Stream:
-    """One iterator that a client fetches from."""
+    """One iterator that a client fetches from. It keeps ``held``: what stands for the memory of its call's arguments."""
 
-    __slots__ = ("connection", "created", "iterator", "lingering_since", "lock", "places")
+    __slots__ = ("connection", "created", "held", "iterator", "lingering_since", "lock", "places")
 
-    def __init__(self, iterator: Iterator[Any], connection: Any) -> None:
+    def __init__(self, iterator: Iterator[Any], connection: Any, held: Any = None) -> None:
         self.iterator = iterator
+        self.held = held
         self.connection = connection
         self.created = time.monotonic()
         self.lingering_since = 0.0
@@ -113,13 +114,13 @@ class StreamTable:
         self._lock = Mutex(reentrant=True, leaf=True)
         self._enders = CallThreads(MOST_ENDING, name="fastpyro-stream-end") if threaded else None
 
-    def open(self, iterator: Iterator[Any], connection: Any) -> str:
-        """Take an iterator in; return the id under which its items are fetched.
+    def open(self, iterator: Iterator[Any], connection: Any, held: Any = None) -> str:
+        """Take an iterator in, and ``held``, which is to live as long; return the id under which its items are fetched.
 
         Raises ServerOverloadedError when the connection has, or all have, as many as they may.
         """
         stream_id = str(uuid.uuid4())
-        stream = Stream(iterator, connection)
+        stream = Stream(iterator, connection, held)
         oldest: Stream | None = None
         with self._lock.guard():
             refusal = self._refusal(connection)
@@ -135,7 +136,7 @@ class StreamTable:
         return stream_id
 
     def _refusal(self, connection: Any) -> ServerOverloadedError | None:
-        """Say why a connection may open no other stream. Whoever has some may not take the last places."""
+        """Say why a connection may have no other stream. Whoever has some may not take the last places."""
         assert self._lock.owned
         own = len(self._of.get(connection, ()))
         if own >= config.MAX_STREAMS_PER_CONNECTION:
@@ -161,6 +162,10 @@ class StreamTable:
             stream = self.streams.get(stream_id)
             if stream is None:
                 raise PyroError("item stream terminated")
+            if stream.connection is not connection:
+                refusal = self._refusal(connection)
+                if refusal is not None:
+                    raise refusal
             self._move(stream_id, stream, connection)
         with self._place_in(stream):
             try:

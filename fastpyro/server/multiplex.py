@@ -18,6 +18,7 @@ from fastpyro._mutex import ServingThread, set_leading
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.server._calls import Term
+from fastpyro.server.big_replies import size_of
 from fastpyro.server.connection_server import ConnectionServer
 from fastpyro.server.oneway_calls import OnewayCalls
 from fastpyro.server.turns import TURN
@@ -232,7 +233,7 @@ class MultiplexServer(ConnectionServer):
             finally:
                 connection.end_call()
 
-        if not self.oneway_calls.run(connection, job):
+        if not self.oneway_calls.run(connection, job, size_of(message)):
             connection.end_call()
 
     def shutdown(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -420,3 +421,28 @@ def test_thousands_of_streams_end_a_few_at_a_time(linger: float, monkeypatch: py
     assert ended == 1000
     assert not table.streams
     assert turns >= 1000 // item_streams.MOST_EXPIRED
+
+
+def test_fetching_from_the_streams_of_another_connection_has_the_same_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MAX_STREAMS_PER_CONNECTION", 20)
+    table, opener, fetcher = StreamTable(), object(), object()
+    ids = [table.open(iter([1, 2]), opener) for _ in range(20)]
+    assert [table.next_item(stream_id, fetcher) for stream_id in ids] == [1] * 20
+    another = table.open(iter([1, 2]), opener)
+    with pytest.raises(ServerOverloadedError, match="MAX_STREAMS_PER_CONNECTION"):
+        table.next_item(another, fetcher)
+    assert table.next_item(another, opener) == 1
+    assert table.next_item(ids[0], fetcher) == 2
+
+
+def test_what_stands_for_memory_lives_as_long_as_its_stream() -> None:
+    class Memory:
+        pass
+
+    table, memory, connection = StreamTable(), Memory(), object()
+    gone = weakref.ref(memory)
+    stream_id = table.open(iter([1]), connection, memory)
+    del memory
+    assert gone() is not None
+    table.close(stream_id)
+    assert gone() is None

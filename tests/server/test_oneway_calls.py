@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conversations import until
 
 import fastpyro
 from fastpyro.server.oneway_calls import OnewayCalls
@@ -80,3 +81,22 @@ def test_without_a_thread_it_is_run_all_the_same(calls: OnewayCalls, monkeypatch
     assert calls.run(client, lambda: ran.append(1))
     assert ran == [1]
     assert not calls._shares.total
+
+
+def test_what_waits_is_bounded_in_bytes(calls: OnewayCalls, caplog: pytest.LogCaptureFixture) -> None:
+    go, done = threading.Event(), threading.Semaphore(0)
+    client: Any = Client("here")
+
+    def job() -> None:
+        go.wait(DEADLINE)
+        done.release()
+
+    size = fastpyro.config.MAX_QUEUED // 3
+    with caplog.at_level(logging.WARNING, "fastpyro.servers"):
+        assert [calls.run(client, job, size) for _ in range(5)] == [True, True, True, False, False]
+    assert "MAX_QUEUED" in caplog.text
+    go.set()
+    assert all(done.acquire(timeout=DEADLINE) for _ in range(3))
+    until(lambda: calls._bytes == 0)
+    assert calls.run(client, job, 2 * fastpyro.config.MAX_QUEUED), "one alone is what MAX_MESSAGE_SIZE allows"
+    assert done.acquire(timeout=DEADLINE)

@@ -14,10 +14,10 @@ import msgpack
 import pytest
 
 from fastpyro.config import config
-from fastpyro.errors import SerializeError
+from fastpyro.errors import SerializeError, ServerOverloadedError
 from fastpyro.protocol._batch import BatchWriter, decode_batch
 from fastpyro.serializers.registry import get_serializer, native
-from fastpyro.values._memory_budget import Inflated, most_memory
+from fastpyro.values._memory_budget import HeldMemory, Inflated, last_excess, most_memory, note_excess
 from fastpyro.values.class_registry import StateOf
 
 NAMES = ["native", "serpent", "json", "msgpack", "marshal"]
@@ -185,3 +185,40 @@ def test_inflated_payloads_are_charged_as_what_arrived() -> None:
     for name in ("serpent", "json"):
         with pytest.raises(SerializeError, match="DECODE_MEMORY is"):
             loads(name, json_data)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_bytes_do_not_explain_is_known_afterwards(name: str) -> None:
+    serializer = get_serializer(name)
+    for value, least, most in (
+        ([], 0, 64),
+        ([1.5] * 10_000, 0, 320_000),
+        (["an ordinary text"] * 10_000, 0, 64),
+        ("x" * (1 << 20), 0, 64),
+    ):
+        data = serializer.dumps(value)
+        note_excess(-1)
+        serializer.loads(data)
+        assert least <= last_excess() <= most
+    data = serializer.dumps([[]] * 10_000)
+    serializer.loads(data)
+    assert last_excess() == pytest.approx(max(0, 10_000 * 72 - 16 * len(data)), rel=0.3, abs=20_000)
+
+
+def test_memory_that_is_held_is_bounded_and_given_back() -> None:
+    memory = HeldMemory()
+    assert memory.hold(0) is memory.hold(4096) is None
+    most = 2 * config.DECODE_MEMORY
+    held = [memory.hold(most // 4) for _ in range(4)]
+    assert memory.held == most
+    with pytest.raises(ServerOverloadedError, match="2 times DECODE_MEMORY"):
+        memory.hold(5000)
+    held.pop()
+    assert memory.held == most - most // 4
+    held.append(memory.hold(5000))
+    held.clear()
+    assert memory.held == 0
+    alone = memory.hold(3 * most)  # what one message may take says DECODE_MEMORY_RATIO
+    assert memory.held == 3 * most
+    del alone
+    assert memory.held == 0

@@ -227,7 +227,10 @@ cdef class CallContext:
 
         Raises PyroError outside a call.
         """
-        self.calling_client().tracked_resources.add(resource)
+        client = self.calling_client()
+        client.tracked_resources.add(resource)
+        if client.released:  # meanwhile: nobody will come by again
+            client.close_resources()
 
     def untrack_resource(self, resource):
         """Undo ``track_resource``. Raises PyroError outside a call."""

@@ -29,7 +29,7 @@ from fastpyro.serializers._extensions cimport (
 )
 from fastpyro.values._memory_budget cimport (
     COST_BUFFER, COST_CONTAINER, COST_MOMENT, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, COST_ZONE, begin_budget,
-    take_memory,
+    end_budget, take_memory,
 )
 from fastpyro.serializers._short_bytes cimport same_bytes, slot_of
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
@@ -92,6 +92,7 @@ cdef class ValueDecoder:
     cdef int finish(self, const Reader *reader) except -1:
         if reader.at != reader.end:
             raise invalid(f"{reader.end - reader.at:,} bytes follow the value")
+        end_budget(&reader.budget)
         return 0
 
     cdef int take_elements(self, Reader *reader, Py_ssize_t count) except -1:

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t
 
 from fastpyro.serializers._extensions cimport MAX_TEXT_DEPTH
 from fastpyro.values._memory_budget cimport (
-    COST_CONTAINER, COST_NUMBER, COST_TEXT, Budget, begin_budget, take_memory,
+    COST_CONTAINER, COST_NUMBER, COST_TEXT, Budget, begin_budget, end_budget, take_memory,
 )
 from fastpyro.values._tables cimport dict_cost
 
@@ -29,6 +29,7 @@ def check_json(data):
     try:
         begin_budget(&budget, data, view.len)
         scan(&budget, <const uint8_t *> view.buf, <const uint8_t *> view.buf + view.len)
+        end_budget(&budget)
     finally:
         PyBuffer_Release(&view)
 

@@ -14,7 +14,7 @@ from libc.string cimport memchr, memcmp, memcpy
 
 from fastpyro.serializers._extensions cimport MAX_TEXT_DEPTH
 from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT
-from fastpyro.values._memory_budget cimport begin_budget, take_memory
+from fastpyro.values._memory_budget cimport begin_budget, end_budget, take_memory
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
 
 from fastpyro.values.checked import reason_of
@@ -83,6 +83,7 @@ cdef class SerpentReader:
         value = self.read(&text, 0)
         if next_mark(&text) != 0:
             raise wrong(&text, "something stands behind the value")
+        end_budget(&text.budget)
         return value
 
     cdef object read(self, Text *text, int depth):

@@ -31,6 +31,7 @@ from fastpyro._posix cimport usleep
 from fastpyro.transport._spin cimport monotonic
 from fastpyro.transport._stream cimport deadline_in
 from fastpyro.protocol._message cimport Header, Message, message_of
+from fastpyro.values._memory_budget cimport last_excess, note_excess
 from fastpyro.transport._message_stream cimport SMALL_REPLY
 
 import weakref
@@ -327,6 +328,7 @@ cdef class OrdinaryRequests:
         cdef str name = None
         cdef bint awaits
         cdef Py_ssize_t reserved = 0
+        cdef Py_ssize_t excess = 0
         target = reply = None
         if self.objects is None:
             self.objects = self.daemon.objectsById
@@ -346,6 +348,7 @@ cdef class OrdinaryRequests:
                 arguments = read_arguments_behind(self.codec.decoder, &reader)
                 kwargs = self.codec.decoder.read_keywords(&reader, 1)
                 self.codec.decoder.finish(&reader)
+                excess = last_excess()
                 target = self.find_target(term, object_id, connection)
                 result = self.call(term, target, name, arguments, kwargs)
             except BaseException as error:
@@ -371,6 +374,7 @@ cdef class OrdinaryRequests:
                         self.codec.give_back(out)
                         return 0
                 called = target, name, arguments[1:], kwargs or {}
+                note_excess(excess)  # the method may have read other messages
                 reply = self.server.finished(connection, message_of(header, payload), called, result)
             if reply is not None:
                 self.server.send_reply(connection, message_of(header, payload), reply)

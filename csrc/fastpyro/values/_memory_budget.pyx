@@ -3,13 +3,26 @@
 Sans-I/O.
 
 An empty list is one byte of a message and 64 of memory, so each reader charges every object for what it takes in
-Python, before or as it is made. What was compressed arrived as what it was compressed to; a thousand bytes may become
+Python, before or as it is made. What was compressed arrived as what it was compressed to. A thousand bytes may become
 a million empty lists then, so its objects may take less: a 64th of DECODE_MEMORY, twenty times DECODE_MEMORY_RATIO for each
 byte that arrived, and as many bytes as it was inflated to, which are there anyway.
+
+Many messages may be there at once, as arguments of calls that run and of streams that are open. What is beyond 16 bytes
+for each that arrived is counted in all of them (`HeldMemory`), twice DECODE_MEMORY at the most; ordinary values never are.
 """
 
+cimport cython
+
 from fastpyro.config import config
-from fastpyro.errors import SerializeError
+from fastpyro.errors import SerializeError, ServerOverloadedError
+
+cdef extern from *:
+    """
+    static __thread Py_ssize_t fastpyro_budget_begun;
+    static __thread Py_ssize_t fastpyro_budget_excess;
+    """
+    Py_ssize_t begun "fastpyro_budget_begun"
+    Py_ssize_t excess_here "fastpyro_budget_excess"
 
 cdef enum:
     SMALL_MESSAGE = 16384  # bytes; the objects of such a message take less than SMALL_MEMORY, whatever they are
@@ -18,6 +31,9 @@ cdef enum:
     HASHED_PARTS = 8  # for each byte
     MORE_HASHED_PARTS = 4096
     # Of what came compressed. Ordinary values take up to 20 bytes for each byte of a message, which shrinks to a 16th.
+    EXPLAINED = 16  # bytes of values for each byte that arrived
+    SMALL_EXCESS = 4096  # bytes; not worth counting, even ten thousand times
+    HELD_MEMORIES = 2  # times DECODE_MEMORY
     COMPRESSED_PART = 64  # of DECODE_MEMORY
     COMPRESSED_TIMES = 20  # DECODE_MEMORY_RATIO
 
@@ -37,7 +53,65 @@ cdef int begin_budget(Budget *budget, object data, Py_ssize_t size) except -1:
         budget.left = most_memory_inflated(budget.arrived, size)
     elif size > SMALL_MESSAGE:
         budget.left = most_memory(size)
+    global begun
+    begun = budget.left
     return 0
+
+
+cdef void end_budget(const Budget *budget) noexcept:
+    global excess_here
+    excess_here = max(begun - budget.left - EXPLAINED * budget.arrived, 0)
+
+
+cpdef Py_ssize_t last_excess() noexcept:
+    """Return what the values of the message that this thread has read last take, beyond 16 bytes for each that arrived."""
+    return excess_here
+
+
+cpdef void note_excess(Py_ssize_t excess) noexcept:
+    """Say what `last_excess` is, for whoever asks next in this thread."""
+    global excess_here
+    excess_here = excess
+
+
+@cython.no_gc
+cdef class Held:
+    """Memory that a call or a stream keeps as long as it has this."""
+
+    cdef HeldMemory memory
+    cdef Py_ssize_t size
+
+    def __dealloc__(self):
+        if self.memory is not None:
+            self.memory.held -= self.size
+
+
+cdef class HeldMemory:
+    """What the values of all requests that a daemon has under way take, beyond what the bytes that arrived explain.
+
+    Attribute: ``held``, in bytes.
+    """
+
+    cdef readonly Py_ssize_t held
+
+    def hold(self, Py_ssize_t excess):
+        """Count so many bytes for as long as the object that this returns lives; None for what is too little to count.
+
+        Raises ServerOverloadedError when there are too many already.
+        """
+        if excess <= SMALL_EXCESS:
+            return None
+        cdef Py_ssize_t most = HELD_MEMORIES * <Py_ssize_t> config.DECODE_MEMORY
+        if self.held > 0 and self.held + excess > most:
+            raise ServerOverloadedError(
+                f"the arguments of calls that run, and of open streams, take {self.held:,} bytes more than they arrived in; "
+                f"with this call it would be {self.held + excess:,}, of {most:,} ({HELD_MEMORIES} times DECODE_MEMORY)"
+            )
+        cdef Held held = Held.__new__(Held)
+        held.size = excess
+        held.memory = self
+        self.held += excess
+        return held
 
 
 cdef int refuse_memory(const Budget *budget) except -1:
