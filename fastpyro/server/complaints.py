@@ -58,6 +58,7 @@ def complain(log: logging.Logger, connection: Complained, reason: object) -> Non
     if not complaints.may_say():
         return
     unsaid, complaints.unsaid = complaints.unsaid, 0
+    reason = str(reason)  # whoever keeps records need not keep an error, its traceback, and what its frames have
     if unsaid:
         log.warning(
             "%r: %s (and %d more since the last one of it that was told)", connection, reason, unsaid, stacklevel=2
