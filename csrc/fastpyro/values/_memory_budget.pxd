@@ -21,7 +21,7 @@ cdef struct Budget:
 # Begin to read `data`, whose buffer has so many bytes; it may have come compressed.
 cdef int begin_budget(Budget *budget, object data, Py_ssize_t size) except -1
 cdef int refuse_memory(const Budget *budget) except -1
-# What follows a message has been read: `last_excess` of this thread is what its values take beyond what explains itself.
+# After a message: `last_excess` of this thread is what its values take beyond what its bytes explain.
 cdef void end_budget(const Budget *budget) noexcept
 cpdef Py_ssize_t last_excess() noexcept
 cpdef void note_excess(Py_ssize_t excess) noexcept

@@ -4,11 +4,12 @@ Sans-I/O.
 
 An empty list is one byte of a message and 64 of memory, so each reader charges every object for what it takes in
 Python, before or as it is made. What was compressed arrived as what it was compressed to. A thousand bytes may become
-a million empty lists then, so its objects may take less: a 64th of DECODE_MEMORY, twenty times DECODE_MEMORY_RATIO for each
-byte that arrived, and as many bytes as it was inflated to, which are there anyway.
+a million empty lists then, so its objects may take less: a 64th of DECODE_MEMORY, twenty times DECODE_MEMORY_RATIO for
+each byte that arrived, and as many bytes as it was inflated to, which are there anyway.
 
 Many messages may be there at once, as arguments of calls that run and of streams that are open. What is beyond 16 bytes
-for each that arrived is counted in all of them (`HeldMemory`), twice DECODE_MEMORY at the most; ordinary values never are.
+for each that arrived is counted in all of them (`HeldMemory`), twice DECODE_MEMORY at the most; ordinary values never
+are.
 """
 
 cimport cython
@@ -64,7 +65,7 @@ cdef void end_budget(const Budget *budget) noexcept:
 
 
 cpdef Py_ssize_t last_excess() noexcept:
-    """Return what the values of the message that this thread has read last take, beyond 16 bytes for each that arrived."""
+    """Return what the values of the last message of this thread take, beyond 16 bytes for each that arrived."""
     return excess_here
 
 
@@ -104,8 +105,9 @@ cdef class HeldMemory:
         cdef Py_ssize_t most = HELD_MEMORIES * <Py_ssize_t> config.DECODE_MEMORY
         if self.held > 0 and self.held + excess > most:
             raise ServerOverloadedError(
-                f"the arguments of calls that run, and of open streams, take {self.held:,} bytes more than they arrived in; "
-                f"with this call it would be {self.held + excess:,}, of {most:,} ({HELD_MEMORIES} times DECODE_MEMORY)"
+                f"the arguments of calls that run, and of open streams, take {self.held:,} bytes more than they "
+                f"arrived in; with this call it would be {self.held + excess:,}, of {most:,} "
+                f"({HELD_MEMORIES} times DECODE_MEMORY)"
             )
         cdef Held held = Held.__new__(Held)
         held.size = excess
@@ -128,7 +130,7 @@ cpdef Py_ssize_t most_memory(Py_ssize_t arrived) except -1:
 
 
 cpdef Py_ssize_t most_memory_inflated(Py_ssize_t arrived, Py_ssize_t size) except -1:
-    """Return how many bytes the values of a message may take that came in so many bytes and was inflated to ``size``."""
+    """Return how many bytes the values of a message may take that came compressed and was inflated to ``size``."""
     cdef Py_ssize_t most = <Py_ssize_t> config.DECODE_MEMORY // COMPRESSED_PART
     most += COMPRESSED_TIMES * <Py_ssize_t> config.DECODE_MEMORY_RATIO * arrived + size
     return min(most, most_memory(arrived))
