@@ -203,7 +203,7 @@ class ConnectionServer(ABC):
             sockets.tune(sock, address[0] if isinstance(address, tuple) else "")
         if self.tls is not None and not is_local:
             try:
-                sock = self.tls.current().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                sock = tls.wrapped(sock, self.tls.current(), server_side=True)
             except OSError as error:  # it has gone already, or the certificates cannot be read any more
                 log.error("a connection from %r cannot be TLS: %s", address, error)
                 sock.close()

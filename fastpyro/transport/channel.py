@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
 
 RECEIVE_SIZE = 65536
-_TLS_WOULD_BLOCK = frozenset({"SSLWantReadError", "SSLWantWriteError"})
+_TLS_WANTS_MORE = "SSLWantReadError"
+_TLS_WOULD_BLOCK = frozenset({_TLS_WANTS_MORE, "SSLWantWriteError"})
 
 
 class Channel(Protocol):
@@ -225,6 +226,8 @@ class PortableChannel:
             while queue and sent < most:
                 view = queue[0]
                 count = self.sock.send(view)
+                if not count:
+                    break  # records of TLS are on their way
                 sent += count
                 if count == len(view):
                     queue.popleft()
@@ -232,7 +235,7 @@ class PortableChannel:
                     queue[0] = view[count:]
         except OSError as error:
             # TLS that wants to read first renegotiates, which is not done here: waiting for room would not help it.
-            wants_read = type(error).__name__ == "SSLWantReadError"
+            wants_read = type(error).__name__ == _TLS_WANTS_MORE
             if wants_read or not (_would_block(error) or isinstance(error, socket.timeout)):
                 self._broken_by(error, "sending")
         if not queue:
@@ -374,7 +377,12 @@ class PortableChannel:
         return message
 
     def _receive_some(self) -> None:
-        data = self.sock.recv(RECEIVE_SIZE)
+        try:
+            data = self.sock.recv(RECEIVE_SIZE)
+        except OSError as error:
+            if type(error).__name__ == _TLS_WANTS_MORE:
+                return  # of TLS a piece has come, which held no data: whoever waits looks at his deadline
+            raise
         if not data:
             where = " in the middle of a message" if self._decoder.receiving else ""
             raise ConnectionClosedError(f"receiving: the peer closed the connection{where}")

@@ -237,11 +237,15 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
 
 def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, timeout: float) -> socket.socket:
     try:
-        sock.settimeout(min(timeout, LONGEST_SOCKET_TIMEOUT) or None)
-        wrapped = context.wrap_socket(sock, server_hostname=uri.host)
-        wrapped.settimeout(None)
+        wrapped = tls.wrapped(sock, context, server_hostname=uri.host)
     except BaseException:
         sock.close()
+        raise
+    try:
+        wrapped.do_handshake(min(timeout, LONGEST_SOCKET_TIMEOUT))
+        wrapped.settimeout(None)
+    except BaseException:
+        wrapped.close()
         raise
     return wrapped
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import ssl
     from typing import Any
 
+    from fastpyro.transport.tls_socket import TlsSocket
+
     Stamp = tuple[Any, ...]
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "make_context",
     "server_context",
     "server_contexts",
+    "wrapped",
 ]
 
 log = LazyLogger("fastpyro.tls")
@@ -126,6 +129,15 @@ def client_context() -> ssl.SSLContext | None:
     return make_context(
         False, config.SSL_CLIENTCERT, config.SSL_CLIENTKEY, config.SSL_CLIENTKEYPASSWD, config.SSL_CACERTS, True
     )
+
+
+def wrapped(
+    sock: socket.socket, context: ssl.SSLContext, server_side: bool = False, server_hostname: str | None = None
+) -> TlsSocket:
+    """Return a TLS socket that has taken ``sock``'s descriptor over, and has not shaken hands yet. Raises OSError."""
+    from fastpyro.transport.tls_socket import TlsSocket
+
+    return TlsSocket(sock, context, server_side, server_hostname)
 
 
 def has_checked_both_sides(sock: socket.socket) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fastpyro.transport import tls
+
 DEADLINE = 30.0
 """Seconds after which a test has failed; none of them waits so long when all is well."""
 
@@ -46,7 +48,9 @@ def tls_pair(certificate: Path) -> tuple[socket.socket, socket.socket]:
     server.load_cert_chain(certificate)
     near, far = tcp_pair()
     with Peer(lambda: server.wrap_socket(far, server_side=True)) as peer:
-        near = client.wrap_socket(near, server_hostname="127.0.0.1")
+        near = tls.wrapped(near, client, server_hostname="127.0.0.1")
+        near.do_handshake(DEADLINE)
+        near.settimeout(None)
     far = peer.result
     return near, far
 
