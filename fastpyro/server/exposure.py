@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partialmethod, singledispatchmethod
 from types import MethodType
 
 from fastpyro._foreign_text import shown
@@ -117,18 +117,30 @@ def _tag(function: Any) -> None:
 
 def _expose_class(cls: type) -> type:
     _check_public(cls.__name__)
+    aliases = set()
     for name, member in list(vars(cls).items()):
         if is_private_attribute(name) or name in _NEVER_FORWARDED:
             continue
-        if isinstance(member, classmethod | staticmethod):
-            _tag(member.__func__)
-        elif isinstance(member, property | cached_property):
-            for function in _functions_of(member):
-                _tag(function)
+        if isinstance(member, property | cached_property):
+            functions = _functions_of(member)
         else:
-            _tag(member)
+            functions = [member.__func__ if isinstance(member, classmethod | staticmethod) else member]
+        if any(_is_of_another_class(function, cls) for function in functions):
+            aliases.add(name)
+            continue
+        for function in functions:
+            _tag(function)
+    cls._pyroExposedAliases = frozenset(aliases)  # type: ignore[attr-defined]
     cls._pyroExposed = True  # type: ignore[attr-defined]
     return cls
+
+
+def _is_of_another_class(function: Any, cls: type) -> bool:
+    """Whether a function was defined in the body of another class, which a mark on it would expose, too."""
+    owner = getattr(function, "__qualname__", "").rpartition(".")[0] if _is_function(function) else ""
+    if not owner or owner.endswith("<locals>"):
+        return False
+    return owner != cls.__qualname__ or getattr(function, "__module__", None) != cls.__module__
 
 
 def oneway(method: Anything) -> Anything:
@@ -236,19 +248,19 @@ def _make_table(cls: type, require_expose: bool) -> MemberTable:
     for name in dir(cls):
         if is_private_attribute(name):
             continue
-        member = _static_member(cls, name)
+        member, is_alias = _static_member(cls, name), _is_exposed_alias(cls, name)
         if _is_data_descriptor(member):
             marks = _marks_of(next(iter(_functions_of(member)), None))
-            if not require_expose or marks.get("_pyroExposed"):
+            if not require_expose or is_alias or marks.get("_pyroExposed"):
                 attrs[name] = member
                 if marks.get("_pyroUrgent"):
                     urgent_names.add(name)
             continue
-        member = getattr(cls, name, None)
+        member = _function_behind(member)
         if isinstance(member, type) or not callable(member):
             continue
         marks = _marks_of(member)
-        if marks.get("_pyroExposed") or (not require_expose and not name.startswith("__")):
+        if is_alias or marks.get("_pyroExposed") or (not require_expose and not name.startswith("__")):
             methods.add(name)
             if marks.get("_pyroOneway"):
                 oneway_names.add(name)
@@ -266,6 +278,20 @@ def _static_member(cls: type, name: str) -> Any:
         if name in vars(base):
             return vars(base)[name]
     return None
+
+
+def _is_exposed_alias(cls: type, name: str) -> bool:
+    owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
+    return name in vars(owner).get("_pyroExposedAliases", ())
+
+
+def _function_behind(member: Any) -> Any:
+    """Return what a member of a class calls. Other descriptors are not run to find out: their code is not exposed."""
+    if isinstance(member, classmethod | staticmethod):
+        return member.__func__
+    if isinstance(member, partialmethod | singledispatchmethod):
+        return member.func
+    return member
 
 
 def _is_data_descriptor(member: Any) -> bool:

@@ -415,3 +415,80 @@ def test_deleting_needs_a_deleter_of_an_exposed_property() -> None:
     for name, text in (("lasting", "cannot be deleted"), ("hidden", "unexposed"), ("__class__", "private")):
         with pytest.raises(AttributeError, match=text):
             delete_exposed_property(owner, name)
+
+
+# ---- what a class takes from others, and what it makes up ------------------------------------------------------------
+
+
+class Lender:
+    """Exposes nothing."""
+
+    def lent(self) -> str:
+        return "lent"
+
+    @property
+    def shown(self) -> str:
+        return "shown"
+
+
+@expose
+class Borrower(Lender):
+    alias = Lender.lent
+    view = Lender.shown
+
+    def own(self) -> str:
+        return "own"
+
+    def __len__(self) -> int:
+        return 3
+
+
+class OtherBorrower(Lender):
+    pass
+
+
+def test_an_exposed_alias_does_not_expose_the_function_of_another_class() -> None:
+    assert members_of(Borrower).methods == {"alias", "own", "__len__"}
+    assert set(members_of(Borrower).attrs) == {"view"}
+    assert resolve_method(Borrower(), "alias")() == "lent"
+    assert get_exposed_property(Borrower(), "view") == "shown"
+    for kind in (Borrower, Lender, OtherBorrower):
+        with pytest.raises(AttributeError):
+            resolve_method(kind(), "lent")
+        with pytest.raises(AttributeError):
+            get_exposed_property(kind(), "shown")
+
+
+def test_an_alias_that_is_overridden_is_not_exposed() -> None:
+    class Heir(Borrower):
+        def alias(self) -> str:  # type: ignore[override]
+            return "another"
+
+    assert members_of(Heir).methods == {"own", "__len__"}
+
+
+def test_no_code_of_a_descriptor_runs_for_the_table() -> None:
+    ran: list[str] = []
+
+    class Computed:
+        def __get__(self, instance: Any, owner: Any = None) -> Any:
+            ran.append("computed")
+            return exposed_function
+
+    class Kind:
+        computed = Computed()
+
+        @functools.singledispatchmethod
+        @expose
+        def dispatched(self, value: Any) -> Any:
+            return value
+
+        @classmethod
+        @expose
+        async def of_class(cls) -> None:
+            pass
+
+    assert members_of(Kind).methods == {"dispatched", "of_class"}
+    assert members_of(Kind).coroutines == {"of_class"}
+    assert "computed" not in members_of(Kind, require_expose=False).methods
+    assert ran == []
