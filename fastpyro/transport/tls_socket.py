@@ -57,6 +57,7 @@ class TlsSocket(socket.socket):
         self._is_shaken = False
         self._received = 0  # bytes of the handshake
         self._header, self._skip = b"", 0  # of the next record: what is there of its header, how far away it is
+        self._unfinished = 0  # bytes that came of a record that is not whole
         self._empty = 0  # records for which no data came, times DATA_FOR_ONE
         self._piece = SMALL_PIECE
         timeout = sock.gettimeout()
@@ -78,8 +79,8 @@ class TlsSocket(socket.socket):
         return self._tls.cipher()
 
     def pending(self) -> int:
-        """Return how many bytes `recv` has to look at before it asks the system."""
-        return self._tls.pending() + self._incoming.pending
+        """Return how many bytes of whole records `recv` has before it asks the system."""
+        return self._tls.pending() + max(0, self._incoming.pending - self._unfinished)
 
     def do_handshake(self, timeout: float = 0.0) -> None:
         """Shake hands, within ``timeout`` seconds (0: as long as it takes). Raises OSError (ssl.SSLError, TimeoutError)."""
@@ -154,11 +155,16 @@ class TlsSocket(socket.socket):
         return bool(piece)
 
     def _count_records(self, piece: bytes) -> None:
-        data, at = self._header + piece, self._skip
+        data, at, size = self._header + piece, self._skip, self._skip + self._unfinished
         while at + HEADER_SIZE <= len(data):
             self._empty += DATA_FOR_ONE
-            at += HEADER_SIZE + (data[at + 3] << 8 | data[at + 4])
+            size = HEADER_SIZE + (data[at + 3] << 8 | data[at + 4])
+            at += size
         self._header, self._skip = data[at:], max(0, at - len(data))
+        if self._header:
+            self._unfinished = len(self._header)
+        else:
+            self._unfinished = size - self._skip if self._skip else 0
 
     def _answer(self) -> None:
         """Send what TLS itself has to say, if the system takes it now; else it goes before the next data."""
