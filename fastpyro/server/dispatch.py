@@ -214,14 +214,9 @@ def _invoke(
     kwargs: dict[str, Any] = {}
     excess = 0
     try:
-        if flags & FLAGS_KEEPSERIALIZED:
-            blob, object_id, name = received_blob(message, connection.dialect)
-            args = (blob,)
-        else:
-            payload = payload_of(message) if flags & FLAGS_COMPRESSED else message.payload
-            object_id, name, args, kwargs = serializer.loads_call(payload, message.buffers)
-            excess = last_excess()
-            held = daemon.held_memory.hold(excess)  # noqa: F841 until this function is done
+        object_id, name, args, kwargs = _call_in(serializer, message, connection.dialect)
+        excess = last_excess()
+        held = daemon.held_memory.hold(excess)  # noqa: F841 until this function is done
         _begin_big(daemon, connection, message, object_id, [name])
         if may_run is not None and not may_run(object_id, [args[0] if args and name in PSEUDO_METHODS else name]):
             return None
@@ -385,6 +380,15 @@ def _invoke_batch(
         return error_reply(daemon, connection, message, error)
     reply = _result_reply(daemon, serializer, payload, FLAGS_BATCH)
     return _note_big(connection, (target, BATCH_METHOD, (), {}), reply)
+
+
+def _call_in(serializer: Serializer, message: Message, dialect: int) -> Any:
+    if message.flags & FLAGS_KEEPSERIALIZED:
+        blob, object_id, name = received_blob(message, dialect)
+        note_excess(0)
+        return object_id, name, (blob,), {}
+    payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
+    return serializer.loads_call(payload, message.buffers)
 
 
 def _calls_in(serializer: Serializer, message: Message) -> tuple[str, Any]:

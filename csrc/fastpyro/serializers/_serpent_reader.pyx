@@ -23,7 +23,6 @@ from fastpyro.errors import PyroError, SerializeError
 cdef extern from "Python.h":
     str PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
     object PyLong_FromLongLong(long long value)
-    object PyFloat_FromDouble(double value)
     double PyOS_string_to_double(const char *text, char **end, PyObject *overflow) except? -1.0
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
@@ -211,7 +210,7 @@ cdef class SerpentReader:
             if is_word(peek(text)):
                 raise wrong(text, "a number ends with letters")
             return complex(0.0, real)
-        return PyFloat_FromDouble(real)
+        return real
 
     cdef object read_power_of_two(self, Text *text, int sign):
         # Precondition: a 0 and the letter of a base.
