@@ -55,7 +55,7 @@ def test_who_falls_silent_in_the_middle_makes_room_for_others(start: Start) -> N
         for one in silent:
             with contextlib.suppress(OSError):  # the system keeps less than that of who is not read
                 one._pyroConnection.sock.settimeout(0.1)
-                one._pyroConnection.sock.send(message[:MEGABYTE])
+                one._pyroConnection.sock.sendall(message[:MEGABYTE])
             assert proxy.add(1, 2) == 3
             assert controls.received()[0] < 13 * MEGABYTE, "twice as much, and a little of each"
         assert proxy.size("x" * 3 * MEGABYTE) == 3 * MEGABYTE
