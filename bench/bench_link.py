@@ -30,7 +30,7 @@ try:
     while True:
         message = link.receive()
         if not message.flags & 4:
-            link.send(message.kind, message.flags, message.seq, message.serializer_id, message.payload)
+            link.send(Outgoing(message.kind, message.flags, message.seq, message.serializer_id, message.payload))
 except ConnectionClosedError:
     pass
 """

@@ -52,7 +52,7 @@ cdef extern from "Python.h":
 cdef enum:
     KEY_SLOTS = 1024
     LONGEST_ZONE = 100  # characters of a key in an error
-    COST_PROXY = 1024  # beside what its state took: with its address and the sets of names; a deque, too
+    COST_PROXY = 640  # beside what its state took: with its address and the sets of names; a deque, too
     COST_ORDERED = 96  # for each item of an OrderedDict, beside its table
 
 
