@@ -23,6 +23,7 @@ MIB = 1 << 20
 
 ECHO_PROCESS = """
 import socket, sys
+from fastpyro.protocol._message import Outgoing
 from fastpyro.transport._link import Link
 from fastpyro.errors import ConnectionClosedError
 link = Link(socket.socket(fileno=int(sys.argv[1])))
