@@ -261,7 +261,8 @@ cdef iovec *fill(uint8_t *target, Py_ssize_t room, iovec *parts) noexcept nogil:
         piece = <Py_ssize_t> parts[0].iov_len
         if piece > room:
             piece = room
-        memcpy(target, parts[0].iov_base, piece)
+        if piece > 0:  # an empty part may be nowhere
+            memcpy(target, parts[0].iov_base, piece)
         target += piece
         room -= piece
         parts[0].iov_base = <uint8_t *> parts[0].iov_base + piece
