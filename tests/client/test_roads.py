@@ -217,6 +217,10 @@ def test_what_is_oneway_is_so_on_every_road(server: SubjectServer) -> None:
 @pytest.mark.parametrize("road", [waiting, without_the_fast_path, submitted])
 def test_a_call_ends_in_the_session_in_which_it_began(server: SubjectServer, road: Callable[[Any, Call], Any]) -> None:
     """Its argument connects the proxy anew, in another format, while it is encoded."""
+    if config.PORTABLE and road is submitted:
+        pytest.skip(
+            "over the portable channel asynchronous calls are made by copies of the proxy, which have sessions of their own"
+        )
 
     class Meddling:
         def __getstate__(self) -> dict[str, int]:
