@@ -461,7 +461,7 @@ def test_an_exposed_alias_does_not_expose_the_function_of_another_class() -> Non
 
 def test_an_alias_that_is_overridden_is_not_exposed() -> None:
     class Heir(Borrower):
-        def alias(self) -> str:  # type: ignore[override]
+        def alias(self) -> str:
             return "another"
 
     assert members_of(Heir).methods == {"own", "__len__"}
