@@ -261,8 +261,9 @@ def finished(
     is what its arguments take.
     """
     if type(result) not in NEVER_STREAMS and isinstance(result, Coroutine):
+        excess = last_excess()
         try:
-            held = daemon.held_memory.hold(last_excess())
+            held = daemon.held_memory.hold(excess)
         except ServerOverloadedError as error:
             result.close()
             return failed(daemon, connection, message, called, error)
@@ -272,6 +273,7 @@ def finished(
                 return failed(daemon, connection, message, called, error)
             if message.flags & FLAGS_ONEWAY:
                 return None
+            note_excess(excess)  # for a stream, which may have them
             return _note_big(connection, called, _value_reply(daemon, connection, message, value), late=True)
 
         return PendingReply(result, current_context.current().copy(), complete, held)

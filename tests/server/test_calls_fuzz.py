@@ -167,14 +167,22 @@ class Side:
             self.turns.clear()
             while (message := self.server.next_request(self.connection, term)) is not None:
                 self.server.answer(self.connection, message)
+            if self.send_rest():  # nothing more is read until that is sent
+                self.turns.append(self.connection)
         assert term.connection is None
         assert not term.deposed
+
+    def send_rest(self) -> bool:
+        """Send what could not be sent at once, as the server does when there is room. Returns whether some was sent."""
+        channel = self.connection.channel
+        return channel.unsent > 0 and channel.send_unsent(1 << 20) > 0
 
     def serve_by_dispatch(self) -> None:
         """Serve what is here, all of it by `dispatch.handle`."""
         link: Any = self.connection.channel
         while not link.closed and (message := link.receive_available()) is not None:
             self.server.answer(self.connection, message)
+            self.send_rest()
 
 
 def facts_of(reply: ReferenceMessage) -> Any:

@@ -42,6 +42,11 @@ class Keeper:
         yield from value
 
     @fastpyro.expose
+    async def items_later(self, value: Any) -> Iterator[Any]:
+        await asyncio.sleep(0)
+        return self.items(value)
+
+    @fastpyro.expose
     def size(self, value: Any) -> int:
         return len(value)
 
@@ -88,13 +93,14 @@ def test_coroutines_that_keep_too_much_are_refused(daemon: fastpyro.Daemon, seri
         assert proxy.size(LISTS) == 12_000
 
 
-def test_streams_that_keep_too_much_are_refused(daemon: fastpyro.Daemon) -> None:
+@pytest.mark.parametrize("method", ["items", "items_later"])
+def test_streams_that_keep_too_much_are_refused(daemon: fastpyro.Daemon, method: str) -> None:
     with connect(daemon) as proxy:
         streams: list[Any] = []
 
         def open_many() -> None:
             for _ in range(20):
-                streams.append(proxy.items(LISTS))  # noqa: PERF401 it ends by an error
+                streams.append(getattr(proxy, method)(LISTS))  # noqa: PERF401 it ends by an error
 
         with pytest.raises(ServerOverloadedError, match="2 times DECODE_MEMORY"):
             open_many()
