@@ -13,8 +13,6 @@ import pytest
 from hostile import packer
 from hostile.battlefield import CPU_FACTOR, MIB, Attacker, Field
 
-OPEN = pytest.mark.xfail(strict=False, reason="gets through, at times: SECURITY.md lists it among what is open")
-
 # D4: clients that do not read.
 
 
@@ -289,7 +287,7 @@ def ordinary_of(size: int) -> bytes:
     return packer.call("kind_of", words)
 
 
-@pytest.mark.parametrize("what", [pytest.param(what, marks=OPEN) if what == "dates" else what for what in SLOW])
+@pytest.mark.parametrize("what", SLOW)
 def test_d07_hostile_bytes_take_no_longer_than_ordinary_ones(make_field: Callable[..., Field], what: str) -> None:
     """Within a factor, of which a shared machine makes a third part more; below 30 ms nobody counts."""
     field = make_field()
@@ -319,7 +317,6 @@ def test_d07_stored_blocks_are_inflated_in_one_pass(make_field: Callable[..., Fi
 # D8: places.
 
 
-@OPEN
 def test_d08_open_streams_cost_their_owner_only(field: Field) -> None:
     """20,000 open streams of one client, while others connect and go."""
 
