@@ -410,7 +410,7 @@ MANY_ARGUMENTS: dict[str, str] = {
     "server.daemon.__init__": PYROS_SIGNATURE,
     "server.daemon.serve": PYROS_SIGNATURE,
     "server.daemon.serve_simple": PYROS_SIGNATURE,
-    "server.daemon._log_error": "the hook `methodcall_error_handler`, with Pyro's signature",
+    "server.service._log_error": "the hook `methodcall_error_handler`, with Pyro's signature",
     "server.dispatch._report": "those of that hook",
     "transport.handshake._connect": "what is tried anew with another protocol",
     "transport.tls.make_context": "the files and settings of TLS, each of them the name of a configuration item",

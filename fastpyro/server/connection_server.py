@@ -43,7 +43,7 @@ from fastpyro.transport.trusted_peers import hmac_key_of, may_use_pickles
 if TYPE_CHECKING:
     from fastpyro.server.big_replies import BigReplies
     from fastpyro.server.dispatch import Called, MayRun, Reply
-    from fastpyro.server.interfaces import Service
+    from fastpyro.server.service import Service
 
 __all__ = ["ConnectionServer"]
 

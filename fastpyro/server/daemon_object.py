@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
 from fastpyro.server.exposure import expose, oneway
+from fastpyro.server.object_ids import AUTOMATIC
 from fastpyro.values.checked import text_of
 
 if TYPE_CHECKING:
-    from fastpyro.server.interfaces import Service
+    from fastpyro.server.service import Service
 
-__all__ = ["AUTOMATIC", "DaemonObject"]
-
-AUTOMATIC = "obj_"
-"""How the ids begin that a daemon makes for objects without a name."""
+__all__ = ["DaemonObject"]
 
 
 class DaemonObject:

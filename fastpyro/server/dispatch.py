@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from fastpyro.protocol._call_context import CallState
     from fastpyro.protocol._message import Message
     from fastpyro.server.connection import Connection
-    from fastpyro.server.interfaces import Service
+    from fastpyro.server.service import Service
 
 __all__ = ["Called", "PendingReply", "Postponed", "Reply", "error_reply", "failed", "finished", "handle", "refusal"]
 
@@ -77,9 +77,9 @@ BEFORE_METHODS = frozenset(
         "fastpyro.server.daemon_object",
         "fastpyro.server.item_streams",
         "fastpyro.server._calls",
-        "fastpyro.server.daemon",
         "fastpyro.server.dispatch",
         "fastpyro.server.exposure",
+        "fastpyro.server.service",
         "fastpyro.values.checked",
     }
 )

@@ -12,7 +12,7 @@ from fastpyro.server.multiplex import MultiplexServer
 
 if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
-    from fastpyro.server.interfaces import Service
+    from fastpyro.server.service import Service
     from fastpyro.transport.channel import Channel
 
 __all__ = ["ExistingConnectionServer"]

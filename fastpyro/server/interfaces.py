@@ -1,6 +1,6 @@
 """What the parts of a server know of each other, for types only: so those below need not import those above.
 
-`Service` is the daemon: what is served, by which rules. `Server` is the loop that serves it.
+`Server` is the loop that serves a `service.Service`.
 """
 
 from __future__ import annotations
@@ -9,57 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from fastpyro.protocol._message import Message
     from fastpyro.server._calls import OrdinaryRequests
     from fastpyro.server.connection import Connection
-    from fastpyro.server.coroutines import Coroutines
-    from fastpyro.server.instances import InstanceTable
-    from fastpyro.server.item_streams import StreamTable
-    from fastpyro.uri import URI
-    from fastpyro.values._memory_budget import HeldMemory
+    from fastpyro.server.service import Service
 
-__all__ = ["BigCalls", "Server", "Service", "WaitingReplies"]
-
-
-class Service(Protocol):
-    """A daemon, as requests see it."""
-
-    require_expose: bool
-    has_annotations: bool
-    held_memory: HeldMemory
-    streams: StreamTable
-    coroutines: Coroutines
-    instances: InstanceTable
-    methodcall_error_handler: Callable[..., None]
-    objectsById: dict[str, Any]
-    locationStr: str
-    transportServer: Any
-
-    @property
-    def accepted_serializers(self) -> frozenset[int]: ...
-    @property
-    def forked(self) -> bool: ...
-    @property
-    def _pyroHmacKey(self) -> bytes | None: ...
-    @property
-    def streaming_responses(self) -> dict[str, Any]: ...
-    def find_object(self, object_id: str, connection: Connection) -> Any: ...
-    def register(
-        self, obj_or_class: Any, objectId: str | None = None, force: bool = False, weak: bool = False
-    ) -> URI: ...
-    def unregister(self, objectOrId: Any) -> None: ...
-    def resetMetadataCache(self, objectOrId: Any, nat: bool = True) -> None: ...
-    def proxyFor(self, objectOrId: Any, nat: bool = True) -> Any: ...
-    def metadata(self, object_id: str, details: bool = False) -> dict[str, Any]: ...
-    def uriFor(self, objectOrId: Any, nat: bool = True) -> URI: ...
-    def registered_as(self, object_id: str) -> Any: ...
-    def validateHandshake(self, conn: Connection, data: Any) -> Any: ...
-    def clientDisconnect(self, conn: Connection) -> None: ...
-    def annotations(self) -> dict[str, bytes]: ...
-    def housekeeping(self) -> None: ...
-    def shutdown(self) -> None: ...
+__all__ = ["BigCalls", "Server", "WaitingReplies"]
 
 
 class WaitingReplies(Protocol):

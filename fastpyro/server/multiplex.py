@@ -28,7 +28,7 @@ from fastpyro.transport.serving_threads import begin_to_serve, end_serving
 if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
     from fastpyro.server.connection import Connection
-    from fastpyro.server.interfaces import Service
+    from fastpyro.server.service import Service
 
 __all__ = ["MultiplexServer"]
 

@@ -15,7 +15,10 @@ from fastpyro.values.class_registry import check_replaceable
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["check_type", "forget", "forget_beside", "forget_daemon", "place", "place_of"]
+__all__ = ["AUTOMATIC", "check_type", "forget", "forget_beside", "forget_daemon", "place", "place_of"]
+
+AUTOMATIC = "obj_"
+"""How the ids begin that a daemon makes for objects without a name."""
 
 
 def check_type(cls: type) -> None:

@@ -13,7 +13,7 @@ from fastpyro.server.threaded import ThreadedServer
 if TYPE_CHECKING:
     import socket
 
-    from fastpyro.server.interfaces import Service
+    from fastpyro.server.service import Service
 
 __all__ = ["ConnectionServer", "ExistingConnectionServer", "MultiplexServer", "ThreadedServer", "make_server"]
 

@@ -43,7 +43,7 @@ from fastpyro.server.unsent import AMONG_THREADS
 if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
     from fastpyro.server.connection import Connection
-    from fastpyro.server.interfaces import Service
+    from fastpyro.server.service import Service
 
 __all__ = ["ThreadedServer"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import select
 import socket
@@ -68,29 +67,6 @@ def test_register_gives_an_address(daemon: fastpyro.Daemon) -> None:
     assert "3 objects" in repr(daemon)
 
 
-def test_an_empty_id_is_none(daemon: fastpyro.Daemon) -> None:
-    subject = Subject()
-    assert daemon.register(subject, "").object.startswith("obj_")
-    daemon.unregister(subject)
-
-
-def test_register_refuses(daemon: fastpyro.Daemon) -> None:
-    subject = Subject()
-    daemon.register(subject, "taken")
-    with pytest.raises(DaemonError, match="already registered with that id"):
-        daemon.register(Subject(), "taken")
-    with pytest.raises(DaemonError, match="already has a Pyro id"):
-        daemon.register(subject, "another")
-    with pytest.raises(TypeError, match="objectId"):
-        daemon.register(Subject(), 42)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="weakly"):
-        daemon.register(Subject, weak=True)
-    with pytest.raises(AttributeError):
-        daemon.register(3)
-    daemon.register(subject, "another", force=True)
-    assert daemon.uriFor(subject).object == "another"
-
-
 def test_unregister(daemon: fastpyro.Daemon) -> None:
     subject = Subject()
     daemon.register(subject, "gone")
@@ -109,27 +85,6 @@ def test_unregister(daemon: fastpyro.Daemon) -> None:
         daemon.uriFor(subject)
     with pytest.raises(ValueError, match="not None"):
         daemon.unregister(None)
-
-
-def test_weak_registration_ends_with_the_object(daemon: fastpyro.Daemon) -> None:
-    subject = Subject()
-    daemon.register(subject, "weak", weak=True)
-    assert daemon.find_object("weak", None) is subject  # type: ignore[arg-type]
-    del subject
-    gc.collect()
-    assert "weak" not in daemon.objectsById
-    with pytest.raises(DaemonError, match="unknown object"):
-        daemon.find_object("weak", None)  # type: ignore[arg-type]
-
-
-def test_proxy_for(daemon: fastpyro.Daemon) -> None:
-    daemon.register(Subject(), "known")
-    proxy = daemon.proxyFor("known")
-    assert isinstance(proxy, fastpyro.Proxy)
-    assert proxy._pyroMethods == {"name"}
-    assert proxy._pyroConnection is None
-    with pytest.raises(DaemonError, match="unknown object"):
-        daemon.proxyFor("unknown")
 
 
 def test_published_addresses_behind_a_router() -> None:
@@ -161,23 +116,6 @@ def test_unix_socket_file_is_replaced_when_stale_and_removed_at_the_end(tmp_path
         with pytest.raises(OSError, match="in use"):
             fastpyro.Daemon(unixsocket=path)
     assert not os.path.exists(path)
-
-
-def test_metadata_can_be_made_anew(daemon: fastpyro.Daemon) -> None:
-    class Growing:
-        @fastpyro.expose
-        def first(self) -> int:
-            return 1
-
-    daemon.register(Growing(), "growing")
-    assert daemon.metadata("growing")["methods"] == {"first"}
-
-    def second(self: object) -> int:
-        return 2
-
-    Growing.second = fastpyro.expose(second)  # type: ignore[attr-defined]
-    daemon.resetMetadataCache("growing")
-    assert daemon.metadata("growing")["methods"] == {"first", "second"}
 
 
 def test_loop_condition(server_type: str) -> None:

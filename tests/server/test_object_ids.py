@@ -16,7 +16,7 @@ import pytest
 import fastpyro
 from fastpyro.errors import DaemonError
 from fastpyro.server import object_ids
-from fastpyro.server.daemon import daemon_of
+from fastpyro.server.service import service_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ def test_an_instance_of_any_kind(daemon: fastpyro.Daemon, make: Callable[[], Any
     obj = make()
     uri = daemon.register(obj, "known")
     assert daemon.uriFor(obj) == uri
-    assert daemon_of(obj) is daemon
+    assert service_of(obj) is daemon
     with pytest.raises(DaemonError, match="already has a Pyro id: known"):
         daemon.register(obj)
     home = daemon.register(Home(obj))
@@ -113,7 +113,7 @@ def test_an_instance_of_any_kind(daemon: fastpyro.Daemon, make: Callable[[], Any
     daemon.register(obj, "another", force=True)
     assert daemon.uriFor(obj).object == "another"
     daemon.unregister(obj)
-    assert daemon_of(obj) is None
+    assert service_of(obj) is None
     assert "another" not in daemon.objectsById
     daemon.register(obj, "again")
     daemon.unregister("again")
@@ -124,7 +124,7 @@ def test_an_instance_of_any_kind(daemon: fastpyro.Daemon, make: Callable[[], Any
 def test_two_objects_that_are_equal_are_two(daemon: fastpyro.Daemon) -> None:
     first, second = Named(1), Named(1)
     daemon.register(first, "first")
-    assert daemon_of(second) is None
+    assert service_of(second) is None
     daemon.register(second, "second")
     assert (daemon.uriFor(first).object, daemon.uriFor(second).object) == ("first", "second")
 
@@ -156,7 +156,7 @@ def test_another_object_in_the_place_of_one_is_not_taken_for_it(daemon: fastpyro
     obj, other = Named(1), Named(1)
     daemon.register(obj, "known")
     object_ids._beside[id(other)] = object_ids._beside[id(obj)]
-    assert daemon_of(other) is None
+    assert service_of(other) is None
     with pytest.raises(DaemonError):
         daemon.unregister(other)
 
@@ -175,7 +175,7 @@ def test_registered_objects_are_copied_and_pickled(daemon: fastpyro.Daemon) -> N
     twins: list[Any] = [copy.copy(obj), copy.deepcopy(obj), pickle.loads(pickle.dumps(obj))]
     for twin in twins:
         assert (type(twin), twin.state) == (Plain, [1])
-        assert daemon_of(twin) is None, "another object than the one that is registered"
+        assert service_of(twin) is None, "another object than the one that is registered"
         daemon.register(twin, "twin")
         daemon.unregister(twin)
 

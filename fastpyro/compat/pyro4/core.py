@@ -16,6 +16,7 @@ import fastpyro.client.async_proxy
 import fastpyro.client.locate
 import fastpyro.client.proxy
 import fastpyro.server.daemon
+import fastpyro.server.service
 import fastpyro.uri
 import fastpyro.values.standard_types
 from fastpyro._lazy_logging import logger
@@ -236,8 +237,8 @@ class Daemon(fastpyro.server.daemon.Daemon):
 
 def pyroObjectToAutoProxy(obj: Any) -> Any:
     """Return a proxy for an object that is registered with a daemon, anything else unchanged."""
-    daemon = fastpyro.server.daemon.daemon_of(obj)
-    return obj if daemon is None else daemon.proxyFor(obj)
+    service = fastpyro.server.service.service_of(obj)
+    return obj if service is None else service.proxyFor(obj)
 
 
 def _resolve(uri: str | fastpyro.uri.URI, hmac_key: str | bytes | None = None) -> URI:
