@@ -51,7 +51,7 @@ class Coroutines:
     def __init__(self) -> None:
         self._lock = Mutex(what="the event loop of the daemon")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: _LoopThread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._row = _Row()
@@ -60,27 +60,15 @@ class Coroutines:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop; started now, in a thread of its own, when there is none yet.
 
-        Raises PyroError after `close`, RuntimeError when no thread can be started.
+        Raises PyroError after `close`, RuntimeError when no thread can be started, OSError when there is no file
+        descriptor left for a loop.
         """
         with self._lock.guard():
             if self._closed:
                 raise PyroError("the daemon is closed, and its event loop with it")
             if self._loop is None:
-                import asyncio
-
-                loop = asyncio.new_event_loop()
-                loop.set_exception_handler(_log_failure)
-                thread = threading.Thread(target=self._run, args=(loop,), name="fastpyro-event-loop", daemon=True)
-                try:
-                    self._loop, self._thread = loop, thread
-                    thread.start()
-                except BaseException as error:  # no thread can be started now; the next coroutine tries again
-                    self._loop = self._thread = None
-                    if isinstance(error, RuntimeError):
-                        loop.close()
-                    else:  # an interrupt, and the thread may be there
-                        loop.call_soon_threadsafe(loop.stop)
-                    raise
+                self._start_thread()
+            assert self._loop is not None
             return self._loop
 
     @loop.setter
@@ -90,19 +78,36 @@ class Coroutines:
                 raise PyroError("the daemon has an event loop already; set one before the first coroutine runs")
             self._loop = loop
 
+    def _start_thread(self) -> None:
+        thread = _LoopThread()
+        try:
+            thread.start()
+            thread.made.wait()
+            if thread.error is not None:
+                raise thread.error
+            self._loop, self._thread = thread.loop, thread
+            if self._closed:  # meanwhile, by who saw no loop yet
+                raise PyroError("the daemon is closed, and its event loop with it")
+        except BaseException:  # the next coroutine tries again; after an interrupt, the thread may be there
+            self._loop = self._thread = None
+            thread.end()
+            raise
+
     def start(self, state: CallState, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
         """Run a coroutine, in the context of a call.
 
         Arguments: ``state``, that context; ``done``, called in it with the coroutine's value and None, or with None and
         what it raised. Raises PyroError when the loop is closed; the coroutine is closed then.
         """
-        task = _drive(self._row, state, coroutine, done)
+        task = None
         try:
             loop = self.loop
             self._row.ours = self._thread is not None
+            task = _drive(self._row, state, coroutine, done)
             loop.call_soon_threadsafe(self._begin, loop, task)
-        except (PyroError, RuntimeError) as error:
-            task.close()
+        except (PyroError, RuntimeError, OSError) as error:
+            if task is not None:
+                task.close()
             coroutine.close()
             raise PyroError(f"the coroutine cannot be run: {error}") from None
 
@@ -147,15 +152,15 @@ class Coroutines:
         """Cancel what still runs, and end a loop that was started here. May be called again, also in the loop's thread."""
         if self._closed:
             return
-        self._closed = True  # without the lock: a thread that is just being started notices it
+        self._closed = True  # without the lock: who is just starting a thread notices it
         loop, thread = self._loop, self._thread
         if loop is None:
             return
-        with contextlib.suppress(RuntimeError):  # it is closed already
-            loop.call_soon_threadsafe(loop.stop if thread is not None else self._cancel_all)
-        if thread is not None and thread is not threading.current_thread():
-            with contextlib.suppress(RuntimeError):  # not started yet
-                thread.join(END_SECONDS)
+        if thread is not None:
+            thread.end()
+        else:
+            with contextlib.suppress(RuntimeError):  # it is closed already
+                loop.call_soon_threadsafe(self._cancel_all)
 
     def _is_loop_thread(self) -> bool:
         import asyncio
@@ -174,17 +179,48 @@ class Coroutines:
         for task in list(self._tasks):
             task.cancel()
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The life of the loop's thread."""
+
+class _LoopThread(threading.Thread):
+    """A thread with an event loop, which it makes and closes itself: an interrupt of who starts it leaves no open loop.
+
+    Attributes: ``made``, set when the loop is there or could not be made; ``loop``; ``error``, why it could not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="fastpyro-event-loop", daemon=True)
+        self.made = threading.Event()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.error: Exception | None = None
+        self._ends = False
+
+    def end(self) -> None:
+        """End the loop, and wait for that where this is another thread. May be called before the loop is there."""
+        self._ends = True
+        if self.loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed already
+                self.loop.call_soon_threadsafe(self.loop.stop)
+        if self is not threading.current_thread():
+            with contextlib.suppress(RuntimeError):  # not started
+                self.join(END_SECONDS)
+
+    def run(self) -> None:
         import asyncio
 
-        asyncio.set_event_loop(loop)
-        while not self._closed and self._loop is loop:
-            try:
-                loop.run_forever()
-            except BaseException:  # SystemExit in somebody's task: it must not end the calls of others
-                log.exception("a task has stopped the daemon's event loop; it goes on")
         try:
+            loop = self.loop = asyncio.new_event_loop()
+        except Exception as error:
+            self.error = error
+            return
+        finally:
+            self.made.set()
+        try:
+            loop.set_exception_handler(_log_failure)
+            asyncio.set_event_loop(loop)
+            while not self._ends:
+                try:
+                    loop.run_forever()
+                except BaseException:  # SystemExit in somebody's task: it must not end the calls of others
+                    log.exception("a task has stopped the daemon's event loop; it goes on")
             loop.run_until_complete(_end_all_tasks())
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:

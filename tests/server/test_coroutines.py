@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import threading
@@ -79,6 +80,62 @@ def test_one_loop_in_one_thread_started_when_it_is_needed(coroutines: Coroutines
     assert thread.name == "fastpyro-event-loop"
     assert thread.daemon
     assert threading.active_count() == before + 1
+
+
+def test_no_loop_can_be_made(coroutines: Coroutines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_to_make() -> None:
+        raise OSError(24, "Too many open files")
+
+    coroutine = give(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", fail_to_make)
+        with pytest.raises(PyroError, match=r"cannot be run: .*Too many open files"):
+            coroutines.value_of(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    assert coroutines.value_of(give(2)) == 2
+
+
+def test_a_start_that_is_interrupted_leaves_no_open_loop(
+    coroutines: Coroutines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def remember() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    def interrupt(event: threading.Event, timeout: float | None = None) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "new_event_loop", remember)
+    coroutine = give(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Event, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            coroutines.value_of(coroutine)
+    coroutine.close()
+    assert coroutines.value_of(give(2)) == 2
+    until = time.monotonic() + DEADLINE
+    while [loop.is_closed() for loop in made] not in ([False], [True, False]) and time.monotonic() < until:
+        pass  # the thread of the first one is on its way
+    assert [loop.is_closed() for loop in made] in ([False], [True, False])
+
+
+def test_the_end_comes_while_the_loop_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    coroutines = Coroutines()
+    make = asyncio.new_event_loop
+    made: list[asyncio.AbstractEventLoop] = []
+
+    def close_first() -> asyncio.AbstractEventLoop:
+        coroutines.close()
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(asyncio, "new_event_loop", close_first)
+    with pytest.raises(PyroError, match="the daemon is closed"):
+        coroutines.value_of(give(1))
+    assert made[0].is_closed()
 
 
 def test_awaiting_with_timeouts_futures_and_cancellation(coroutines: Coroutines) -> None:
