@@ -23,7 +23,7 @@ MAX_DEPTH = 200
 """Levels of containers and objects, as in serpent."""
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_SEQUENCES = frozenset({list, tuple, set, frozenset})
+_SEQUENCES = frozenset({list, tuple, set})
 
 if TYPE_CHECKING:
     Call = tuple[str, str, Any, Any]

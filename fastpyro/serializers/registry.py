@@ -35,6 +35,8 @@ from fastpyro.values.class_registry import from_state, to_state
 if TYPE_CHECKING:
     from typing import Any
 
+    from fastpyro.values.peer_dicts import ClassDicts
+
 __all__ = [
     "IDS",
     "PICKLES",
@@ -92,22 +94,30 @@ class NativeSerializer:
 
 
 class PeerSerializer:
-    """A serializer of the peers, with the face of the native one. Arguments: ``name``; ``codec``, which does it."""
+    """A serializer of the peers, with the face of the native one.
 
-    def __init__(self, name: str, codec: Any) -> None:
+    Arguments: ``name``; ``codec``, which does it; ``dicts``, what finishes the values that the codec reads (None: nothing).
+    """
+
+    def __init__(self, name: str, codec: Any, dicts: ClassDicts | None = None) -> None:
         self.name = name
         self.serializer_id = IDS[name]
         self.codec = codec
         self.dumps: Callable[[Any], bytes] = codec.encode
         self.dumps_parts: Callable[[Any], Any] = codec.encode
         self.dumps_call: Callable[..., Any] = codec.encode_call
-        self.loads: Callable[..., Any] = codec.decode
+        self._finish: Callable[[Any], Any] = dicts.finish if dicts is not None else lambda value: value
+
+    def loads(self, data: Any, buffers: list[Any] | None = None) -> Any:
+        """Return the value that the bytes hold. Raises SerializeError, and what a converter of the user's raises."""
+        return self._finish(self.codec.decode(data))
 
     def loads_call(
         self, data: Any, buffers: list[Any] | None = None
     ) -> tuple[str, str, tuple[Any, ...], dict[str, Any]]:
-        """Return ``(object id, method, args, kwargs)``. Raises SerializeError."""
+        """Return ``(object id, method, args, kwargs)``. Raises as ``loads``."""
         object_id, method, args, kwargs = self.codec.decode_call(data)
+        args, kwargs = self._finish((args, kwargs))
         return object_id, method, tuple(args), kwargs or {}
 
 
@@ -161,32 +171,29 @@ def accepted_ids(names: Iterable[str]) -> frozenset[int]:
 
 
 def _make(name: str, dialect: int) -> Serializer:
+    if name in PICKLES:
+        from fastpyro.serializers.pickles import PickleCodec
+
+        return PeerSerializer(name, PickleCodec(name, config.PICKLE_PROTOCOL_VERSION))
+    from fastpyro.serializers.peer_rules import RULES
     from fastpyro.values.peer_dicts import PYRO4, PYRO5, ClassDicts
 
-    names = PYRO4 if dialect == OLD_PROTOCOL_VERSION else PYRO5
+    dicts = ClassDicts(PYRO4 if dialect == OLD_PROTOCOL_VERSION else PYRO5, RULES[name])
     if name == "serpent":
         from fastpyro.serializers._serpent import SerpentCodec
 
-        dicts = ClassDicts(names, bare_states=True)
         codec: Any = SerpentCodec(dicts.simplify, dicts.restore)
         codec.bytes_literal = config.SERPENT_BYTES_REPR
     elif name == "json":
         from fastpyro.serializers.json_codec import JsonCodec
 
-        dicts = ClassDicts(names, refused=frozenset({bytes, bytearray, memoryview, complex}))
         codec = JsonCodec(dicts.simplify, dicts.restore)
     elif name == "msgpack":
         from fastpyro.serializers._msgpack import MsgpackCodec
 
-        dicts = ClassDicts(names)
         codec = MsgpackCodec(dicts.simplify, dicts.restore)
-    elif name == "marshal":
+    else:
         from fastpyro.serializers._marshal import MarshalCodec
 
-        dicts = ClassDicts(names)
         codec = MarshalCodec(dicts.simplify, dicts.restore)
-    else:
-        from fastpyro.serializers.pickles import PickleCodec
-
-        codec = PickleCodec(name, config.PICKLE_PROTOCOL_VERSION)
-    return PeerSerializer(name, codec)
+    return PeerSerializer(name, codec, dicts)

@@ -38,14 +38,19 @@ __all__ = [
     "from_state",
     "full_name",
     "has_attributes",
+    "has_converters",
+    "is_known",
     "is_own_name",
     "named",
     "new_cache",
     "register_builtin",
+    "register_class_as_pyro",
     "register_class_to_dict",
     "register_decoder",
     "register_dict_to_class",
     "register_later",
+    "register_name_as_pyro",
+    "register_replacement_as_pyro",
     "register_strategy",
     "register_type_replacement",
     "to_state",
@@ -95,7 +100,9 @@ _registered: dict[type, Writer] = {}
 _classes: dict[str, type] = {}
 _replacements: dict[type, Callable[[Any], Any]] = {}
 _to_dict: dict[type, Callable[[Any], Any]] = {}
+_as_in_pyro: set[type] = set()  # keys of it, by programs of Pyro: each format asks their converters as Pyro's does
 _from_dict: dict[str, Callable[[str, dict[str, Any]], Any]] = {}
+_has_converters = False
 
 
 def to_state(value: Any) -> tuple[str | None, Any]:
@@ -112,7 +119,7 @@ def to_state(value: Any) -> tuple[str | None, Any]:
 def from_state(class_name: str, state: Any) -> Any:
     """Build the object of a class name and its state. Raises SerializeError for a class that is not known here."""
     converter = _from_dict.get(class_name)
-    if converter is not None:
+    if converter is not None and class_name not in _own_names:  # of ours it takes those in Pyro's formats
         return converted(converter, class_name, as_dict(class_name, state))
     builder = _builders.get(class_name)
     if builder is None:
@@ -131,6 +138,16 @@ def has_attributes(class_name: str) -> bool:
     """Return whether a name is that of a registered class whose objects have a dict of attributes as their state."""
     cls = _classes.get(class_name)
     return cls is not None and takes_attributes(cls)
+
+
+def is_known(class_name: str) -> bool:
+    """Return whether objects of a class name can be built here."""
+    return class_name in _from_dict or class_name in _builders
+
+
+def has_converters() -> bool:
+    """Return whether there is a converter, or ever was: while a message is read the answer stays, once it is yes."""
+    return _has_converters
 
 
 def find_converter(class_name: str) -> Callable[[str, dict[str, Any]], Any] | None:
@@ -179,20 +196,29 @@ def with_replacements(cls: type, writer: Writer) -> Writer:
     return writer
 
 
-def chosen_writer(cls: type) -> Writer | None:
-    """Return how the user wants objects of a class to be written, or None when it was not registered."""
-    for base in cls.__mro__:
+def chosen_writer(cls: type, unasked: bool = False) -> Writer | None:
+    """Return how the user wants objects of a class to be written, or None when it was not registered.
+
+    Arguments: ``unasked``, whether Pyro asks no converter about objects of this class: those of its programs are not, then.
+    """
+    if cls in _registered and cls not in _to_dict:
+        return _registered[cls]
+    converter = _converter_of(cls, unasked)
+    return None if converter is None else _converting_writer(cls, converter)
+
+
+def _converter_of(cls: type, unasked: bool = False) -> Callable[[Any], Any] | None:
+    """Return the user's converter for objects of a class: that of its nearest base, or of an abstract class it counts as."""
+    for base in (*cls.__mro__, *(base for base in list(_to_dict) if issubclass(cls, base))):
         converter = _to_dict.get(base)
-        if converter is not None:
-            return _converting_writer(cls, converter)
-        if base is cls and cls in _registered:
-            return _registered[cls]
+        if converter is not None and not (unasked and base in _as_in_pyro):
+            return converter
     return None
 
 
 def written_by_user(value: Any) -> tuple[str | None, Any] | None:
     """Return class name and state as a converter of the user's writes a value, or None when there is none for its class."""
-    converter = next((_to_dict[base] for base in type(value).__mro__ if base in _to_dict), None)
+    converter = _converter_of(type(value))
     return None if converter is None else _converting_writer(type(value), converter)(value)
 
 
@@ -218,13 +244,10 @@ def _replacing_writer(replacement: Callable[[Any], Any], otherwise: Writer) -> W
 
 
 def _ordinary_writer(cls: type) -> Writer:
-    registered = _registered.get(cls)
+    chosen = chosen_writer(cls)
+    if chosen is not None:
+        return chosen
     for base in cls.__mro__:
-        converter = _to_dict.get(base)
-        if converter is not None:
-            return _converting_writer(cls, converter)
-        if base is cls and registered is not None:
-            return registered
         if issubclass(cls, Enum):
             continue  # an int or str by inheritance, but it must not arrive as that
         builtin = _builtins.get(base) or _later.get(full_name(base))
@@ -348,6 +371,17 @@ def register_class_to_dict(clazz: type, converter: Callable[[Any], Any], serpent
     check_replaceable(clazz)
     with _lock.guard():
         _to_dict[clazz] = converter
+        _as_in_pyro.discard(clazz)
+        _forget_writers()
+
+
+def register_class_as_pyro(clazz: type, converter: Callable[[Any], Any], serpent_too: bool = True) -> None:
+    """Register how objects of a class become a dict, as Pyro takes it: any class, also one that formats never ask about."""
+    if not isinstance(clazz, type):
+        raise TypeError(f"expected a class, not {clazz!r}")
+    with _lock.guard():
+        _to_dict[clazz] = converter
+        _as_in_pyro.add(clazz)
         _forget_writers()
 
 
@@ -365,7 +399,17 @@ def register_dict_to_class(classname: str, converter: Callable[[str, dict[str, A
     Raises ValueError for what cannot be a class name.
     """
     check_name(classname, object, None, _own_names)
+    register_name_as_pyro(classname, converter)
+
+
+def register_name_as_pyro(classname: Any, converter: Callable[[str, dict[str, Any]], Any]) -> None:
+    """Register how objects of a class name are built, as Pyro takes it: any name, also one of ours or one that is no text.
+
+    A name of ours counts in Pyro's formats only; what is no text never arrives.
+    """
+    global _has_converters
     with _lock.guard():
+        _has_converters = True
         _from_dict[classname] = converter
 
 
@@ -382,6 +426,13 @@ def register_type_replacement(object_type: type, replacement_function: Callable[
     Raises ValueError for what is no class, and for ``type``, ``object`` and the types that the codec writes by itself.
     """
     check_replaceable(object_type)
+    register_replacement_as_pyro(object_type, replacement_function)
+
+
+def register_replacement_as_pyro(object_type: type, replacement_function: Callable[[Any], Any]) -> None:
+    """Register what is sent for objects of a class, as Pyro takes it: of any class but ``type``."""
+    if object_type is type or not isinstance(object_type, type):
+        raise ValueError("refusing to register replacement for a non-type or the type 'type' itself")
     with _lock.guard():
         _replacements[object_type] = replacement_function
         _forget_writers()

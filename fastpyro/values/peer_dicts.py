@@ -10,8 +10,9 @@ Rule 2: every state is checked before anything is made of it, because anybody ma
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 
 from fastpyro import errors
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +20,7 @@ from fastpyro.errors import PyroError, SecurityError, SerializeError
 from fastpyro.uri import URI
 from fastpyro.values import class_registry
 from fastpyro.values._tables import check_keys
+from fastpyro.values._unbuilt import Unbuilt, build_all
 from fastpyro.values.checked import (
     cut,
     is_kind,
@@ -39,7 +41,7 @@ from fastpyro.values.raw_content import RAW, range_of_items
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["PYRO4", "PYRO5", "ClassDicts", "FailedCall", "PeerDaemon", "PeerNames"]
+__all__ = ["PYRO4", "PYRO5", "ClassDicts", "FailedCall", "FormatRules", "PeerDaemon", "PeerNames"]
 
 
 class PeerNames(NamedTuple):
@@ -148,25 +150,34 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
 """By full name of the type: what its objects, and those of its subclasses, become."""
 
 
+class FormatRules(NamedTuple):
+    """What the serializers of Pyro for one format do with objects, before and while they make dicts of them."""
+
+    refused: frozenset[type] = frozenset()
+    """Types that the format has no form for."""
+    plain: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})
+    """Replacements that come before those of ``PLAIN``."""
+    bare_states: bool = False
+    """Whether a ``__getstate__`` that gives no dict says what is written instead of the object."""
+    inner_first: bool = False
+    """Whether a converter gets objects for the dicts inside its own whose class is known."""
+    unasked: frozenset[str] = frozenset()
+    """Full names of classes that have a form in the format before a converter is looked for; so have their subclasses."""
+    unasked_themselves: frozenset[str] = frozenset()
+    """The same, without their subclasses."""
+
+
+_NO_RULES = FormatRules()
+
+
 class ClassDicts:
-    """Objects to class dicts and back, in the names of one peer.
+    """Objects to class dicts and back, in the names of one peer. Arguments: ``names``; ``rules``, those of the format."""
 
-    Arguments: ``names``; ``refused``, values that the format has no form for: a dict from type to its name in the error;
-    ``plain``, replacements that come before those of ``PLAIN``; ``bare_states``, whether a ``__getstate__`` that gives
-    no dict says what is written instead of the object, as the package serpent takes it.
-    """
-
-    def __init__(
-        self,
-        names: PeerNames,
-        refused: frozenset[type] = frozenset(),
-        plain: dict[str, Callable[[Any], Any]] | None = None,
-        bare_states: bool = False,
-    ) -> None:
+    def __init__(self, names: PeerNames, rules: FormatRules = _NO_RULES) -> None:
         self.names = names
-        self._bare_states = bare_states
-        self._plain = {**PLAIN, **(plain or {})}
-        self._refused = refused
+        self._rules = rules
+        self._keeps = self._knows if rules.inner_first else None
+        self._plain = {**PLAIN, **rules.plain}
         self._writers = class_registry.new_cache()
         self._own = {"fastpyro.URI": self._uri_dict, "fastpyro.Proxy": self._proxy_dict, "exception": self._error_dict}
 
@@ -187,6 +198,19 @@ class ClassDicts:
         return {"__class__": class_name, "state": state}
 
     def restore(self, class_name: str, data: dict[str, Any]) -> Any:
+        """Return what a reader puts in the place of a class dict: its object, or something that ``finish`` replaces."""
+        return Unbuilt(class_name, data) if class_registry.has_converters() else self.build(class_name, data)
+
+    def finish(self, value: Any) -> Any:
+        """Return a value that was read, with all of its objects. An error of a user's converter is raised as it is."""
+        if not class_registry.has_converters():
+            return value
+        return build_all(value, self.build, _takes_raw, self._keeps)
+
+    def _knows(self, class_name: str, data: dict[str, Any]) -> bool:
+        return class_name in _RESTORED or class_registry.is_known(class_name) or data.get("__exception__") is True
+
+    def build(self, class_name: str, data: dict[str, Any]) -> Any:
         """Return the object that a class dict stands for. Raises SerializeError, or SecurityError for odd names."""
         converter = class_registry.find_converter(class_name)
         if converter is not None:
@@ -212,7 +236,11 @@ class ClassDicts:
         return writer
 
     def _ordinary_writer(self, cls: type) -> Callable[[Any], tuple[str | None, Any]]:
-        chosen = class_registry.chosen_writer(cls)
+        rules = self._rules
+        unasked = full_name(cls) in rules.unasked_themselves or not rules.unasked.isdisjoint(
+            map(full_name, cls.__mro__)
+        )
+        chosen = class_registry.chosen_writer(cls, unasked)
         if chosen is not None:
             return chosen
         if cls is StateOf:
@@ -223,7 +251,7 @@ class ClassDicts:
             return lambda error: (None, self._renamed(exception_to_dict(error)))
         if issubclass(cls, Enum):
             return lambda member: (None, member.value)
-        if not issubclass(cls, tuple(self._refused)):
+        if not issubclass(cls, tuple(rules.refused)):
             for base in cls.__mro__:
                 plain = self._plain.get(full_name(base))
                 if plain is not None:
@@ -233,7 +261,7 @@ class ClassDicts:
                 if full_name(base) == "fastpyro.Daemon":
                     return lambda _: (None, {"__class__": self.names.daemon, "state": ()})
             if is_plain(cls):
-                take, class_name, bare = state_function(cls), full_name(cls), self._bare_states
+                take, class_name, bare = state_function(cls), full_name(cls), rules.bare_states
 
                 def write(value: Any) -> tuple[str | None, Any]:
                     state = take(value)
@@ -272,6 +300,10 @@ class ClassDicts:
 
     def _failed_call(self, value: FailedCall) -> tuple[str | None, Any]:
         return None, {"__class__": self.names.failed_call, "exception": self.simplify(value.exception)}
+
+
+def _takes_raw(class_name: str) -> bool:
+    return class_registry.find_converter(class_name) is not None
 
 
 _NATIVE_NAMES = frozenset({"fastpyro.URI", "fastpyro.Proxy"})

@@ -34,8 +34,7 @@ MODULES = [
 ]
 
 NOT_THERE = {
-    "Pyro5.serializers": {"JsonSerializer", "MarshalSerializer", "MsgpackSerializer", "SerpentSerializer"}
-    | {"pyro_class_serpent_serializer", "serialize_pyro_object_to_dict"},
+    "Pyro5.serializers": {"pyro_class_serpent_serializer", "serialize_pyro_object_to_dict"},
     "Pyro5.svr_threads": {"ClientConnectionJob", "Housekeeper", "NoFreeWorkersError", "Pool", "PoolError", "Worker"},
     "Pyro5.utils.echoserver": {"NameServer", "start_nameserver"},
     "Pyro5.protocol": {"recv_stub", "log_wiredata"},

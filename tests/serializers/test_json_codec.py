@@ -9,11 +9,12 @@ import pytest
 
 from fastpyro.errors import SerializeError
 from fastpyro.serializers.json_codec import JsonCodec, checked_call
+from fastpyro.serializers.peer_rules import RULES
 from fastpyro.values.class_registry import StateOf
 from fastpyro.values.peer_dicts import PYRO5, ClassDicts
 
-dicts = ClassDicts(PYRO5, refused=frozenset({bytes, complex}))
-codec = JsonCodec(dicts.simplify, dicts.restore)
+dicts = ClassDicts(PYRO5, RULES["json"])
+codec = JsonCodec(dicts.simplify, dicts.build)
 
 
 def test_values() -> None:

@@ -14,6 +14,8 @@ from fastpyro.serializers._msgpack import MsgpackCodec
 
 
 def refuse(value: Any) -> Any:
+    if type(value) is frozenset:
+        return list(value)
     raise SerializeError(f"cannot be simplified: {type(value).__name__}")
 
 

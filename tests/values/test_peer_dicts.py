@@ -20,7 +20,7 @@ import fastpyro
 from fastpyro import errors
 from fastpyro.errors import NamingError, SecurityError, SerializeError, ServerOverloadedError
 from fastpyro.values.class_registry import StateOf
-from fastpyro.values.peer_dicts import PYRO4, PYRO5, ClassDicts, FailedCall, PeerDaemon
+from fastpyro.values.peer_dicts import PYRO4, PYRO5, ClassDicts, FailedCall, FormatRules, PeerDaemon
 
 five, four = ClassDicts(PYRO5), ClassDicts(PYRO4)
 
@@ -91,7 +91,7 @@ def test_uris_and_proxies_there_and_back(dicts: ClassDicts) -> None:
         uri = fastpyro.URI(text)
         data = dicts.simplify(uri)
         for reader in (five, four):
-            assert reader.restore(data["__class__"], data) == uri
+            assert reader.build(data["__class__"], data) == uri
     proxy = fastpyro.Proxy("PYRO:x@h:1")
     proxy._pyroHandshake = "hey"
     proxy._pyroSerializer = "json"
@@ -99,17 +99,17 @@ def test_uris_and_proxies_there_and_back(dicts: ClassDicts) -> None:
     data = dicts.simplify(proxy)
     assert len(data["state"]) == (6 if dicts is five else 9)
     for reader in (five, four):
-        restored = reader.restore(data["__class__"], data)
+        restored = reader.build(data["__class__"], data)
         assert (restored, restored._pyroHandshake, restored._pyroSerializer) == (proxy, "hello", "json")
         assert restored._pyroOneway == {"m"}
     state = ("PYRO:x@h:1", (), (), (), "a password", "serpent")
-    assert five.restore("Pyro5.client.Proxy", {"state": state})._pyroHandshake == "a password"
+    assert five.build("Pyro5.client.Proxy", {"state": state})._pyroHandshake == "a password"
 
 
 @pytest.mark.parametrize("key", ["b64:aw==", "b64:", "b64:!", 5, None, b"k"])
 def test_keys_neither_arrive_nor_leave(key: Any) -> None:
     state = ("PYRO:x@h:1", (), (), (), 0.0, key, "hello", 0, "pickle")
-    proxy = four.restore("Pyro4.core.Proxy", {"__class__": "Pyro4.core.Proxy", "state": state})
+    proxy = four.build("Pyro4.core.Proxy", {"__class__": "Pyro4.core.Proxy", "state": state})
     assert (proxy._pyroHmacKey, proxy._pyroSerializer) == (None, None)
     proxy._pyroHmacKey = b"k"
     assert four.simplify(proxy)["state"][5] is None
@@ -130,20 +130,20 @@ def test_keys_neither_arrive_nor_leave(key: Any) -> None:
 def test_errors_arrive_as_themselves(class_name: str, kind: type[Exception]) -> None:
     attributes = {"extra": 1, "_pyroTraceback": ["remote\n"]}
     data = {"__class__": class_name, "__exception__": True, "args": ["why"], "attributes": attributes}
-    error: Any = five.restore(class_name, data)
+    error: Any = five.build(class_name, data)
     assert (type(error), error.args) == (kind, ("why",))
     assert error.extra == 1
     assert error._pyroTraceback == ["remote\n"]
     none = {**data, "attributes": {"_pyroTraceback": None}}
-    assert isinstance(five.restore(class_name, none), kind)
+    assert isinstance(five.build(class_name, none), kind)
 
 
 def test_other_classes_of_the_peers() -> None:
-    assert isinstance(five.restore("Pyro5.server.Daemon", {"state": ()}), PeerDaemon)
+    assert isinstance(five.build("Pyro5.server.Daemon", {"state": ()}), PeerDaemon)
     assert "unusable" in repr(PeerDaemon())
-    assert five.restore("collections.OrderedDict", {"items": [["a", 1]]}) == OrderedDict(a=1)
-    assert math.isnan(five.restore("float", {"value": "nan"}))
-    failed = five.restore("Pyro5.core._ExceptionWrapper", {"exception": ValueError(1)})
+    assert five.build("collections.OrderedDict", {"items": [["a", 1]]}) == OrderedDict(a=1)
+    assert math.isnan(five.build("float", {"value": "nan"}))
+    failed = five.build("Pyro5.core._ExceptionWrapper", {"exception": ValueError(1)})
     assert isinstance(failed.exception, ValueError)
 
 
@@ -170,11 +170,11 @@ def test_other_classes_of_the_peers() -> None:
 )
 def test_bad_states_are_refused(class_name: str, data: dict[str, Any]) -> None:
     with pytest.raises((SerializeError, errors.PyroError)):
-        five.restore(class_name, {"__class__": class_name, **data})
+        five.build(class_name, {"__class__": class_name, **data})
 
 
 def test_errors_of_a_script_are_told() -> None:
-    error = five.restore(
+    error = five.build(
         "__main__.Own", {"__exception__": True, "args": ("why",), "attributes": {"_pyroTraceback": ["line"]}}
     )
     assert type(error) is errors.RemoteError
@@ -183,7 +183,7 @@ def test_errors_of_a_script_are_told() -> None:
 
 def test_names_with_double_underscores_are_refused() -> None:
     with pytest.raises(SecurityError, match="double underscores"):
-        five.restore("builtins.__import__", {})
+        five.build("builtins.__import__", {})
 
 
 def test_registered_classes_and_converters() -> None:
@@ -194,12 +194,12 @@ def test_registered_classes_and_converters() -> None:
     point = Point()
     point.x = 7
     assert five.simplify(point) == {"__class__": "geometry.Point", "x": 7}
-    assert five.restore("geometry.Point", {"__class__": "geometry.Point", "x": 8}).x == 8
+    assert five.build("geometry.Point", {"__class__": "geometry.Point", "x": 8}).x == 8
     fastpyro.register_class_to_dict(Plain, lambda plain: {"__class__": "p", "y": plain.x})
     fastpyro.register_dict_to_class("p", lambda name, data: (name, data["y"]))
     try:
         assert five.simplify(Plain()) == {"__class__": "p", "y": 1}
-        assert five.restore("p", {"__class__": "p", "y": 1}) == ("p", 1)
+        assert five.build("p", {"__class__": "p", "y": 1}) == ("p", 1)
     finally:
         fastpyro.unregister_class_to_dict(Plain)
         fastpyro.unregister_dict_to_class("p")
@@ -217,7 +217,7 @@ def test_replacements_come_first() -> None:
 
 
 def test_what_has_no_form() -> None:
-    without_bytes = ClassDicts(PYRO5, refused=frozenset({bytes}))
+    without_bytes = ClassDicts(PYRO5, FormatRules(refused=frozenset({bytes})))
     for dicts, value in ((without_bytes, b"x"), (five, (item for item in "")), (five, print)):
         with pytest.raises(SerializeError, match="no form for it"):
             dicts.simplify(value)

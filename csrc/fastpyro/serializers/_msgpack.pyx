@@ -142,7 +142,7 @@ cdef class MsgpackCodec:
 
     cdef int write_other(self, Writer out, object value, int depth) except -1:
         cdef type kind = type(value)
-        if kind is set or kind is frozenset:
+        if kind is set:
             return self.write_items(out, tuple(value), depth + 1)
         if kind in LEAVES:
             return self.write_leaf(out, value, kind)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-import fastpyro.values.registration
 from fastpyro import errors
+from fastpyro.compat.shared.registrations import Registrations
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_COMPRESSED, OLD_PROTOCOL_VERSION
 from fastpyro.protocol._pyro4_message import SERIALIZERS
@@ -57,7 +57,7 @@ _PYRO4_IDS = dict(SERIALIZERS)
 _class_dicts = ClassDicts(PYRO4)
 
 
-class SerializerBase(fastpyro.values.registration.SerializerBase):
+class SerializerBase(Registrations):
     """What all serializers have; and the place where classes are registered.
 
     A serializer turns values into bytes (``serializeData``, ``dumps``) and calls into bytes (``serializeCall``,
@@ -108,7 +108,7 @@ class SerializerBase(fastpyro.values.registration.SerializerBase):
 
     def loadsCall(self, data: Any) -> Any:
         """Return the (object id, method, args, kwargs) that bytes hold."""
-        return self._serializer.codec.decode_call(bytes(data))
+        return self._serializer.loads_call(bytes(data))
 
     @classmethod
     def recreate_classes(cls, literal: Any) -> Any:
@@ -132,7 +132,7 @@ class SerializerBase(fastpyro.values.registration.SerializerBase):
     def dict_to_class(data: dict[str, Any]) -> Any:
         """Build an object from a dict whose "__class__" names its class."""
         class_name = data.get("__class__")
-        return _class_dicts.restore(class_name if isinstance(class_name, str) else "<unknown>", data)
+        return _class_dicts.build(class_name if isinstance(class_name, str) else "<unknown>", data)
 
     @staticmethod
     def make_exception(exceptiontype: Callable[..., BaseException], data: dict[str, Any]) -> BaseException:

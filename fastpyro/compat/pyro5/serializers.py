@@ -1,20 +1,22 @@
-"""Pyro5.serializers: the serializers by name and by id, under Pyro's method names, and how classes are registered."""
+"""Pyro5.serializers: the serializers by class, name and id, under Pyro's method names, and how classes are registered."""
 
 from __future__ import annotations
 
-from typing import Any
+import builtins
+from typing import Any, ClassVar
 
-from fastpyro.serializers.registry import Serializer, get_serializer
-from fastpyro.values.registration import (
-    SerializerBase,
-    register_class_to_dict,
-    register_dict_to_class,
-    unregister_class_to_dict,
-    unregister_dict_to_class,
-)
+from fastpyro import errors
+from fastpyro.compat.shared.registrations import Registrations
+from fastpyro.serializers.registry import IDS, get_serializer
+from fastpyro.values.peer_dicts import PYRO5, ClassDicts
 
 __all__ = [
+    "JsonSerializer",
+    "MarshalSerializer",
+    "MsgpackSerializer",
     "SerializerBase",
+    "SerpentSerializer",
+    "all_exceptions",
     "register_class_to_dict",
     "register_dict_to_class",
     "serializers",
@@ -23,27 +25,111 @@ __all__ = [
     "unregister_dict_to_class",
 ]
 
+all_exceptions: dict[str, type[BaseException]] = {
+    name: value
+    for module in (builtins, errors)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
+"""Exceptions that arrive as themselves, by name."""
 
-class PeerFace:
-    """A serializer with Pyro's method names. Arguments: ``serializer``."""
+_class_dicts = ClassDicts(PYRO5)
 
-    def __init__(self, serializer: Serializer) -> None:
-        self._serializer = serializer
-        self.serializer_id = serializer.serializer_id
-        self.dumps = serializer.dumps
+
+class SerializerBase(Registrations):
+    """What all serializers have; and the place where classes are registered."""
+
+    name: ClassVar[str]
+    serializer_id: ClassVar[int] = 0
+
+    def dumps(self, data: Any) -> bytes:
+        """Return a value as bytes. Raises SerializeError for what cannot travel."""
+        return get_serializer(self.name).dumps(data)
 
     def loads(self, data: Any) -> Any:
         """Return the value that bytes hold."""
-        return self._serializer.loads(data)
+        return get_serializer(self.name).loads(data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Any, kwargs: Any) -> Any:
         """Return a call as bytes."""
-        return self._serializer.dumps_call(obj, method, vargs, kwargs)
+        return get_serializer(self.name).dumps_call(obj, method, vargs, kwargs)
 
     def loadsCall(self, data: Any) -> Any:
         """Return (object id, method, args, kwargs)."""
-        return self._serializer.loads_call(data)
+        return get_serializer(self.name).loads_call(data)
+
+    @staticmethod
+    def class_to_dict(obj: Any) -> Any:
+        """Return the dict that an object is sent as, with its "__class__"; for a replaced object what replaces it."""
+        return _class_dicts.simplify(obj)
+
+    @staticmethod
+    def dict_to_class(data: dict[str, Any]) -> Any:
+        """Build an object from a dict whose "__class__" names its class."""
+        class_name = data.get("__class__")
+        return _class_dicts.build(class_name if isinstance(class_name, str) else "<unknown>", data)
+
+    @staticmethod
+    def make_exception(exceptiontype: Any, data: dict[str, Any]) -> BaseException:
+        """Build an exception from its class and the dict that stands for it."""
+        error: BaseException = exceptiontype(*data["args"])
+        for name, value in data.get("attributes", {}).items():
+            setattr(error, name, value)
+        return error
+
+    def recreate_classes(self, literal: Any) -> Any:
+        """Return plain values with the objects in the place of the dicts that stand for some."""
+        if isinstance(literal, set):
+            return {self.recreate_classes(item) for item in literal}
+        if isinstance(literal, list | tuple):
+            return type(literal)(self.recreate_classes(item) for item in literal)
+        if not isinstance(literal, dict):
+            return literal
+        if "__class__" in literal:
+            return self.dict_to_class(literal)
+        return {key: self.recreate_classes(value) for key, value in literal.items()}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SerializerBase) and vars(self) == vars(other)
+
+    __hash__ = object.__hash__
 
 
-serializers = {name: PeerFace(get_serializer(name)) for name in ("serpent", "marshal", "json", "msgpack")}
+class SerpentSerializer(SerializerBase):
+    """Python literals as text."""
+
+    name = "serpent"
+    serializer_id = IDS[name]
+
+
+class MarshalSerializer(SerializerBase):
+    """Python's marshal format."""
+
+    name = "marshal"
+    serializer_id = IDS[name]
+
+
+class JsonSerializer(SerializerBase):
+    """JSON."""
+
+    name = "json"
+    serializer_id = IDS[name]
+
+
+class MsgpackSerializer(SerializerBase):
+    """MessagePack."""
+
+    name = "msgpack"
+    serializer_id = IDS[name]
+
+
+register_class_to_dict = SerializerBase.register_class_to_dict
+register_dict_to_class = SerializerBase.register_dict_to_class
+unregister_class_to_dict = SerializerBase.unregister_class_to_dict
+unregister_dict_to_class = SerializerBase.unregister_dict_to_class
+
+serializers: dict[str, SerializerBase] = {
+    serializer.name: serializer
+    for serializer in (SerpentSerializer(), MarshalSerializer(), JsonSerializer(), MsgpackSerializer())
+}
 serializers_by_id = {serializer.serializer_id: serializer for serializer in serializers.values()}
