@@ -140,6 +140,13 @@ class Daemon(Service):
             raise TypeError("only daemons of SERVERTYPE 'multiplex' can be combined; one with threads needs no help")
         self.transportServer.combine(other)
 
+    def offered_metadata(self, object_id: str) -> dict[str, Any]:
+        """Return what a client is told of an object when it connects: the daemon's own object may have its say."""
+        own: Any = self.objectsById.get(DAEMON_NAME)
+        if getattr(type(own), "get_metadata", None) in (None, DaemonObject.get_metadata):
+            return self.metadata(object_id)
+        return own.get_metadata(object_id)  # type: ignore[no-any-return]
+
     def shutdown(self) -> None:
         """Stop serving: end the request loop and close every connection. Returns at once; may be called from any
         thread, also from a method that a client calls, which still gets its answer."""

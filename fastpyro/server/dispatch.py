@@ -171,7 +171,7 @@ def _connect(daemon: Service, connection: Connection, message: Message, _: MayRu
         flags = 0
         if request.wants_metadata:
             assert request.object_id is not None
-            metadata = daemon.metadata(request.object_id)
+            metadata = daemon.offered_metadata(request.object_id)
             if connection.dialect != PROTOCOL_VERSION:
                 metadata = {key: list(names) for key, names in metadata.items()}
                 flags = FLAGS_META_ON_CONNECT

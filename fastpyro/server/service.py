@@ -191,6 +191,10 @@ class Service:
             return {**metadata, "details": details_of(found, self.require_expose)}
         return metadata
 
+    def offered_metadata(self, object_id: str) -> dict[str, Any]:
+        """Return what a client is told of an object when it connects."""
+        return self.metadata(object_id)
+
     def resetMetadataCache(self, objectOrId: Any, nat: bool = True) -> None:
         """Look at an object's class anew, after members were added to it; clients see it with their next connection."""
         found = self._registered(objectOrId) if isinstance(objectOrId, str) else objectOrId

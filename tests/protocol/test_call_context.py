@@ -77,7 +77,7 @@ def test_nothing_leaks_into_the_next_call() -> None:
     context.begin(client(), message())
     assert context.annotations == {}
     assert context.reply_annotations() is None
-    assert context.correlation_id is None
+    assert context.correlation_id != IDENTITY
     context.end()
     assert context.request_annotations() == (None, None)
 
@@ -110,6 +110,27 @@ def test_correlation_id_is_a_uuid() -> None:
     assert context.request_annotations() == (None, IDENTITY.bytes)
     context.correlation_id = None
     assert context.request_annotations() == (None, None)
+
+
+def test_a_call_has_a_correlation_id_as_soon_as_it_is_asked_for() -> None:
+    context = CallContext()
+    context.begin(client(), message({"ABCD": b"x"}))
+    assert context.request_annotations() == ({"ABCD": b"x"}, None), "nothing is made for a call of its own"
+    made = context.correlation_id
+    assert made is not None
+    assert made.version == 4
+    assert context.correlation_id == made
+    assert context.request_annotations() == ({"ABCD": b"x"}, made.bytes)
+    other = CallContext()
+    other.from_global(context.to_global())
+    assert other.correlation_id == made
+    context.correlation_id = None
+    assert context.correlation_id is None, "as the method wants it"
+    assert context.request_annotations() == ({"ABCD": b"x"}, None)
+    context.end()
+    assert context.correlation_id is None
+    context.begin(client(), message())
+    assert context.correlation_id not in (None, made)
 
 
 def test_each_thread_has_its_own() -> None:

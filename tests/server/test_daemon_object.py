@@ -71,3 +71,21 @@ def test_streams_that_do_not_exist(own: Any) -> None:
         own.get_next_stream_item("no such stream")
     assert own.close_stream("no such stream") is None
     assert own.ping() is None
+
+
+def test_its_metadata_is_what_clients_are_told_when_they_connect() -> None:
+    class Renaming(DaemonObject):
+        def get_metadata(self, objectId: str, as_lists: bool = False, details: bool = False) -> dict[str, Any]:
+            return {"methods": {f"{objectId}_of_its_own"}, "oneway": set(), "attrs": set()}
+
+    with fastpyro.Daemon(interface=Renaming) as daemon:
+        uri = daemon.register(Subject(), "subject")
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        for serializer in ("native", "serpent"):
+            with fastpyro.Proxy(uri) as proxy:
+                proxy._pyroSerializer = serializer
+                proxy._pyroBind()
+                assert proxy._pyroMethods == {"subject_of_its_own"}
+        daemon.shutdown()
+        thread.join()

@@ -11,9 +11,10 @@ cdef class CallState:
     cdef dict annotations_made  # annotations that somebody asked for, or None
     cdef object response
     cdef bint response_received  # came with the reply to a call of ours: not for our own reply
-    cdef object correlation  # uuid.UUID, 16 bytes or None
+    cdef object correlation  # uuid.UUID, 16 bytes or None; False: a method wants none
 
     cdef bint plain(self) noexcept  # whether a call made now sends neither annotations nor correlation id
+    cdef object correlation_here(self)  # a uuid.UUID, or None
     cdef bint reply_plain(self) noexcept  # whether our own reply needs no annotations
     cdef int received_plain(self) except -1
     cdef int begin(self, object connection, int seq, int flags, int serializer_id) except -1

@@ -92,6 +92,16 @@ cdef class CallState:
             self.annotations_made is not None or not self.message.has_annotations
         )
 
+    cdef object correlation_here(self):
+        # What there is, and nothing made for it.
+        if self.correlation is None and self.message is not None:
+            self.correlation = self.message.correlation_id
+        if isinstance(self.correlation, bytes):
+            import uuid
+
+            self.correlation = uuid.UUID(bytes=self.correlation)
+        return None if self.correlation is False else self.correlation
+
     cdef bint reply_plain(self) noexcept:
         return self.response is None or (PyDict_CheckExact(self.response) and PyDict_GET_SIZE(self.response) == 0)
 
@@ -130,7 +140,8 @@ cdef class CallContext:
     Attributes: ``client`` (the Connection that calls, None outside a call), ``client_sock_addr``, ``seq``,
     ``msg_flags``, ``serializer_id``; ``annotations``, a dict of 4-character str to bytes: in a method those of the
     request, otherwise those to send with the next calls; ``response_annotations``: in a method those to send with the
-    reply, on a client those of the last reply; ``correlation_id``, a uuid.UUID or None.
+    reply, on a client those of the last reply; ``correlation_id``, a uuid.UUID or None; in a method one that is made
+    when it is asked for, if the client sent none.
     """
 
     cdef CallState state(self):
@@ -184,13 +195,12 @@ cdef class CallContext:
     @property
     def correlation_id(self):
         cdef CallState state = self.state()
-        if state.correlation is None and state.message is not None:
-            state.correlation = state.message.correlation_id
-        if isinstance(state.correlation, bytes):
+        state.correlation_here()
+        if state.correlation is None and state.serving:
             import uuid
 
-            state.correlation = uuid.UUID(bytes=state.correlation)
-        return state.correlation
+            state.correlation = uuid.uuid4()
+        return state.correlation_here()
 
     @correlation_id.setter
     def correlation_id(self, correlation_id):
@@ -198,7 +208,8 @@ cdef class CallContext:
 
         if correlation_id is not None and not isinstance(correlation_id, uuid.UUID):
             raise TypeError(f"a correlation id is a uuid.UUID or None, not {type(correlation_id).__name__}")
-        self.state().correlation = correlation_id
+        cdef CallState state = self.state()
+        state.correlation = False if correlation_id is None and state.serving else correlation_id
 
     def to_global(self):
         """Return the context as a dict, to hand it to another thread."""
@@ -260,7 +271,7 @@ cdef class CallContext:
         cdef CallState state = self.state()
         if state.plain():
             return None, None
-        correlation_id = self.correlation_id
+        correlation_id = state.correlation_here()
         annotations = self.annotations
         if state.message is not None and not PROTOCOL_ANNOTATIONS.isdisjoint(annotations):
             annotations = {key: value for key, value in annotations.items() if key not in PROTOCOL_ANNOTATIONS}
