@@ -21,15 +21,19 @@ from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import PICKLE_IDS, native
 from fastpyro.server import dispatch, forks
 from fastpyro.server._calls import OrdinaryRequests, Term
+from fastpyro.server._order import in_turn
+from fastpyro.server.accepting import accept_for
 from fastpyro.server.complaints import say_rest
 from fastpyro.server.connection import Connection
 from fastpyro.server.coroutine_replies import LateReplies
-from fastpyro.server.descriptors import LISTENER_GONE, OUT_OF_ROOM, most_descriptors
+from fastpyro.server.crowds import Crowd
+from fastpyro.server.deadlines import drop_overdue
+from fastpyro.server.descriptors import LISTENER_GONE, most_descriptors
 from fastpyro.server.dispatch import PendingReply, Postponed
 from fastpyro.server.hooks import call_hook
-from fastpyro.server.idle_connections import drop_stranger, keep_within, make_room
+from fastpyro.server.idle_connections import drop_stranger, keep_within
 from fastpyro.server.refusals import refuse
-from fastpyro.server.turns import Turns
+from fastpyro.server.turns import TURN, Turns
 from fastpyro.server.unfinished import UnfinishedMessages
 from fastpyro.server.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.server.wakeups import Wakeups
@@ -51,9 +55,6 @@ log = logger("fastpyro.servers")
 
 MOST_UNADMITTED = 1000
 """Connections that may be in their handshake at once; the oldest one gives way to a new one beyond it."""
-
-MOST_ACCEPTED = 32
-"""Connections that are taken in at a time: those that are here already have their turn in between."""
 
 LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
@@ -82,15 +83,17 @@ class ConnectionServer(ABC):
         self.serving = False  # it has begun
         self.forked = False  # this is a child, whose parent serves
         self.connections: dict[int, Connection] = {}
-        self.unadmitted: dict[int, Connection] = {}
+        self._lock = Mutex(reentrant=True, leaf=True)
+        self.crowd, self.unadmitted = Crowd(self._lock), Crowd(self._lock)  # all of them; those in their handshake
         self.poller = make_poller()
         self.looker = self.poller if isinstance(self.poller, Looker) else None
         self.timeout = config.COMMTIMEOUT
         self.late_replies = LateReplies(self)
         self.unsent = UnsentReplies(self, self.patience)
         self.unfinished = UnfinishedMessages(self)
-        self._lock = Mutex(reentrant=True, leaf=True)
         self.turns = Turns()
+        self._parting: dict[Connection, CommunicationError | None] = {}  # who will be dropped in its turn
+        self._newest = False
         self._farewells: set[Connection] = set()
         self._farewell_said = threading.Event()
         self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
@@ -117,7 +120,7 @@ class ConnectionServer(ABC):
 
     def after_fork(self) -> None:
         """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
-        self._lock = Mutex(reentrant=True, leaf=True)  # somebody may have held it
+        self._lock = self.crowd.lock = self.unadmitted.lock = Mutex(reentrant=True, leaf=True)  # somebody may have it
         self.unsent.after_fork()
         self.unfinished.after_fork()
         if self.big_replies is not None:
@@ -164,31 +167,11 @@ class ConnectionServer(ABC):
         self._wakeups.drain()
 
     def accept_some(self) -> Connection | None:
-        """Accept connections that wait. Returns the last one of them, which will say something soon."""
-        newest = None
-        for _ in range(MOST_ACCEPTED):
-            if self.stopping:
-                break
-            try:
-                fd = self.poller.accept(self.listener)
-            except OSError as error:
-                if error.errno in OUT_OF_ROOM and make_room(self, f"there is no room for others ({error})"):
-                    continue
-                if not self.stopping:
-                    self._pause_accepting(error)
-                return newest
-            if fd < 0:
-                return newest
-            sock = socket.socket(*self.kind_of_socket, fileno=fd)
-            try:
-                address = sock.getpeername()
-            except OSError:  # it has gone already
-                sock.close()
-                continue
-            newest = self.admit(sock, address)
-        return newest
+        """Accept connections that wait, for a turn. Returns the last one of them, which will say something soon."""
+        return accept_for(self, TURN)
 
-    def _pause_accepting(self, error: OSError) -> None:
+    def pause_accepting(self, error: OSError) -> None:
+        """Take nobody in for a moment, because the system has no room."""
         if self.listener.fileno() < 0:
             return  # `look_at_deadlines` says so
         # Out of descriptors or memory: the listener stays readable, so asking at once again would only burn the CPU.
@@ -212,7 +195,8 @@ class ConnectionServer(ABC):
         connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
         fd = connection.fd
         self.connections[fd] = connection
-        self.unadmitted[fd] = connection
+        self.crowd.add(connection)
+        self.unadmitted.add(connection)
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         self.unsent.watch(connection)
         connection.big_replies = self.big_replies
@@ -248,7 +232,8 @@ class ConnectionServer(ABC):
                 return  # dropped already; the descriptor may be somebody else's by now
             # First: after an interrupt it can be dropped again, and its number is watched no more.
             self.poller.remove(fd)
-            self.unadmitted.pop(fd, None)
+            self.unadmitted.remove(fd)
+            self.crowd.remove(fd)
             del self.connections[fd]
         self.unsent.forget(connection)
         self.unfinished.forget(connection)
@@ -286,6 +271,11 @@ class ConnectionServer(ABC):
             self.turns.add(connection)
         self.wakeup()
 
+    def in_turn(self, ready: list[int]) -> list[int]:
+        """Return those of some ready descriptors that are to be served now, the quick ones first."""
+        self._newest = not self._newest
+        return in_turn(ready, self.connections, self._newest)
+
     def next_turn(self, connection: Connection) -> None:
         """Go on with a connection, which has more requests here, when others have had their turn. By who serves it."""
         self.turns.add(connection)
@@ -320,6 +310,9 @@ class ConnectionServer(ABC):
         With a looker also those that come soon. Drops a connection that is gone or babbles.
         """
         message: Message | None = None
+        if self._parting and connection in self._parting:
+            self._end(connection, self._parting.pop(connection))
+            return None
         try:
             if isinstance(connection.channel, Link):
                 message = self.requests.serve(connection, term, self.timeout, looker)
@@ -335,14 +328,26 @@ class ConnectionServer(ABC):
         Returns the message. Drops a connection that is gone or babbles.
         """
         if isinstance(error, CommunicationError):
-            self.give_up(connection, error)
+            self.part(connection, error)
         elif error is not None:  # such as a MemoryError: it costs the one who caused it, and nobody else
             self.give_up_after_bug(connection, error)
         elif message is not None:
             connection.last_used = time.monotonic()
         elif connection.link is not None and connection.link.ended:  # without an error, which costs as much as a call
-            self.drop(connection)
+            self.part(connection, None)
         return message
+
+    def part(self, connection: Connection, error: CommunicationError | None) -> None:
+        """Drop a connection that is gone or babbles, when its turn comes: many may do so at the same time."""
+        self.poller.remove(connection.fd)
+        self._parting[connection] = error
+        self.next_turn(connection)
+
+    def _end(self, connection: Connection, error: CommunicationError | None) -> None:
+        if error is None:
+            self.drop(connection)
+        else:
+            self.give_up(connection, error)
 
     def answer(self, connection: Connection, message: Message, may_run: MayRun | None = None) -> None:
         """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
@@ -414,7 +419,7 @@ class ConnectionServer(ABC):
             return
         if connection.fd in self.unadmitted:
             if admits:
-                self.unadmitted.pop(connection.fd, None)
+                self.unadmitted.remove(connection.fd)
                 self.unfinished.watch(connection)
             else:
                 self.drop(connection)
@@ -455,17 +460,11 @@ class ConnectionServer(ABC):
         elif not self._accepting and not self.stopping:
             self._accepting = True
             self.poller.add(self.listener_fd)
-        for connection in list(self.unadmitted.values()):
-            if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
-                log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)
-                self.drop(connection)
+        if not drop_overdue(self, now, TURN):
+            self._next_look = now
+            self.wakeup()
+            return
         self.unfinished.look()
-        if self.timeout:
-            for connection in list(self.connections.values()):
-                silent = now - connection.last_used > self.timeout and not connection.in_call
-                if silent and not self.unsent.waits(connection):  # which has the same limit, and another log line
-                    log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, self.timeout)
-                    self.drop(connection)
         self._expire_streams()
         call_hook(self.daemon.housekeeping)
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fastpyro.server.connection import Connection
-
-__all__ = ["LISTENER_GONE", "OUT_OF_ROOM", "most_descriptors", "oldest_of_most"]
+__all__ = ["LISTENER_GONE", "OUT_OF_ROOM", "most_descriptors"]
 
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """The errors of accepting that go when another connection is closed."""
@@ -37,12 +31,3 @@ def most_descriptors() -> int:
     if limit == resource.RLIM_INFINITY:
         return UNLIMITED
     return max(limit - min(MOST_KEPT, limit // 4), 2)
-
-
-def oldest_of_most(connections: Iterable[Connection]) -> Connection | None:
-    """Return the first one of the connections from the address that most of them are from; None when there are none."""
-    listed = list(connections)
-    if not listed:
-        return None
-    ((address, _),) = Counter(connection.address for connection in listed).most_common(1)
-    return next(connection for connection in listed if connection.address == address)

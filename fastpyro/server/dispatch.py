@@ -38,7 +38,7 @@ from fastpyro.protocol.blobs import received_blob
 from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import BATCH_METHOD, ResultList, read_batch, results_limit
 from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
-from fastpyro.server._calls import perform_batch
+from fastpyro.server._batches import perform_batch
 from fastpyro.server.complaints import complain
 from fastpyro.server.exposure import (
     delete_exposed_property,
@@ -74,11 +74,12 @@ BEFORE_METHODS = frozenset(
         "fastpyro.serializers._codec",
         "fastpyro.serializers._decoder",
         "fastpyro.serializers.registry",
-        "fastpyro.server.daemon_object",
-        "fastpyro.server.item_streams",
+        "fastpyro.server._batches",
         "fastpyro.server._calls",
+        "fastpyro.server.daemon_object",
         "fastpyro.server.dispatch",
         "fastpyro.server.exposure",
+        "fastpyro.server.item_streams",
         "fastpyro.server.service",
         "fastpyro.values.checked",
     }

@@ -172,14 +172,17 @@ class MultiplexServer(ConnectionServer):
         self.wakeup()
 
     def serve_ready(self, descriptors: Iterable[int], looker: Looker | None = None) -> None:
-        """Serve those of the descriptors that are this server's."""
-        for fd in descriptors:
+        """Serve those of the descriptors that are this server's, and whose turn it is."""
+        ready = list(descriptors)
+        if len(ready) > 1:
+            ready = self.in_turn(ready)
+        for fd in ready:
             if self.stopping:
                 return
             connection = self.connections.get(fd)
             if connection is not None:
-                if not (connection.held or connection.waits_turn):
-                    self._serve(connection, looker)
+                if not (connection.held or connection.waits_turn) and self._serve(connection, looker):
+                    return  # what the others wait for is looked at anew
             elif fd == self.listener_fd:
                 self._last = self.accept_some()
             elif fd == self.wake_fd:
@@ -193,27 +196,33 @@ class MultiplexServer(ConnectionServer):
         if self.turns.waiting:
             self.wakeup()  # for the others, once the poller has named who else has something to say
 
-    def _serve(self, connection: Connection, looker: Looker | None) -> None:
+    def _serve(self, connection: Connection, looker: Looker | None) -> bool:
+        """Serve what has arrived on one connection. Returns whether that took long."""
+        if looker is None:
+            connection.begin_turn()
         self._serving = connection
         try:
-            message = self.next_request(connection, self._term, looker)
-            until = connection.last_used + TURN
-            while message is not None:
-                if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
-                    self._answer_apart(connection, message)
-                else:
-                    self._answer(connection, message)
-                more = connection.channel.has_buffered and not connection.channel.closed
-                more = more and not connection.held and not self.stopping
-                if more and time.monotonic() > until:
-                    self.next_turn(connection)
-                    break
-                message = self.next_request(connection, self._term) if more else None
+            self._serve_on(connection, self.next_request(connection, self._term, looker))
         finally:
             self._serving = None
             self._last = None if connection.channel.closed or connection.held else connection
             if self.stopping:
                 self.say_farewell(connection)
+        return looker is None and connection.end_turn(alone=True)
+
+    def _serve_on(self, connection: Connection, message: Message | None) -> None:
+        until = connection.last_used + TURN
+        while message is not None:
+            if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
+                self._answer_apart(connection, message)
+            else:
+                self._answer(connection, message)
+            more = connection.channel.has_buffered and not connection.channel.closed
+            more = more and not connection.held and not self.stopping
+            if more and time.monotonic() > until:
+                self.next_turn(connection)
+                break
+            message = self.next_request(connection, self._term) if more else None
 
     def _answer(self, connection: Connection, message: Message) -> None:
         connection.begin_call()

@@ -304,6 +304,8 @@ class ThreadedServer(ConnectionServer):
                     return
             ready = wait(0.0 if turns else self.longest_wait, last)
             looker = self.looker if len(ready) == 1 and not turns else None  # nobody else waits for an answer
+            if len(ready) > 1:
+                ready = self.in_turn(ready)
             newest, index = None, 0
             while True:
                 index, served, message, error = serve_ready(ready, index, connections, term, self.timeout, looker)
@@ -314,6 +316,8 @@ class ThreadedServer(ConnectionServer):
                 if served is not None:
                     if self._serve_on(term, served, self.requested(served, message, error)):
                         return
+                    if served.took > TURN:
+                        break  # what the others wait for is looked at anew
                 elif fd in connections:
                     if not connections[fd].waits_turn and self._serve(term, connections[fd]):
                         return
@@ -333,7 +337,8 @@ class ThreadedServer(ConnectionServer):
 
     def _serve_on(self, term: Term, connection: Connection, message: Message | None) -> bool:
         """Go on serving a connection with a message that is not ordinary, if there is one. As `_serve`."""
-        until = connection.last_used + TURN
+        until = time.monotonic() + TURN
+        connection.begin_turn()
         try:
             while message is not None and not term.deposed:
                 self._run(term, connection, message)
@@ -350,6 +355,7 @@ class ThreadedServer(ConnectionServer):
             if term.alone:
                 self.give_back(connection)
             return True
+        connection.end_turn(alone=False)
         return False
 
     def _run(self, term: Term, connection: Connection, message: Message) -> None:
@@ -416,7 +422,7 @@ class ThreadedServer(ConnectionServer):
         """True when a call may begin now; else let it wait, and refuse who has too many there."""
         connection = waiting.place.connection
         with self._lock.guard():
-            if term.deposed or self.stopping or self.places.may_start(waiting.place, waiting.slow):
+            if self.stopping or self._may_start(term, waiting):
                 return True
             waiting, refused = self.places.enqueue(waiting)
             if not any(one is waiting for one in refused):
@@ -431,6 +437,19 @@ class ThreadedServer(ConnectionServer):
                 if one.holds or one.pauses:
                     self.give_back(one.place.connection)
         return False
+
+    def _may_start(self, term: Term, waiting: Waiting) -> bool:
+        assert self._lock.owned
+        own = (
+            term.place
+        )  # of a leader who was deposed while it looked at the call; it goes back if the call has to wait
+        if own is not None:
+            self.places.give(own)
+        try:
+            return self.places.may_start(waiting.place, waiting.slow)
+        finally:
+            if own is not None:
+                self.places.take(own)
 
     def _refuse_call(self, waiting: Waiting) -> None:
         connection, message, places = waiting.place.connection, waiting.message, self.places

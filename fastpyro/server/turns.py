@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TURN", "Turns"]
 
 TURN = 250e-6
-"""Seconds for which what one connection has sent at once is served before others have their turn; as in `_calls`."""
+"""Seconds for which what one connection has sent at once is served before others have their turn; as in `_cost`."""
 
 
 class Turns:

@@ -185,7 +185,7 @@ def test_a_batch_has_as_many_results_as_calls(proxy: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(dispatch, "ResultList", Odd)
     monkeypatch.setattr(dispatch, "ResultWriter", Odd)
-    monkeypatch.setattr(dispatch, "perform_batch", lambda *_: None)
+    monkeypatch.setattr(dispatch, "perform_batch", lambda *_: True)
     batch = proxy._pyroBatch()
     batch.echo(1)
     batch.echo(2)

@@ -160,22 +160,6 @@ def test_the_call_that_shuts_the_server_down_is_the_last_one_of_its_connection(k
                 controls.connections()
 
 
-def test_a_storm_is_taken_in_bit_by_bit() -> None:
-    """So that who is here already has his turn in between."""
-    with fastpyro.Daemon(host="127.0.0.1") as daemon:
-        server = daemon.transportServer
-        clients = [socket.create_connection(server.sock.getsockname()) for _ in range(50)]
-        try:
-            assert server.accept_some() is not None
-            assert len(server.connections) == 32
-            assert server.accept_some() is not None
-            assert len(server.connections) == 50
-            assert server.accept_some() is None
-        finally:
-            for client in clients:
-                client.close()
-
-
 def test_everybody_in_a_storm_is_served(server: SubjectServer) -> None:
     def work(number: int) -> None:
         with fastpyro.Proxy(server.uri()) as proxy:

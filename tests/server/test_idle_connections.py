@@ -10,11 +10,15 @@ import pytest
 from server_process import SubjectServer
 
 import fastpyro
-from fastpyro.server.idle_connections import AT_ONCE, HANDSHAKE_SECONDS, MOST_NEW, make_room
+from fastpyro._mutex import Mutex
+from fastpyro.server.crowds import Crowd
+from fastpyro.server.idle_connections import HANDSHAKE_SECONDS, MOST_LOOKED_AT, MOST_NEW, make_room
 
 
 class Connection:
     """A double. Arguments: its address, for how many seconds it has been silent, and what else is so."""
+
+    fd = 0
 
     def __init__(self, address: str, silent: float, **more: Any) -> None:
         self.address = address
@@ -28,18 +32,17 @@ class Server:
 
     def __init__(self, *connections: Connection) -> None:
         self.connections = dict(enumerate(connections))
-        self.unadmitted = {number: one for number, one in self.connections.items() if not one.handshaken}
+        self.crowd, self.unadmitted = Crowd(Mutex(reentrant=True)), Crowd(Mutex(reentrant=True))
+        for number, one in self.connections.items():
+            one.fd = number
+            self.crowd.add(one)  # type: ignore[arg-type]
+            if not one.handshaken:
+                self.unadmitted.add(one)  # type: ignore[arg-type]
         self.unsent = self
         self.dropped: list[Connection] = []
 
     def waits(self, connection: Connection) -> bool:
         return bool(connection.unsent)
-
-    def drop_stranger(self, reason: str) -> bool:
-        for one in self.unadmitted.values():
-            self.drop(one)
-            return True
-        return False
 
     def drop(self, connection: Connection) -> None:
         self.dropped.append(connection)
@@ -82,8 +85,20 @@ def test_a_network_of_ipv6_is_one_place() -> None:
     assert room(*spread, *others) == [spread[2]]
 
 
-def test_many_are_dropped_at_once() -> None:
-    assert len(room(*(Connection("192.0.2.2", number) for number in range(2 * AT_ONCE)))) == 3
+def test_of_many_connections_some_are_looked_at_and_others_next_time() -> None:
+    server = Server(*(Connection("192.0.2.2", number) for number in range(3 * MOST_LOOKED_AT)))
+    for times in (1, 2, 3):
+        assert make_room(server, "a test needs room")  # type: ignore[arg-type]
+        assert server.dropped[-1].last_used == min(
+            one.last_used for one in list(server.connections.values())[: times * MOST_LOOKED_AT]
+        )
+
+
+def test_an_address_whose_clients_are_busy_is_passed_over() -> None:
+    busy = [Connection("192.0.2.2", 9, in_call=1) for _ in range(3 * MOST_LOOKED_AT)]
+    alone, idle = Connection("192.0.2.3", 9), [Connection("192.0.2.4", number) for number in range(2)]
+    assert room(*busy, alone, *idle) == [idle[1]]
+    assert room(*busy, alone) == []
 
 
 @pytest.mark.parametrize("servertype", ["thread", "multiplex"])

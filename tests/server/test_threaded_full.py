@@ -216,6 +216,28 @@ def test_urgent_calls_that_are_slow_have_their_own_bound_and_come_first() -> Non
         until(lambda: full.places.busy == 0)
 
 
+def test_a_call_of_a_slow_method_waits_also_where_its_leader_was_deposed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a busy machine the monitor may find a request slow which nobody has begun."""
+    with scene() as full:
+        full.fill()
+        server = full.server
+        holds = server._holds
+
+        def deposed_meanwhile(*args: Any) -> bool:
+            server._depose(server._term, 0)
+            return holds(*args)
+
+        monkeypatch.setattr(server, "_holds", deposed_meanwhile)
+        call = full.wait(full.connect(), "late")
+        until(lambda: full.places.busy == PLACES)
+        assert full.machine.inside == PLACES
+        full.machine.gate.set()
+        call.thread.join(DEADLINE)
+        assert call.result == "late"
+
+
 def test_an_urgent_class_and_an_urgent_property() -> None:
     @fastpyro.expose
     @fastpyro.urgent

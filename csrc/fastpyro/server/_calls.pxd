@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.transport._link cimport Link, Looker
 from fastpyro.protocol._message cimport Header, Message
+from fastpyro.server._cost cimport TurnCost
 
 
 cdef class ConnectionCore:
@@ -20,6 +21,7 @@ cdef class ConnectionCore:
     cdef public bint ordered  # it has used an object of its session: its requests are served one by one
     cdef public int in_call  # how many of its requests are being served
     cdef public double last_used
+    cdef TurnCost turn
     cdef public dict instances
 
 

@@ -18,8 +18,8 @@ from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t
 
-from fastpyro.protocol._batch cimport ResultWriter
 from fastpyro.serializers._call_form cimport read_arguments_behind, read_names
+from fastpyro.server._cost cimport STRANGER, TURN, begin_turn, end_turn, is_long
 from fastpyro.server._call_form cimport encode_result, is_awaitable, put_target
 from fastpyro.protocol._call_context cimport CallState, current_state
 from fastpyro.serializers._codec cimport Codec
@@ -50,14 +50,12 @@ cdef enum:
     ACCIDENT = 10000000  # nanoseconds; while the server is full, a method that goes on for no longer is not called slow
     MOST_SLOW = 10000  # names of methods that are remembered as slow
     BIG = 1 << 20  # bytes of a reply from which on its method is remembered as one with big replies
-    TURN = 250  # microseconds for which the requests that one connection has sent at once are served before others' are
 
 cdef extern from "Python.h":
     object PyObject_VectorcallMethod(object name, PyObject **arguments, size_t count, PyObject *names)
     PyObject **tuple_items "&PyTuple_GET_ITEM" (object items, Py_ssize_t index) noexcept
     bint PyIter_Check(object value) noexcept
     object PyObject_Call(object callable, tuple arguments, dict keywords)
-    object PyObject_CallObject(object callable, tuple arguments)
 
 
 cdef class ConnectionCore:
@@ -68,7 +66,8 @@ cdef class ConnectionCore:
         self.peer_address = peer_address
         self.fd = channel.fileno() if hasattr(channel, "fileno") else -1
         self.instances = {}
-        self.last_used = monotonic() * 1e-9
+        self.last_used = self.turn.ended = monotonic() * 1e-9
+        self.turn.cost = STRANGER
 
     @property
     def channel(self):
@@ -87,6 +86,35 @@ cdef class ConnectionCore:
         """Note that a request has been served."""
         self.in_call -= 1
         self.last_used = monotonic() * 1e-9
+
+    def begin_turn(self):
+        """Note that what came on this connection is served now; ``end_turn`` must follow, in this thread."""
+        begin_turn(&self.turn, monotonic() * 1e-9)
+
+    def end_turn(self, bint alone):
+        """Note what serving took. Returns whether it lasted longer than a turn.
+
+        Arguments: ``alone``, whether everybody waited for this thread, also while it slept.
+        """
+        end_turn(&self.turn, self.handshaken, alone)
+        return is_long(&self.turn)
+
+    @property
+    def cost(self):
+        """Seconds that its last turns cost; below 0 while nobody knows (`_order`)."""
+        return self.turn.cost
+
+    @property
+    def took(self):
+        """Seconds that the last one lasted, whoever had the processor meanwhile."""
+        return self.turn.took
+
+    def put_off(self):
+        """Let it have its turns among those that take long. Returns False if it has them there already."""
+        cdef bint is_quick = 0 <= self.turn.cost <= TURN * 1e-6
+        if is_quick:
+            self.turn.cost = 2 * TURN * 1e-6
+        return is_quick
 
 
 @cython.final
@@ -292,6 +320,8 @@ cdef class OrdinaryRequests:
         cdef ConnectionCore connection
         cdef Message message
         cdef Py_ssize_t index
+        cdef bint others = len(ready) > 1
+        cdef double now = monotonic() * 1e-9 if others else 0
         for index in range(start, len(ready)):
             found = connections.get(ready[index])
             if found is None:
@@ -301,12 +331,18 @@ cdef class OrdinaryRequests:
                 continue
             if connection.link is None:
                 return index, None, None, None
+            if others:
+                begin_turn(&connection.turn, now)
             try:
                 message = self.serve(connection, term, timeout, looker)
             except Exception as error:  # it concerns this connection, whatever it is
                 return index, connection, None, error
             if message is not None or term.deposed or self.stopped or connection.link.ended:
                 return index, connection, message, None
+            if others:
+                now = end_turn(&connection.turn, connection.handshaken, False)
+                if is_long(&connection.turn):  # what the others wait for is looked at anew
+                    break
         return len(ready), None, None, None
 
     cdef bint is_ordinary(self, const Header *header) noexcept:
@@ -451,25 +487,3 @@ cdef class OrdinaryRequests:
                     self.slow.pop((kind, name), None)
             elif term.deposed and self.full and monotonic() - term.deposed_at < ACCIDENT:
                 self.slow.pop((kind, name), None)
-
-
-def perform_batch(target, list calls not None, bint require_expose, results, await_result):
-    """Perform the calls of a batch in order; results are added as they come.
-
-    Arguments: ``calls``, a list of (method, args, kwargs or None); ``results``, a ResultWriter, or anything with its
-    ``add``; ``await_result``, called with a result that can be awaited, for the value to add. What a call, or adding
-    its result, raises ends the batch: ``len(results)`` is the index of that call.
-    """
-    cdef dict methods = {}
-    cdef ResultWriter out = results if isinstance(results, ResultWriter) else None
-    for name, args, kwargs in calls:
-        method = methods.get(name)
-        if method is None:
-            method = methods[name] = resolve_method(target, name, require_expose)
-        result = PyObject_Call(method, args, kwargs) if kwargs else PyObject_CallObject(method, args)
-        if is_awaitable(result):
-            result = await_result(result)
-        if out is None:
-            results.add(result)
-        else:
-            out.add(result)

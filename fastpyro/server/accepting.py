@@ -1,0 +1,46 @@
+"""Taking in the connections that wait at a server's listener, for a turn: those that are here have theirs in between."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from fastpyro.server.descriptors import OUT_OF_ROOM
+from fastpyro.server.idle_connections import make_room
+
+if TYPE_CHECKING:
+    from fastpyro.server.connection import Connection
+    from fastpyro.server.interfaces import Server
+
+__all__ = ["accept_for"]
+
+
+def accept_for(server: Server, seconds: float) -> Connection | None:
+    """Accept connections that wait, one at least. Returns the last one of them, which will say something soon.
+
+    Arguments: ``seconds``, after which no more are accepted.
+    """
+    newest = None
+    until = time.monotonic() + seconds
+    while not server.stopping:
+        try:
+            fd = server.poller.accept(server.listener)
+        except OSError as error:
+            if error.errno in OUT_OF_ROOM and make_room(server, f"there is no room for others ({error})"):
+                continue
+            if not server.stopping:
+                server.pause_accepting(error)
+            return newest
+        if fd < 0:
+            return newest
+        sock = socket.socket(*server.kind_of_socket, fileno=fd)
+        try:
+            address = sock.getpeername()
+        except OSError:  # it has gone already
+            sock.close()
+            continue
+        newest = server.admit(sock, address)
+        if time.monotonic() > until:
+            break
+    return newest

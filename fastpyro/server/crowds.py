@@ -1,0 +1,108 @@
+"""Connections by the place they come from: who is oldest, and where most are from, are known without looking at all.
+
+Rule 1: every operation takes constant time, however many connections there are, since a stranger causes them.
+Rule 2: the lock that it is given guards what changes it. Who only reads gets a copy, made in one step.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastpyro._mutex import Mutex
+    from fastpyro.server.connection import Connection
+
+__all__ = ["Crowd", "place_of"]
+
+
+class Crowd:
+    """Some connections of a server, in the order in which they came. Arguments: ``lock``, a reentrant one."""
+
+    def __init__(self, lock: Mutex) -> None:
+        self.lock = lock
+        self._places: dict[int, Any] = {}
+        self._connections: dict[int, Connection] = {}
+        self._of_place: dict[Any, dict[int, Connection]] = {}
+        self._with: list[dict[Any, None]] = [{}]  # the places with so many connections; the last of these is not empty
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __contains__(self, fd: object) -> bool:
+        return fd in self._connections
+
+    def values(self) -> list[Connection]:
+        """All of them."""
+        return list(self._connections.values())
+
+    def add(self, connection: Connection) -> None:
+        """Take a connection in, which must not be here; behind all others."""
+        fd, place = connection.fd, place_of(connection)
+        with self.lock.guard():
+            self._connections[fd] = connection
+            self._places[fd] = place
+            own = self._of_place.setdefault(place, {})
+            own[fd] = connection
+            self._move(place, len(own) - 1, len(own))
+
+    def remove(self, fd: int) -> None:
+        """Forget the connection with that descriptor, if it is here."""
+        with self.lock.guard():
+            if fd not in self._connections:
+                return
+            place = self._places.pop(fd, None)  # an interrupt may come at any step: then this is done again
+            own = self._of_place.get(place, {})
+            if own.pop(fd, None) is not None:
+                self._move(place, len(own) + 1, len(own))
+            if not own:
+                self._of_place.pop(place, None)
+            del self._connections[fd]
+
+    def _move(self, place: Any, before: int, now: int) -> None:
+        self._with[before].pop(place, None)
+        if now == len(self._with):
+            self._with.append({})
+        if now:
+            self._with[now][place] = None
+        while len(self._with) > 1 and not self._with[-1]:
+            self._with.pop()
+
+    def put_last(self, connections: list[Connection]) -> None:
+        """Let connections be the newest ones of their place."""
+        with self.lock.guard():
+            for connection in connections:
+                own = self._of_place.get(self._places.get(connection.fd), {})
+                if own.get(connection.fd) is connection:
+                    own[connection.fd] = own.pop(connection.fd)
+
+    def clear(self) -> None:
+        """Forget all."""
+        for connection in self.values():
+            self.remove(connection.fd)
+
+    def oldest(self) -> Connection | None:
+        """Return the first one, None when there are none."""
+        return next(iter(list(islice(self._connections.values(), 1))), None)
+
+    def oldest_of_most(self) -> Connection | None:
+        """Return the first one from the place that most of them are from; None when there are none."""
+        return next((some[0] for _, some in self.largest(1, 1)), None)
+
+    def largest(self, places: int, each: int) -> list[tuple[int, list[Connection]]]:
+        """Return how many come from each of some places, those with most, and the first few of them."""
+        with self.lock.guard():
+            counts = range(len(self._with) - 1, 0, -1)
+            names = chain.from_iterable(list(islice(self._with[count], places)) for count in counts)
+            of_places = [self._of_place.get(place, {}) for place in islice(names, places)]
+            return [(len(own), list(islice(own.values(), each))) for own in of_places if own]
+
+
+def place_of(connection: Connection) -> Any:
+    """Return the address; of IPv6 the network, in which one client may have any."""
+    address = connection.address
+    if ":" not in address or address.startswith("::ffff:"):  # which is an IPv4 one
+        return address
+    import ipaddress
+
+    return ipaddress.IPv6Address(address.partition("%")[0]).packed[:8]

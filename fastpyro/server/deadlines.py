@@ -1,0 +1,46 @@
+"""Who is dropped because nothing has come for too long. Many may be due at once: they are dropped bit by bit."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fastpyro._lazy_logging import logger
+from fastpyro.config import config
+
+if TYPE_CHECKING:
+    from fastpyro.server.connection import Connection
+    from fastpyro.server.interfaces import Server
+
+__all__ = ["drop_overdue"]
+
+log = logger("fastpyro.servers")
+
+
+def drop_overdue(server: Server, now: float, seconds: float) -> bool:
+    """Drop connections whose handshake, or whose silence, lasts too long. False when there are more than there is time for.
+
+    Arguments: ``now``, as `time.monotonic` says it; ``seconds``, after which no more are dropped.
+    """
+    until = time.monotonic() + seconds
+    for connection in server.unadmitted.values():
+        if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
+            log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)
+            server.drop(connection)
+            if time.monotonic() > until:
+                return False
+    if not server.timeout:
+        return True
+    for connection in list(server.connections.values()):
+        if _is_silent(server, connection, now):
+            log.info("dropping %r: silent for more than COMMTIMEOUT %g s", connection, server.timeout)
+            server.drop(connection)
+            if time.monotonic() > until:
+                return False
+    return True
+
+
+def _is_silent(server: Server, connection: Connection, now: float) -> bool:
+    # A reply that waits has the same limit, and another log line.
+    silent = now - connection.last_used > server.timeout and not connection.in_call
+    return silent and not server.unsent.waits(connection)

@@ -1,0 +1,85 @@
+"""Who is silent for too long goes, and many of them go bit by bit."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from fastpyro._mutex import Mutex
+from fastpyro.config import config
+from fastpyro.server.crowds import Crowd
+from fastpyro.server.deadlines import drop_overdue
+
+
+class Connection:
+    """A double."""
+
+    in_call = 0
+    address = "192.0.2.1"
+
+    def __init__(self, fd: int, last_used: float) -> None:
+        self.fd, self.last_used = fd, last_used
+
+
+class Server:
+    """A double whose connections were used last at those times; ``strangers`` of them are in their handshake."""
+
+    def __init__(self, *used: float, strangers: int = 0) -> None:
+        self.timeout = 10.0
+        self.unsent = self
+        self.connections: dict[int, Any] = {fd: Connection(fd, at) for fd, at in enumerate(used)}
+        self.unadmitted = Crowd(Mutex(reentrant=True))
+        for fd in range(strangers):
+            self.unadmitted.add(self.connections[fd])
+        self.waiting: list[int] = []
+
+    def waits(self, connection: Any) -> bool:
+        return connection.fd in self.waiting
+
+    def drop(self, connection: Any) -> None:
+        del self.connections[connection.fd]
+        self.unadmitted.remove(connection.fd)
+
+
+@pytest.fixture(autouse=True)
+def _timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "HANDSHAKE_TIMEOUT", 5.0)
+
+
+def left(server: Server, now: float) -> list[int]:
+    assert drop_overdue(server, now, 60)  # type: ignore[arg-type]
+    return list(server.connections)
+
+
+def test_strangers_and_silent_clients_go() -> None:
+    server = Server(100, 108, 100, 108, strangers=2)
+    assert left(server, 104) == [0, 1, 2, 3]
+    assert left(server, 106) == [1, 2, 3]
+    assert left(server, 111) == [1, 3]
+    assert left(server, 130) == []
+
+
+def test_nobody_who_is_in_a_call_or_whose_reply_waits() -> None:
+    server = Server(100, 100, 100, strangers=1)
+    server.connections[0].in_call = server.connections[1].in_call = 1
+    server.waiting = [2]
+    assert left(server, 200) == [0, 1, 2]
+    server.timeout = 0.0
+    server.connections[1].in_call, server.waiting = 0, []
+    assert left(server, 200) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("strangers", [0, 500])
+def test_many_go_bit_by_bit(strangers: int) -> None:
+    """So that others have their turn in between."""
+    server = Server(*[100.0] * 500, strangers=strangers)
+    rounds = 1
+    while not drop_overdue(server, 200.0, 0):  # type: ignore[arg-type]
+        rounds += 1
+        assert len(server.connections) == 501 - rounds
+        assert rounds < 1000
+        time.sleep(0)  # the clock goes on
+    assert rounds == 501
+    assert not server.connections
