@@ -10,12 +10,15 @@ from typing import Any
 
 from fastpyro.client.connecting import connected_callers
 from fastpyro.compat.shared.config_view import PeerConfiguration
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config as _config
 from fastpyro.config import without_secrets
 
 from .constants import PROTOCOL_VERSION, VERSION
 
 __all__ = ["Configuration", "config", "main"]
+
+__getattr__ = also_there(__name__, "constants", "os platform socket sys")
 
 ITEMS: dict[str, Any] = {
     "AUTOPROXY": True,

@@ -27,6 +27,7 @@ from fastpyro.client.batch import BatchProxy as _BatchProxyAdapter
 from fastpyro.client.batch import batch
 from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
 from fastpyro.client.method import RemoteMethod as _RemoteMethod
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config
 from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT
 from fastpyro.protocol.blobs import SerializedBlob
@@ -56,6 +57,12 @@ __all__ = [
     "oneway",
     "pyroObjectToAutoProxy",
 ]
+
+__getattr__ = also_there(
+    __name__,
+    "constants errors futures message socketutil util config",
+    "inspect logging os random re socket ssl sys threading time uuid warnings serpent",
+)
 
 log = logger("Pyro4.core")
 

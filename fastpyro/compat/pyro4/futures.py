@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.futures.future import Future, FutureResult, _ExceptionWrapper
 
 __all__ = ["Future", "FutureResult", "_ExceptionWrapper"]
+
+__getattr__ = also_there(__name__, "", "functools logging sys threading time")

@@ -16,6 +16,7 @@ from typing import Any
 
 from fastpyro import errors
 from fastpyro.callcontext import current_context
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.pings import ping
 from fastpyro.config import config
 from fastpyro.constants import (
@@ -52,6 +53,8 @@ __all__ = [
     "Message",
     "secure_compare",
 ]
+
+__getattr__ = also_there(__name__, "constants errors config", "hashlib hmac logging struct sys zlib")
 
 # Those that protocol 502 numbers differently.
 FLAGS_META_ON_CONNECT = 16

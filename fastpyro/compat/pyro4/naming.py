@@ -6,6 +6,7 @@ import optparse
 import os
 from typing import Any
 
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.constants import NAMESERVER_NAME
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
@@ -33,6 +34,12 @@ __all__ = [
     "startNSloop",
     "type_meta",
 ]
+
+__getattr__ = also_there(
+    __name__,
+    "constants core errors socketutil config errors.NamingError errors.ProtocolError errors.PyroError",
+    "logging re socket sys threading time warnings",
+)
 
 
 def startNS(

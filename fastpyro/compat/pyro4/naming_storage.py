@@ -8,10 +8,13 @@ from typing import Any
 
 from fastpyro._lazy_logging import logger
 from fastpyro._mutex import Mutex
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.errors import NamingError
 from fastpyro.naming.storage import Registration, SqlStorage
 
 __all__ = ["DbmStorage", "SqlStorage", "storage_of"]
+
+__getattr__ = also_there(__name__, "", "logging re sqlite3 sys threading")
 
 log = logger("fastpyro.naming")
 

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastpyro._foreign_text import on_one_line
+from fastpyro.compat.shared.module_names import also_there
 
 from .errors import PyroError
 from .naming import locateNS
 
 __all__ = ["handleCommand", "main"]
+
+__getattr__ = also_there(__name__, "errors naming util core config", "warnings")
 
 USAGE = """usage: %prog [options] command [arguments]
 Commands: register remove removematching lookup list listmatching

@@ -7,6 +7,7 @@ import ipaddress
 from typing import Any
 
 from fastpyro.compat.shared import socket_helpers
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.socket_helpers import UNSET as _GLOBAL_DEFAULT_TIMEOUT
 from fastpyro.compat.shared.socket_helpers import bind_unused_port as bindOnUnusedPort
 from fastpyro.compat.shared.socket_helpers import create_bc_socket as createBroadcastSocket
@@ -49,6 +50,12 @@ __all__ = [
     "setNoInherit",
     "setReuseAddr",
 ]
+
+__getattr__ = also_there(
+    __name__,
+    "config errors errors.CommunicationError errors.ConnectionClosedError errors.TimeoutError",
+    "os select socket ssl sys time weakref",
+)
 
 ERRNO_RETRIES = [errno.EINTR, errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS]
 ERRNO_BADF = [errno.EBADF]

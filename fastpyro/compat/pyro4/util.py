@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from fastpyro import errors
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.registrations import Registrations
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_COMPRESSED, OLD_PROTOCOL_VERSION
@@ -44,6 +45,13 @@ __all__ = [
     "reset_exposed_members",
     "set_exposed_property_value",
 ]
+
+__getattr__ = also_there(
+    __name__,
+    "config errors message",
+    "array copyreg datetime decimal importlib inspect json linecache logging marshal numbers pickle struct sys "
+    "traceback uuid zlib serpent",
+)
 
 all_exceptions: dict[str, type[BaseException]] = {
     name: value

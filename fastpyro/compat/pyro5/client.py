@@ -8,15 +8,28 @@ from typing import Any
 
 import fastpyro.client.batch
 import fastpyro.client.proxy
+from fastpyro.callcontext import current_context as current_context
+from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
+from fastpyro.client.method import RemoteMethod as _RemoteMethod
 from fastpyro.client.proxy import build_proxy
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.protocol.blobs import SerializedBlob
 from fastpyro.values.class_registry import register_decoder
 
+from . import callcontext as callcontext  # who imports the client finds these in the package
+from . import protocol as protocol
+from . import serializers as serializers
 from .core import URI
 
-__all__ = ["BatchProxy", "Proxy", "SerializedBlob"]
+__all__ = ["BatchProxy", "Proxy", "SerializedBlob", "_RemoteMethod", "_StreamResultIterator"]
+
+__getattr__ = also_there(
+    __name__,
+    "core errors protocol serializers socketutil config",
+    "contextlib logging sys time serpent",
+)
 
 
 class Proxy(fastpyro.client.proxy.Proxy):

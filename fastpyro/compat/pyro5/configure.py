@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastpyro.compat.shared.config_view import PeerConfiguration
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config as _config
 
 ITEMS: dict[str, Any] = {
@@ -65,6 +66,9 @@ _config.SERIALIZERS_ACCEPTED = ["native", "serpent", "json", "msgpack", "marshal
 def dump() -> None:
     """Print versions and configuration."""
     print(global_config.dump())
+
+
+__getattr__ = also_there(__name__, "", "os platform")
 
 
 if __name__ == "__main__":

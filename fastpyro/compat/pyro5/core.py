@@ -7,13 +7,23 @@ from typing import Any
 import fastpyro.client.locate
 import fastpyro.uri
 from fastpyro.client.locate import locate_ns
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.constants import DAEMON_NAME, NAMESERVER_NAME
 from fastpyro.naming import type_meta
 from fastpyro.values import standard_types
 from fastpyro.values.class_registry import register_decoder
 from fastpyro.values.peer_dicts import FailedCall as _ExceptionWrapper
 
+from . import errors as errors
+from . import socketutil as socketutil
+
 __all__ = ["DAEMON_NAME", "NAMESERVER_NAME", "URI", "_ExceptionWrapper", "locate_ns", "resolve", "type_meta"]
+
+__getattr__ = also_there(
+    __name__,
+    "errors serializers socketutil config",
+    "contextlib ipaddress logging platform random re socket serpent",
+)
 
 
 class URI(fastpyro.uri.URI):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.errors import (
     CommunicationError,
     ConnectionClosedError,
@@ -33,3 +34,5 @@ __all__ = [
     "format_traceback",
     "get_pyro_traceback",
 ]
+
+__getattr__ = also_there(__name__, "config", "linecache sys traceback")

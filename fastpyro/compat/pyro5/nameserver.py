@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from fastpyro.client.locate import lookup, yplookup
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
@@ -29,6 +30,12 @@ __all__ = [
     "start_ns_loop",
     "yplookup",
 ]
+
+__getattr__ = also_there(
+    __name__,
+    "core errors server socketutil config errors.NamingError errors.ProtocolError errors.PyroError",
+    "contextlib logging re socket sqlite3 sys threading time warnings",
+)
 
 
 def start_ns(

@@ -9,8 +9,11 @@ from typing import Any
 from fastpyro._foreign_text import on_one_line
 from fastpyro.cli import nsc
 from fastpyro.client.locate import locate_ns
+from fastpyro.compat.shared.module_names import also_there
 
 __all__ = ["handle_command", "main"]
+
+__getattr__ = also_there(__name__, "core errors")
 
 
 def handle_command(namesrv: Any, cmd: str, args: list[str]) -> None:

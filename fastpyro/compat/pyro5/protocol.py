@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastpyro.callcontext import current_context
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.pings import ping
 from fastpyro.config import config
 from fastpyro.constants import (
@@ -45,6 +46,8 @@ __all__ = [
     "ReceivingMessage",
     "SendingMessage",
 ]
+
+__getattr__ = also_there(__name__, "errors config", "logging struct uuid zlib")
 
 
 class SendingMessage:

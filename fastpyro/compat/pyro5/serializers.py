@@ -6,6 +6,7 @@ import builtins
 from typing import Any, ClassVar
 
 from fastpyro import errors
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.registrations import Registrations
 from fastpyro.serializers.registry import IDS, get_serializer
 from fastpyro.values.peer_dicts import PYRO5, ClassDicts
@@ -24,6 +25,12 @@ __all__ = [
     "unregister_class_to_dict",
     "unregister_dict_to_class",
 ]
+
+__getattr__ = also_there(
+    __name__,
+    "errors config",
+    "array contextlib datetime decimal inspect json logging marshal numbers struct uuid serpent",
+)
 
 all_exceptions: dict[str, type[BaseException]] = {
     name: value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.socket_helpers import (
     bind_unused_port,
     create_bc_socket,
@@ -21,8 +24,18 @@ from fastpyro.server.connection import Connection as SocketConnection
 from fastpyro.transport.sockets import family_name as family_str
 
 USE_MSG_WAITALL = True
+ERRNO_RETRIES = [errno.EINTR, errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS]
+ERRNO_BADF = [errno.EBADF]
+ERRNO_ENOTSOCK = [errno.ENOTSOCK]
+ERRNO_EADDRNOTAVAIL = [errno.EADDRNOTAVAIL]
+ERRNO_EADDRINUSE = [errno.EADDRINUSE]
 
 __all__ = [
+    "ERRNO_BADF",
+    "ERRNO_EADDRINUSE",
+    "ERRNO_EADDRNOTAVAIL",
+    "ERRNO_ENOTSOCK",
+    "ERRNO_RETRIES",
     "USE_MSG_WAITALL",
     "SocketConnection",
     "bind_unused_port",
@@ -40,3 +53,9 @@ __all__ = [
     "set_noinherit",
     "set_reuseaddr",
 ]
+
+__getattr__ = also_there(
+    __name__,
+    "config errors errors.CommunicationError errors.ConnectionClosedError errors.TimeoutError",
+    "contextlib errno ipaddress os platform select socket ssl time weakref",
+)

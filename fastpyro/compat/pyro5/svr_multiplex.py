@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.server.multiplex import MultiplexServer as SocketServer_Multiplex
 
 __all__ = ["SocketServer_Multiplex"]
+
+__getattr__ = also_there(__name__, "errors socketutil config", "contextlib logging os selectors socket sys time")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from fastpyro.compat.shared.module_names import also_there
 from fastpyro.server.threaded import ThreadedServer as SocketServer_Threadpool
 
 __all__ = ["SocketServer_Threadpool"]
+
+__getattr__ = also_there(
+    __name__, "errors socketutil config", "contextlib logging os selectors socket sys threading time"
+)

@@ -69,6 +69,8 @@ class PeerConfiguration:
         self.reset()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__slots__":
+            return list(self._items)  # programs go through them to find all items
         if name not in self._items:
             raise AttributeError(f"{self._peer} has no configuration item {name!r}")
         return getattr(config, name) if name in FASTPYRO_ITEMS and name not in SETS else self._own[name]
