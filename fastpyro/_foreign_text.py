@@ -6,6 +6,7 @@ look like another one. They are escaped wherever a text is shown, and refused in
 
 from __future__ import annotations
 
+from fastpyro._escapes import escaped, has_others
 from fastpyro._light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ __all__ = ["MASKED", "has_controls", "is_key_name", "is_secret_name", "on_lines"
 
 SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 """Spaces of all widths, which Python does not count as printable; they do no harm."""
+
+_LAYOUT = SPACES + "\n\t"
 
 LONGEST_SHOWN = 200
 """Characters of a foreign value in an error or a log line."""
@@ -35,31 +38,23 @@ _KEY_PARTS = ("hmac", "passw", "passphrase", "secret", "token", "api_key", "apik
 _SECRET_PARTS = ("hmac", "key", "passw", "passphrase", "pwd", "secret", "token", "handshake", "credential", "cookie")
 
 
-def _is_harmless(character: str) -> bool:
-    return character.isprintable() or character in SPACES
-
-
 def has_controls(text: str) -> bool:
     """Return whether a text holds control, format, direction or surrogate characters, or characters that do not exist."""
-    return not text.isprintable() and not all(map(_is_harmless, text))
+    return not text.isprintable() and has_others(text, SPACES)
 
 
 def on_one_line(text: str) -> str:
     """Return a text with everything escaped that could end a line or steer a terminal: ``\\n``, ``\\x1b``, ``\\u202e``."""
     if text.isprintable():
         return text
-    return "".join(each if _is_harmless(each) else _escaped(each) for each in text)
+    return escaped(text, SPACES)
 
 
 def on_lines(text: str) -> str:
     """Return a text that may have lines and tabs, with everything else escaped that could steer a terminal."""
     if text.isprintable():
         return text
-    return "".join(each if each in "\n\t" or _is_harmless(each) else _escaped(each) for each in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    return escaped(text, _LAYOUT)
 
 
 def shown(value: Any, limit: int = LONGEST_SHOWN) -> str:

@@ -1,3 +1,6 @@
 from typing import Any
 
+from fastpyro._foreign_text import has_controls as has_controls
+
+def new_foreign(cls: Any, text: str, default_port: int) -> Any: ...
 def ordinary_parts(text: str, default_port: int) -> tuple[str, Any, str | None, str | None, int | None] | None: ...

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 
+from fastpyro._escapes import joined_lines
 from fastpyro._foreign_text import MASKED, is_key_name, is_secret_name, on_lines, on_one_line
 from fastpyro._light_typing import TYPE_CHECKING
 
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from traceback import TracebackException
     from typing import Any
 
-__all__ = ["attach_remote_traceback", "excepthook", "format_traceback", "get_pyro_traceback", "is_remote_note"]
+__all__ = [
+    "attach_remote_traceback",
+    "excepthook",
+    "format_traceback",
+    "get_pyro_traceback",
+    "is_remote_note",
+    "remote_note",
+]
 
 REMOTE_HEAD = " +--- This error was raised in another process. Remote traceback:"
 REMOTE_END = " +--- End of remote traceback"
@@ -48,12 +56,13 @@ def attach_remote_traceback(error: BaseException, lines: list[str]) -> None:
     attributes = error.__dict__  # the class may refuse to have attributes set the ordinary way
     attributes["_pyroTraceback"] = lines
     if lines:
-        attributes["__notes__"] = [*attributes.get("__notes__", ()), _remote_note(lines)]
+        attributes["__notes__"] = [*attributes.get("__notes__", ()), remote_note(lines)]
 
 
-def _remote_note(lines: Iterable[str]) -> str:
-    text = on_lines("".join(line if line.endswith("\n") else line + "\n" for line in lines))
-    return "\n".join([REMOTE_HEAD, *(f" | {line}" for line in text.rstrip("\n").split("\n")), REMOTE_END])
+def remote_note(lines: Iterable[str]) -> str:
+    """Return the note of an exception that shows its remote traceback."""
+    text = on_lines(joined_lines(lines)).rstrip("\n").replace("\n", "\n | ")
+    return f"{REMOTE_HEAD}\n | {text}\n{REMOTE_END}"
 
 
 def is_remote_note(note: object) -> bool:
@@ -85,7 +94,7 @@ def format_traceback(
     except Exception as failure:  # out of memory or of stack, or an exception that is odd beyond words
         remote = ex_value.__dict__.get("_pyroTraceback")
         lines = [line for line in remote if type(line) is str] if type(remote) is list else []
-        shown = [f"{_remote_note(lines)}\n"] if lines else []
+        shown = [f"{remote_note(lines)}\n"] if lines else []
         return [f"{type(ex_value).__qualname__}, whose traceback cannot be shown: {type(failure).__name__}\n", *shown]
 
 
@@ -120,7 +129,7 @@ def _formatted(
         remote = getattr(its_error, "_pyroTraceback", None)
         notes = list(getattr(its_error, "__notes__", None) or ())
         if remote and not any(map(is_remote_note, notes)):  # somebody else's, or its notes were removed
-            part.__notes__ = [*notes, _remote_note([remote] if isinstance(remote, str) else map(str, remote))]
+            part.__notes__ = [*notes, remote_note([remote] if isinstance(remote, str) else map(str, remote))]
         if one_line:
             _put_on_one_line(part)
     return list(described.format())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastpyro._foreign_text import has_controls, on_one_line, shown
 from fastpyro._light_typing import TYPE_CHECKING
-from fastpyro._uri_parts import ordinary_parts
+from fastpyro._uri_parts import new_foreign, ordinary_parts
 from fastpyro.config import config
 from fastpyro.errors import PyroError
 
@@ -65,13 +65,10 @@ class URI:
     @classmethod
     def from_peer(cls, text: str | URI) -> URI:
         """Return the URI of a text that somebody else chose. Raises PyroError for a malformed one."""
-        parts = ordinary_parts(text, config.NS_PORT) if type(text) is str else None
-        if parts is None:
+        uri = new_foreign(cls, text, config.NS_PORT) if type(text) is str else None
+        if uri is None:
             uri = cls(text)
-        else:
-            uri = cls.__new__(cls)
-            uri.protocol, uri.object, uri.sockname, uri.host, uri.port = parts
-        uri.is_foreign = True
+            uri.is_foreign = True
         return uri
 
     def __init__(self, uri: str | URI) -> None:

@@ -3,7 +3,14 @@
 A message may hold a million addresses, so each must cost about as much to read as other values of its length.
 """
 
+from cpython.object cimport PyObject_GenericSetAttr
+
+from fastpyro._new cimport new_of
+
+from fastpyro._foreign_text import has_controls
+
 cdef extern from "Python.h":
+    bint Py_UNICODE_ISSPACE(Py_UCS4 character) noexcept
     Py_ssize_t PyUnicode_FindChar(
         object text, Py_UCS4 character, Py_ssize_t start, Py_ssize_t end, int direction
     ) except -2
@@ -21,14 +28,47 @@ cdef inline Py_ssize_t find(str text, Py_UCS4 character, Py_ssize_t start) excep
     return PyUnicode_FindChar(text, character, start, len(text), 1)
 
 
+def new_foreign(cls, str text not None, int default_port):
+    """Return a URI that somebody else chose, or None for a text that needs a closer look.
+
+    Arguments: ``cls``, a class of URIs; ``default_port``, of a name server whose location has none.
+    """
+    parts = parts_of(text, default_port)
+    if parts is None or not isinstance(cls, type):
+        return None
+    uri = new_of(cls, cls, ())
+    protocol, name, sockname, host, port = <tuple> parts
+    PyObject_GenericSetAttr(uri, "protocol", protocol)
+    PyObject_GenericSetAttr(uri, "object", name)
+    PyObject_GenericSetAttr(uri, "sockname", sockname)
+    PyObject_GenericSetAttr(uri, "host", host)
+    PyObject_GenericSetAttr(uri, "port", port)
+    PyObject_GenericSetAttr(uri, "is_foreign", True)
+    return uri
+
+
+cdef bint has_space(str text, Py_ssize_t start, Py_ssize_t end) except -1:
+    cdef Py_ssize_t index
+    for index in range(start, end):
+        if Py_UNICODE_ISSPACE(text[index]):
+            return True
+    return False
+
+
 def ordinary_parts(str text not None, int default_port):
     """Return (protocol, object, socket name, host, port) of a URI, or None for one that needs a closer look.
 
     Arguments: ``default_port``, of a name server whose location has none.
     """
+    return parts_of(text, default_port)
+
+
+cdef tuple parts_of(str text, int default_port):
     cdef Py_ssize_t colon, at
-    if not text.isprintable() or find(text, " ", 0) >= 0:  # no other space is printable
+    cdef bint spaced = not text.isprintable()
+    if spaced and has_controls(text.replace("@./u:\0", "@", 1)):  # a name in Linux's abstract namespace
         return None
+    spaced = spaced or find(text, " ", 0) >= 0  # no other space is printable
     colon = find(text, ":", 0)
     if colon < 0:
         return None
@@ -39,12 +79,14 @@ def ordinary_parts(str text not None, int default_port):
         protocol = protocol.upper()
     at = find(text, "@", colon + 1)
     name = text[colon + 1 :] if at < 0 else text[colon + 1 : at]
-    if not name:
+    if not name or (spaced and has_space(text, colon + 1, len(text) if at < 0 else at)):
         return None
     if protocol == "PYROMETA":
         name = set((<str> name).split(","))
     if at < 0:
         return None if protocol == "PYRO" else (protocol, name, None, None, None)
+    if spaced and not text.startswith("./u:", at + 1) and has_space(text, at + 1, len(text)):
+        return None
     return with_location(protocol, name, text, at + 1, default_port)
 
 

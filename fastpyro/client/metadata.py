@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fastpyro._foreign_text import has_controls
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
-from fastpyro.client._proxy import ordinary_names
+from fastpyro.client._proxy_state import ordinary_names
 from fastpyro.errors import ProtocolError, SerializeError
 from fastpyro.values.checked import mapping_of, texts_of
 from fastpyro.values.member_names import is_private_attribute

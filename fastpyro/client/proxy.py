@@ -18,6 +18,7 @@ from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.callcontext import current_context
 from fastpyro.client import _proxy, _session, session
 from fastpyro.client._proxy import ProxyCore
+from fastpyro.client._proxy_state import ProxyBuilder
 from fastpyro.client.connecting import connected_callers, open_session
 from fastpyro.client.metadata import member_details, names_of, read_metadata
 from fastpyro.client.method import RemoteMethod
@@ -33,6 +34,7 @@ from fastpyro.serializers import registry as serializers
 from fastpyro.transport import trusted_peers
 from fastpyro.transport.sockets import family_name
 from fastpyro.uri import URI
+from fastpyro.values._keys import know_hash
 from fastpyro.values.checked import building
 from fastpyro.values.class_registry import register_builtin
 
@@ -442,4 +444,14 @@ plain_invoke = Proxy._pyroInvoke  # a class whose method is another one has repl
 Proxy._pyro_plain_invoke = staticmethod(plain_invoke)
 _proxy.install(Proxy, RemoteMethod)
 _session.install(SerializedBlob, OnewayNames)
-register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, build_proxy)
+_builder: Any = ProxyBuilder(
+    Proxy,
+    URI,
+    OnewayNames,
+    config,
+    names_of=names_of,
+    safe_name=serializers.safe_name,
+    otherwise=build_proxy,
+)
+register_builtin(Proxy, "fastpyro.Proxy", Proxy.__getstate__, _builder)
+know_hash(Proxy, "proxy", ())

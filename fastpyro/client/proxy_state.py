@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastpyro._light_typing import TYPE_CHECKING
-from fastpyro.client._proxy import is_ordinary_state
+from fastpyro.client._proxy_state import is_ordinary_state
 from fastpyro.values.checked import inert_of, text_of, texts_of, tuple_of
 
 if TYPE_CHECKING:

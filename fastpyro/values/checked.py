@@ -26,15 +26,16 @@ __all__ = [
     "building",
     "check_key",
     "cut",
+    "described_key",
     "inert_of",
     "integer_of",
+    "is_hashed_as_member",
     "is_inert",
     "is_kind",
-    "know_pure_key",
     "list_of",
     "mapping_of",
-    "parts_of",
     "reason_of",
+    "refused",
     "text_of",
     "texts_of",
     "tuple_of",
@@ -104,6 +105,11 @@ def reason_of(error: BaseException) -> str:
     except Exception:  # an int of too many digits
         pass
     return type_name(error)
+
+
+def refused(class_name: str, why: object) -> SerializeError:
+    """Return the error for a state that cannot be one of that class."""
+    return SerializeError(f"invalid state of {class_name}: {why}")
 
 
 def is_kind(value: Any, cls: type) -> bool:
@@ -195,15 +201,6 @@ def inert_of(value: Any, what: str) -> Any:
     return value
 
 
-PURE_KEYS: set[type] = set()
-"""Classes of the standard library that were met here: like ``ATOMS``, their objects are keys that run no code of others."""
-
-
-def know_pure_key(cls: type) -> None:
-    """Remember that objects of exactly this class, made by Python itself, need no look at what they consist of."""
-    PURE_KEYS.add(cls)
-
-
 _PROXY = "fastpyro.Proxy"
 _PURE_KEYS = frozenset(
     {"decimal.Decimal", "fractions.Fraction", "uuid.UUID", "pathlib.PurePath", "pathlib._local.PurePath"}
@@ -253,6 +250,32 @@ def check_key(key: Any, most: int = 1_000_000) -> int:
     return looked + len(waiting)
 
 
+def described_key(cls: Any) -> tuple[bool, bool, type | None, bool, tuple[MemberDescriptorType, ...]]:
+    """Return what `_keys` must know of a class.
+
+    Whether users' code hashes or compares its objects, whether they are proxies; what else they consist of: the builtin type
+    whose elements they have, or None, whether they have a ``__dict__``, and the descriptors of their slots.
+    """
+    slots = [
+        slot
+        for base in _mro_of(cls)
+        if base.__flags__ & _HEAP_TYPE
+        for slot in _namespace_of(base).values()
+        if type(slot) is MemberDescriptorType
+    ]
+    base = next((base for base in (tuple, list, dict) if issubclass(cls, base)), None)
+    is_proxy = any(_full_name(base) == _PROXY for base in _mro_of(cls))
+    return _is_hashed_by_user(cls), is_proxy, base, _dict_offset_of(cls) != 0, tuple(slots)
+
+
+def is_hashed_as_member(cls: Any) -> bool:
+    """Return whether the objects of a class are members of an Enum, hashed by what Enum brings."""
+    return issubclass(cls, Enum) and next(base for base in _mro_of(cls) if "__hash__" in _namespace_of(base)) is Enum
+
+
+_dict_offset_of = type.__dict__["__dictoffset__"].__get__
+
+
 def _is_hashed_by_user(cls: type) -> bool:
     """Return whether hashing or comparing objects of a class runs code that somebody wrote for it."""
     known = _hashed_by_user.get(cls)
@@ -274,18 +297,6 @@ def _is_users(cls: type, method: str) -> bool:
 def _full_name(cls: type) -> str:
     module = _namespace_of(cls).get("__module__")
     return f"{module}.{_name_of(cls)}" if type(module) is str else ""
-
-
-def parts_of(value: Any) -> list[Any]:
-    """Return what a value of any kind consists of, without running anything of its class."""
-    kind = type(value)
-    if kind in (list, set):
-        return list(value)
-    if kind is dict:
-        return list(value.values())
-    if kind is slice:
-        return [value.start, value.stop, value.step]
-    return [] if kind is bytearray or kind is memoryview else _parts_of(value, kind)
 
 
 def _parts_of(value: Any, cls: type) -> list[Any]:

@@ -19,6 +19,7 @@ from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro._mutex import Mutex
 from fastpyro.errors import SerializeError
 from fastpyro.tracebacks import attach_remote_traceback
+from fastpyro.values._objects import Builder, ClassTable
 from fastpyro.values.checked import building, is_kind, texts_of
 from fastpyro.values.object_state import Strategy, full_name, is_plain, state_function, takes_attributes
 
@@ -92,7 +93,7 @@ _lock = Mutex(reentrant=True)
 _caches: list[dict[type, Any]] = []
 _writers: dict[type, Writer] = {}
 _caches.append(_writers)
-_builders: dict[str, FromState] = {}
+_builders: dict[str, FromState | Builder] = {}
 _own_names: set[str] = set()  # names of fastpyro's own, which users cannot take
 _builtins: dict[type, Writer] = {StateOf: lambda written: (written.class_name, written.state)}
 _later: dict[str, Writer] = {}  # by full name of the type, for types whose module is not imported before it is needed
@@ -116,22 +117,20 @@ def to_state(value: Any) -> tuple[str | None, Any]:
     return writer(value)
 
 
-def from_state(class_name: str, state: Any) -> Any:
-    """Build the object of a class name and its state. Raises SerializeError for a class that is not known here."""
+def _convert(class_name: str, state: Any) -> Any:
+    """Have a user's converter build an object. Raises SerializeError for a class that is not known here."""
     converter = _from_dict.get(class_name)
     if converter is not None and class_name not in _own_names:  # of ours it takes those in Pyro's formats
         return converted(converter, class_name, as_dict(class_name, state))
-    builder = _builders.get(class_name)
-    if builder is None:
-        raise SerializeError(
-            f"unsupported serialized class: {class_name[:LONGEST_NAME]!r} is not known in this process. Register it on both "
-            "sides with fastpyro.register_class (give name= if it is defined in a script, whose module is called "
-            "__main__), or here with fastpyro.register_dict_to_class"
-        )
-    return builder(class_name, state)
+    raise SerializeError(
+        f"unsupported serialized class: {class_name[:LONGEST_NAME]!r} is not known in this process. Register it on both "
+        "sides with fastpyro.register_class (give name= if it is defined in a script, whose module is called "
+        "__main__), or here with fastpyro.register_dict_to_class"
+    )
 
 
-build = from_state
+from_state = build = ClassTable(_from_dict, _builders, _convert)
+"""Builds the object of a class name and its state. Raises SerializeError for a class that is not known here."""
 
 
 def has_attributes(class_name: str) -> bool:
@@ -340,7 +339,8 @@ def register_strategy(cls: type, class_name: str, strategy: Strategy) -> None:
         check_name(class_name, cls, _classes.get(class_name), _own_names)
         _classes[class_name] = cls
         _registered[cls] = lambda value: (class_name, strategy.take(value))
-        _builders[class_name] = lambda _, state: strategy.build(state)
+        build: Any = strategy.build
+        _builders[class_name] = build if isinstance(build, Builder) else lambda _, state: build(state)
         _forget_writers()
 
 

@@ -11,10 +11,10 @@ from functools import cache
 
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import SerializeError
-from fastpyro.values.checked import know_pure_key, reason_of, tuple_of, wrong
+from fastpyro.values._keys import know_pure_key
+from fastpyro.values.checked import reason_of, refused, tuple_of, wrong
 from fastpyro.values.class_registry import StateOf, register_builtin, register_decoder, register_later
 from fastpyro.values.raw_content import RAW
-from fastpyro.values.standard_types import refused
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,9 +6,9 @@ Knows nothing of values. The modules `dataclasses` and `attr` are not imported: 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro.values._objects import Constant
 
 if TYPE_CHECKING:
     from typing import Any
@@ -43,16 +43,12 @@ def is_generated(method: Any) -> bool:
     return code is not None and module in ("dataclasses", "attr._make")
 
 
-def _constant(value: Any) -> Callable[[], Any]:
-    return lambda: value
-
-
 def _of_dataclass(cls: Any) -> dict[str, Any]:
     dataclasses: Any = sys.modules["dataclasses"]
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         if field.default is not dataclasses.MISSING:
-            fields[field.name] = _constant(field.default)
+            fields[field.name] = Constant(field.default)
         elif field.default_factory is not dataclasses.MISSING:
             fields[field.name] = field.default_factory
         else:
@@ -70,5 +66,5 @@ def _of_attrs(cls: Any) -> dict[str, Any]:
         elif isinstance(default, attr.Factory):
             fields[field.name] = OPTIONAL if default.takes_self else default.factory
         else:
-            fields[field.name] = _constant(default)
+            fields[field.name] = Constant(default)
     return fields

@@ -18,6 +18,7 @@ from fastpyro import errors
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple, Protocol
 from fastpyro.errors import TEXT, PyroError, RemoteError, SerializeError
 from fastpyro.tracebacks import attach_remote_traceback, is_remote_note
+from fastpyro.values._exceptions import ErrorBuilder
 from fastpyro.values.checked import building, is_inert, is_kind, mapping_of, texts_of, tuple_of
 from fastpyro.values.class_registry import (
     TRACEBACK,
@@ -321,7 +322,24 @@ def dict_to_exception(class_name: str, data: dict[str, Any]) -> BaseException:
     attributes = dict(mapping_of(data.get("attributes", {}), "the attributes of an exception"))
     lines = attributes.pop(TRACEBACK, data.get(TRACEBACK))
     lines = [] if lines is None else list(texts_of(lines, "the traceback of an exception"))
-    return _build(CLASS_NAME, (class_name, args, attributes, lines, [], {}))
+    return _builder((class_name, args, attributes, lines, [], {}))  # type: ignore[no-any-return]
 
 
-register_builtin(BaseException, CLASS_NAME, lambda error: tuple(_state_of(error)), _build)
+def _describe(cls: Any) -> tuple[Any, bool, bool, tuple[str, ...]]:
+    """Describe a class of exceptions to `ErrorBuilder`."""
+    base = cls
+    while base not in _builtin_classes:
+        base = base.__base__
+    fields = tuple(name for owner, names in _FIELDS.items() if issubclass(cls, owner) for name in names)
+    return base, issubclass(base, BaseExceptionGroup), issubclass(base, _CURIOUS), fields
+
+
+_builder: Any = ErrorBuilder(
+    _own_classes,
+    _classes,
+    late_class=_late_class,
+    converter_of=find_converter,
+    describe=_describe,
+    otherwise=_build,
+)
+register_builtin(BaseException, CLASS_NAME, lambda error: tuple(_state_of(error)), _builder)

@@ -17,6 +17,7 @@ from types import FunctionType, MemberDescriptorType
 
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.errors import SerializeError
+from fastpyro.values._objects import Attributes, ContainerBuilder, MemberBuilder, ObjectBuilder
 from fastpyro.values.checked import building, cut, mapping_of, tuple_of, wrong
 from fastpyro.values.declared_fields import OPTIONAL, REQUIRED, declared_fields, is_generated
 from fastpyro.values.raw_content import RAW, content_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Strategy",
     "attributes_of",
+    "attributes_of_class",
     "full_name",
     "is_plain",
     "set_attributes",
@@ -122,6 +124,27 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 def set_attributes(value: Any, attributes: Any) -> None:
     """Set attributes without asking the class. Raises SerializeError for what cannot be an attribute of the object."""
+    cls: Any = type(value)
+    attributes_of_class(cls)(value, attributes)
+
+
+@lru_cache(1024)
+def attributes_of_class(cls: type) -> Attributes:
+    """Return what gives any attributes to the objects of a class."""
+    return Attributes(lambda: _described(cls), _set_carefully)
+
+
+def _described(cls: type) -> tuple[bool, dict[str, Any], frozenset[str], frozenset[str]]:
+    """Describe a class to `Attributes`."""
+    slots, names, has_dict = slots_of(cls), _taken_names(cls), cls.__dictoffset__ != 0
+    for name in _NOT_STATE & slots.keys():
+        slots = {other: slot for other, slot in slots.items() if other != name}
+    computed = frozenset(names.computed - slots.keys()) if has_dict else frozenset[str]()
+    return has_dict, slots, names.methods, computed | _NOT_STATE
+
+
+def _set_carefully(value: Any, attributes: Any) -> None:
+    """Set attributes as ``set_attributes`` does, or say what is wrong with them."""
     cls: Any = type(value)  # mypy does not believe that classes can be hashed
     slots, taken = slots_of(cls), _taken_names(cls)
     own = getattr(value, "__dict__", None)
@@ -189,11 +212,15 @@ def takes_attributes(cls: Any) -> bool:
 def strategy_for(cls: type) -> Strategy:
     """Return how the objects of a class travel. Raises ValueError for a class whose state is out of reach."""
     if issubclass(cls, Flag):
-        return Strategy(lambda member: member.value, lambda value: _flags(cls, value))
+        known: dict[Any, Any] = cls._value2member_map_
+        return Strategy(lambda member: member.value, MemberBuilder(known, int, lambda value: _flags(cls, value)))
     if issubclass(cls, Enum):
-        return Strategy(lambda member: member.name, lambda name: _member(cls, name))
+        members = dict(cls.__members__)
+        return Strategy(lambda member: member.name, MemberBuilder(members, str, lambda name: _member(cls, name)))
     if is_plain(cls):
-        return Strategy(state_function(cls), _builder(cls, cls, lambda: object.__new__(cls)))
+        if _defines(cls, "__setstate__"):
+            return Strategy(state_function(cls), _builder(cls))
+        return Strategy(state_function(cls), ObjectBuilder(cls, _attributes_for(cls)))
     if hasattr(cls, "__struct_fields__"):
         return _struct_strategy(cls)
     for base in _CONTAINERS:
@@ -240,37 +267,45 @@ def _flags(cls: Any, value: Any) -> Any:
     return member
 
 
-def _builder(cls: type, restored: type, new: Callable[[], Any]) -> Callable[[Any], Any]:
-    """Return the function that makes an object with ``new`` and gives it a state."""
-    fill = _filler(cls, restored)
+def _builder(cls: Any) -> Callable[[Any], Any]:
+    """Return the function that makes an object and calls its ``__setstate__``."""
 
     def build(state: Any) -> Any:
-        value = new()
-        fill(value, state)
+        value = object.__new__(cls)
+        _restore(value, state)
         return value
 
     return build
 
 
-def _filler(cls: type, restored: type) -> Callable[[Any, Any], None]:
-    """Return the function that gives an object a state."""
-    if _defines(restored, "__setstate__"):
+def _restore(value: Any, state: Any) -> None:
+    """Have an object take its state by its own ``__setstate__``."""
+    if type(state) not in _STATES:
+        raise wrong(state, f"the state of {full_name(type(value))}", "a plain value")
+    if state is not None:
+        with building:
+            value.__setstate__(state)
+        _check_attributes(value)
 
-        def fill_with_setstate(value: Any, state: Any) -> None:
-            if type(state) not in _STATES:
-                raise wrong(state, f"the state of {full_name(cls)}", "a plain value")
-            if state is not None:
-                with building:
-                    value.__setstate__(state)
-                _check_attributes(value)
 
-        return fill_with_setstate
-
+def _attributes_for(cls: type) -> Attributes:
+    """Return what gives the objects of a class their declared fields, or any attributes where none are declared."""
     fields = declared_fields(cls)
-    fill = set_attributes if fields is None else lambda value, state: _set_fields(value, state, fields)
-    if not _defines(restored, "__getstate__"):
-        return fill
-    return lambda value, state: fill(value, _merged(state))
+    merge = _merged if _defines(cls, "__getstate__") else None
+    if fields is None:
+        return (
+            attributes_of_class(cls)
+            if merge is None
+            else Attributes(lambda: _described(cls), _set_carefully, merge=merge)
+        )
+    return Attributes(
+        lambda: _described(cls),
+        lambda value, state: _set_fields(value, state, fields),
+        fields,
+        REQUIRED,
+        OPTIONAL,
+        merge=merge,
+    )
 
 
 def _merged(state: Any) -> Any:
@@ -352,25 +387,21 @@ def _solid_base(cls: type) -> type:
 
 def _container_strategy(cls: type, base: Any) -> Strategy:
     """For subclasses of builtin types: the state is (what the builtin holds, state of the attributes)."""
-    take_attributes, new = state_function(cls), base.__new__
-    fields = getattr(cls, "_fields", None) if base is tuple else None
-    fill_attributes = _filler(cls, cls)
+    take_attributes = state_function(cls)
+    named = getattr(cls, "_fields", None) if base is tuple else None
+    size = -1 if named is None else len(named)
 
     raw = RAW[base]
 
     def take(value: Any) -> Any:
         return raw(value), take_attributes(value)
 
-    def build(state: Any) -> Any:
+    def checked(state: Any) -> tuple[Any, Any]:
         content, attributes = tuple_of(state, f"the state of {full_name(cls)}", 2)
         content = content_of(base, content, f"what {full_name(cls)} holds")
-        if fields is not None and len(content) != len(fields):
-            raise SerializeError(f"{full_name(cls)} has {len(fields)} fields, its state has {len(content)}")
-        fill = _MUTABLE.get(base)
-        value: Any = new(cls) if fill else new(cls, content)
-        if fill:
-            fill(value, content)
-        fill_attributes(value, attributes)
-        return value
+        if size >= 0 and len(content) != size:
+            raise SerializeError(f"{full_name(cls)} has {size} fields, its state has {len(content)}")
+        return content, attributes
 
-    return Strategy(take, build)
+    attributes = _restore if _defines(cls, "__setstate__") else _attributes_for(cls)
+    return Strategy(take, ContainerBuilder(cls, base, _MUTABLE.get(base), size, attributes, checked))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -369,3 +370,36 @@ def test_collector_is_on_after_a_large_message_and_after_a_bad_one() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_a_buffer_stands_for_one_value_in_its_turn() -> None:
+    codec = codec_with(lambda name, state: state)
+    one, two = b"\xd6\x0e\0\0\0\0", b"\xd6\x0e\0\0\0\1"
+    assert codec.decode(b"\x92" + one + two, [b"a", b"b"]) == [b"a", b"b"]
+    for items in (one + one, two + one, two + two):
+        with pytest.raises(SerializeError, match="stands for one value, and in its turn"):
+            codec.decode(b"\x92" + items, [b"a", b"b"])
+
+
+def test_surrogates_are_read_as_python_reads_them() -> None:
+    codec, chosen = codec_with(lambda name, state: state), random.Random(7)
+    pieces = [
+        b"a",
+        b"\xc3\xa4",
+        b"\xed\xa0\x80",
+        b"\xed\xbf\xbf",
+        b"\xed\x9f\xbf",
+        b"\xf0\x9f\x98\x80",
+        b"\xc0\x80",
+        b"\xed",
+        b"\xf4\x90\x80\x80",
+    ]
+    for _ in range(2000):
+        data = b"".join(chosen.choices(pieces, k=chosen.randrange(1, 6)))
+        try:
+            expected = data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            with pytest.raises(SerializeError, match="not UTF-8"):
+                codec.decode(b"\xc7" + bytes([len(data)]) + b"\x07" + data)
+        else:
+            assert codec.decode(b"\xc7" + bytes([len(data)]) + b"\x07" + data) == expected

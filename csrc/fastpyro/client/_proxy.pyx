@@ -126,45 +126,6 @@ cdef class ProxyCore(CallerCore):
             PyObject_GenericSetAttr(self, name, value)
 
 
-def ordinary_names(names, Py_ssize_t most, Py_ssize_t longest):
-    """Return a set of names that any object can expose, or None when they need a closer look by `metadata.names_of`.
-
-    Arguments: ``most`` names, the ``longest`` of so many characters.
-    """
-    cdef set found = set()
-    if type(names) is not tuple and type(names) is not list and type(names) is not set:
-        return None
-    if len(names) > most:
-        return None
-    for name in names:
-        if type(name) is not str or len(<str> name) > longest or not (<str> name).isascii():
-            return None
-        if not (<str> name).isidentifier() or (<str> name)[0] == "_":
-            return None
-        found.add(name)
-    return found
-
-
-def is_ordinary_state(state):
-    """Return whether a proxy's state is as a proxy writes it, with no handshake data but text; see `proxy_state`."""
-    if type(state) is not tuple or len(<tuple> state) != 6:
-        return False
-    uri, oneway, methods, attributes, handshake_data, serializer = <tuple> state
-    return (
-        type(uri) is str and are_texts(oneway) and are_texts(methods) and are_texts(attributes)
-        and (handshake_data is None or type(handshake_data) is str) and (serializer is None or type(serializer) is str)
-    )
-
-
-cdef bint are_texts(object names) except -1:
-    if type(names) is not tuple and type(names) is not list and type(names) is not set:
-        return False
-    for name in names:
-        if type(name) is not str:
-            return False
-    return True
-
-
 cdef class RememberedNames:
     """A base for objects whose attributes are made when they are first asked for, and stay the same."""
 

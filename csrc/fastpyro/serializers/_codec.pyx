@@ -17,7 +17,7 @@ What msgpack lacks travels as an extension:
     11    timedelta   days 4 (signed), seconds 4, microseconds 4 bytes
     12    object      an array of class name and state, for the class registry
     13    error       in the results of a batch: the exception that ended it
-    14    buffer      4 bytes: which of the buffers that stand behind the values in the message
+    14    buffer      4 bytes: which of the buffers that stand behind the values in the message, in their order
 
 A zone is nothing (naive), an integer (a fixed offset in microseconds), an array of that integer and a name, or a str
 (the key of a zoneinfo.ZoneInfo).

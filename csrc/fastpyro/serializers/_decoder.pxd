@@ -2,15 +2,17 @@
 
 from cpython.buffer cimport Py_buffer
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from fastpyro.values._memory_budget cimport Budget
+from fastpyro.values._objects cimport ClassTable
 
 
 cdef struct Reader:
     const uint8_t *at
     const uint8_t *end
     PyObject *buffers  # a list that somebody else holds, of what stood behind the values; or NULL
+    uint32_t next_buffer  # those before it have been used
     Py_ssize_t elements  # how many more container elements the message can hold
     Budget budget
 
@@ -22,6 +24,7 @@ cdef object invalid(str what)
 # Knows how to read; what is being read is in the Reader, so that it may be used again while it is being used.
 cdef class ValueDecoder:
     cdef object from_state
+    cdef ClassTable table  # `from_state`, if it is one
     cdef list keys  # short strings that were read before, by a hash of their bytes
 
     # The frame of a message: begin, read, finish.
@@ -50,7 +53,7 @@ cdef class ValueDecoder:
     cdef object read_zone(self, Reader *reader)
     cdef object read_part_of_zone(self, Reader *reader)
     cdef object read_object(self, Reader *reader, int depth)
-    cdef object build_object(self, str class_name, object state)
+    cdef object build_object(self, Reader *reader, str class_name, object state)
 
     # The pieces: a size of so many bytes; an array's or map's head; room for a container of so many elements.
     cdef Py_ssize_t read_size(self, Reader *reader, int width) except -1

@@ -13,7 +13,7 @@ cimport cython
 from cpython.buffer cimport Py_buffer
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.datetime cimport date_new, datetime_new, import_datetime, time_new, timedelta_new
+from cpython.datetime cimport datetime_new, import_datetime, time_new
 from cpython.dict cimport PyDict_Contains
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_FromLongLong, PyLong_FromUnsignedLongLong
@@ -23,6 +23,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from fastpyro.serializers._blocks cimport Block
 from fastpyro._byteorder cimport load16, load32, load64, load_double
+from fastpyro._surrogates cimport text_with_surrogates
 from fastpyro.serializers._extensions cimport (
     EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
     EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
@@ -31,12 +32,13 @@ from fastpyro.values._memory_budget cimport (
     COST_BUFFER, COST_CONTAINER, COST_MOMENT, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, COST_ZONE, begin_budget,
     end_budget, take_memory,
 )
+from fastpyro.serializers._moments cimport bounded, day_at, fixed_zone, known_zone
 from fastpyro.serializers._short_bytes cimport same_bytes, slot_of
+from fastpyro.values._objects cimport ClassTable
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
 
 from fastpyro.values.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
-from fastpyro.values.time_zones import zone_of
 
 import_datetime()
 
@@ -51,8 +53,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     KEY_SLOTS = 1024
-    LONGEST_ZONE = 100  # characters of a key in an error
-    COST_PROXY = 640  # beside what its state took: with its address and the sets of names; a deque, too
+    COST_PROXY = 640  # beside what its state took, and the sets of names: with its address
+    COST_DEQUE = 1024
     COST_ORDERED = 96  # for each item of an OrderedDict, beside its table
 
 
@@ -76,12 +78,14 @@ cdef inline int check_depth(int depth) except -1:
 cdef class ValueDecoder:
     def __cinit__(self, from_state):
         self.from_state = from_state
+        self.table = from_state if type(from_state) is ClassTable else None
         self.keys = [None] * KEY_SLOTS
 
     cdef int begin(self, Reader *reader, const uint8_t *data, Py_ssize_t size) except -1:
         reader.at = data
         reader.end = data + size
         reader.buffers = NULL
+        reader.next_buffer = 0
         reader.elements = size  # an element has a byte at least
         return begin_budget(&reader.budget, None, size)
 
@@ -363,13 +367,13 @@ cdef class ValueDecoder:
         if code == EXT_TEXT:
             take_memory(&reader.budget, 3 * size)
             try:
-                return (<bytes> at[:size]).decode("utf-8", "surrogatepass")
-            except UnicodeDecodeError as error:
+                return text_with_surrogates(at, size)
+            except ValueError as error:
                 raise invalid(f"a str is not UTF-8: {error}") from None
         if code == EXT_COMPLEX and size == 16:
             return complex(load_double(at), load_double(at + 8))
         if (code == EXT_DATE and size == 4) or (code == EXT_TIMEDELTA and size == 12):
-            return read_day(code, at)
+            return day_at(code == EXT_DATE, at)
         raise invalid(f"extension of code {code} with {size:,} bytes is not known")
 
     cdef object read_time(self, Reader *reader, int code):
@@ -434,10 +438,12 @@ cdef class ValueDecoder:
             raise invalid("the class name of an object is a str")
         state = self.read(reader, depth)
         take_memory(&reader.budget, cost_of(class_name, state) if PyDict_Contains(COSTLY, class_name) else COST_OBJECT)
-        return self.build_object(class_name, state)
+        return self.build_object(reader, class_name, state)
 
-    cdef object build_object(self, str class_name, object state):
+    cdef object build_object(self, Reader *reader, str class_name, object state):
         try:
+            if self.table is not None:
+                return self.table.build(class_name, state, &reader.budget)
             return self.from_state(class_name, state)
         except PyroError:
             raise
@@ -449,52 +455,30 @@ cdef class ValueDecoder:
 cdef dict COSTLY = {"fastpyro.Proxy": None, "deque": None, "OrderedDict": None, "defaultdict": None, "Counter": None}
 
 
+cdef frozenset COLLECTIONS = frozenset([tuple, list, set, frozenset])
+
+
 cdef Py_ssize_t cost_of(str class_name, object state) except -1:
     cdef Py_ssize_t count
-    if class_name == "fastpyro.Proxy" or class_name == "deque":  # its items take as much as in their list
-        return COST_PROXY
+    cdef Py_ssize_t cost = COST_PROXY
+    if class_name == "deque":  # its items take as much as in their list
+        return COST_DEQUE
+    if class_name == "fastpyro.Proxy":
+        for names in <tuple> state if type(state) is tuple else ():
+            if type(names) in COLLECTIONS and len(names):
+                cost += set_cost(len(names))
+        return cost
     items = (<tuple> state)[1] if type(state) is tuple and len(<tuple> state) == 2 else state
     count = PyDict_GET_SIZE(items) if type(items) is dict else 0
     # What the table of a small state took is free again, and pays for its copy.
     return COST_OBJECT + COST_ORDERED * count + (dict_cost(count) if count > 8 else 0)
 
 
-cdef object buffer_at(const Reader *reader, uint32_t index):
+cdef object buffer_at(Reader *reader, uint32_t index):
     if reader.buffers == NULL or index >= len(<list> reader.buffers):
         raise invalid(f"there is no buffer {index:,} in this message")
+    if index < reader.next_buffer:  # whoever makes an array of it may look at all of it, or copy it
+        raise invalid(f"buffer {index:,} of this message stands for one value, and in its turn")
+    reader.next_buffer = index + 1
     buffer = (<list> reader.buffers)[index]
     return memoryview(buffer) if isinstance(buffer, Block) else buffer
-
-
-cdef object read_day(int code, const uint8_t *at):
-    # Precondition: 4 bytes of a date, or 12 of a timedelta, are there.
-    try:
-        if code == EXT_DATE:
-            return date_new(load16(at), at[2], at[3])
-        # Only what a timedelta itself has: the C function adds up what it gets in ints, which would overflow.
-        if load32(at + 4) >= 86400 or load32(at + 8) >= 1000000:
-            raise invalid("no duration: seconds or microseconds are too many")
-        return timedelta_new(<int32_t> load32(at), <int> load32(at + 4), <int> load32(at + 8))
-    except (ValueError, OverflowError) as error:
-        raise invalid(f"no date or duration: {error}") from None
-
-
-cdef object fixed_zone(object offset, str name):
-    from datetime import timedelta, timezone
-
-    try:
-        delta = timedelta(microseconds=offset)
-        return timezone(delta) if name is None else timezone(delta, name)
-    except (ValueError, OverflowError) as error:
-        raise invalid(f"no such time zone: {error}") from None
-
-
-cdef object known_zone(str key):
-    zone = zone_of(key)
-    if zone is None:
-        raise invalid(f"no such time zone: {key[:LONGEST_ZONE]!r}")
-    return zone
-
-
-cdef inline int bounded(uint32_t microseconds) noexcept:
-    return <int> microseconds if microseconds < 1000000 else 1000000  # refused by datetime itself

@@ -27,6 +27,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
+from fastpyro._surrogates cimport text_with_surrogates
 from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.serializers._extensions cimport MAX_DEPTH
@@ -332,8 +333,8 @@ cdef class MarshalCodec:
 
     cdef str text(self, Reader *reader, bytes data):
         try:
-            text = data.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
+            text = text_with_surrogates(<const uint8_t *> <const char *> data, PyBytes_GET_SIZE(data))
+        except ValueError as error:
             raise invalid(f"a str is not UTF-8: {error}") from None
         if not PyUnicode_IS_COMPACT_ASCII(text):
             take_memory(&reader.budget, PyUnicode_GET_LENGTH(text) * PyUnicode_KIND(text))

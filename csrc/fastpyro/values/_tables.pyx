@@ -9,7 +9,7 @@ have salted hashes.
 
 Rule 1: every dict or set of received keys is made here, or has at most SMALL_TABLE keys that are not salted, all of
         them numbers.
-Rule 2: no key is hashed before its type is known to have a hash that runs nothing, but for users' classes.
+Rule 2: a key is hashed once, by `_keys`, which knows what may be hashed.
 Rule 3: what a message's keys have in parts, times how often they are hashed and compared, has a budget.
 Rule 4: counting ends as soon as it is too many, so it is linear itself.
 """
@@ -19,15 +19,22 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
+from fastpyro.values._keys cimport check_key, hash_of, is_hashed_slowly, take_parts, weight_of
 from fastpyro.values._memory_budget cimport Budget, begin_budget
 
-from fastpyro.values.checked import ATOMS, PURE_KEYS, check_key as check_object, parts_of, reason_of
+from fastpyro.values.checked import reason_of
 from fastpyro.errors import SerializeError
 
 cdef extern from "Python.h":
-    Py_hash_t PyObject_Hash(object value) except -1
     # -1 with an exception set; a try statement round each call would cost as much as the call.
     int try_set_item "PyDict_SetItem" (object items, object key, object value) noexcept
+
+cdef extern from *:
+    """
+    /* Exported by all of CPython 3.11 to 3.15; from 3.13 on, Python.h does not declare it. */
+    extern int _PyDict_SetItem_KnownHash(PyObject *, PyObject *, PyObject *, Py_hash_t);
+    """
+    int try_set_item_with "_PyDict_SetItem_KnownHash" (object items, object key, object value, Py_hash_t) noexcept
 
 cdef enum:
     # Steps for a key, on the average. Multiples of a power of two, which halves and thousandths are as well, need a
@@ -37,12 +44,7 @@ cdef enum:
     SAME_HASH = 16  # steps that comparing two keys counts for
     LINEAR_PROBES = 9  # of a set: that many neighbours are looked at, too
     PERTURB_SHIFT = 5
-    OBJECT_PARTS = 4  # that a part of an object counts for, which Python code looks at
-    FROZENSET_CHAIN = 16  # that each element of a frozenset may meet when two of them are compared
-    DEEPEST = 300  # levels of a key that comparing looks into; values of messages have fewer
 
-cdef frozenset plain = ATOMS
-cdef set pure = PURE_KEYS  # which grows
 cdef Py_hash_t NOTHING = -1  # an empty place; no hash is -1
 
 
@@ -73,82 +75,61 @@ cdef int raise_unusable() except -1:
         raise unusable(error) from None
 
 
-cdef int take_parts(Budget *budget, Py_ssize_t count) except -1:
-    budget.hashing -= count
-    if budget.hashing < 0:
-        raise SerializeError(
-            "invalid data: its keys take too long to hash and compare: this is an attack, or many keys share a large "
-            "value"
-        )
-    return 0
-
-
-cdef int check_key(object key, Budget *budget) except -1:
-    """Refuse a key, or an element of a set, whose hashing could run anything: see `checked.check_key`."""
-    kind = type(key)
-    take_parts(budget, 1)
-    if kind is str or kind is int or kind is float or kind is bytes or kind is bool or key is None:
-        return 0
-    if kind in plain:  # dates, for example: a Python call for each would take longer than to read it
-        return 0
-    if kind is tuple:
-        for item in <tuple> key:  # which is nested as deep as a value may be, at the most
-            check_key(item, budget)
-        return 0
-    if kind in pure:
-        return take_parts(budget, OBJECT_PARTS)
-    if kind is not frozenset:  # its elements were keys already
-        take_parts(budget, OBJECT_PARTS * <Py_ssize_t> check_object(key, budget.hashing // OBJECT_PARTS))
-    return 0
-
-
-cdef Py_ssize_t weight_of(object key, Py_ssize_t most, int depth) except -1:
-    """Return how many steps it takes to compare a key with an equal one; a number beyond `most` for any that is larger.
-
-    To compare frozensets looks up each element, which may meet others of its hash: so nested ones take a power of it.
-    """
-    cdef Py_ssize_t weight = 1
-    cdef bint frozen = type(key) is frozenset
-    kind = type(key)
-    if kind is str or kind is bytes or kind in plain:
-        return 1
-    if depth > DEEPEST:
-        return most + 1
-    parts = parts_of(key) if not frozen and kind is not tuple else key
-    for part in parts:
-        weight += weight_of(part, most - weight, depth + 1)
-        if weight > most:
-            return weight
-    return weight * FROZENSET_CHAIN if frozen else weight
-
-
 cdef int put_item(dict items, object key, object value) except -1:
     return raise_unusable() if try_set_item(items, key, value) < 0 else 0
 
 
 cdef dict make_dict(list keys, list values, Budget *budget):
+    cdef Py_hash_t *hashes = checked_hashes(keys, False, budget)
+    try:
+        return with_hashes(keys, values, hashes)
+    finally:
+        PyMem_Free(hashes)
+
+
+cdef dict with_hashes(list keys, list values, const Py_hash_t *hashes):
+    """Make a dict of keys, each hashed once at the most: `hashes` are theirs, or NULL. No `values`: all None."""
     cdef Py_ssize_t index
     cdef dict items = {}
-    check(keys, False, budget)
+    cdef int done
     for index in range(PyList_GET_SIZE(keys)):
-        if try_set_item(items, <object> PyList_GET_ITEM(keys, index), <object> PyList_GET_ITEM(values, index)) < 0:
+        value = None if values is None else <object> PyList_GET_ITEM(values, index)
+        if hashes == NULL:
+            done = try_set_item(items, <object> PyList_GET_ITEM(keys, index), value)
+        else:
+            done = try_set_item_with(items, <object> PyList_GET_ITEM(keys, index), value, hashes[index])
+        if done < 0:
             raise_unusable()
     return items
 
 
 cdef object make_set(list items, bint frozen, Budget *budget):
-    check(items, True, budget)
+    cdef Py_hash_t *hashes = checked_hashes(items, True, budget)
+    source = items
     try:
-        return frozenset(items) if frozen else set(items)
+        if hashes != NULL and are_hashed_slowly(items):
+            source = with_hashes(items, None, hashes)  # which keeps the hashes, and hands them on
+        return frozenset(source) if frozen else set(source)
+    except SerializeError:
+        raise
     except Exception as error:
         raise unusable(error) from None
+    finally:
+        PyMem_Free(hashes)
+
+
+cdef bint are_hashed_slowly(list keys) except -1:
+    for key in keys:
+        if risk_of(key) > 1 and is_hashed_slowly(key):
+            return True
+    return False
 
 
 def check_keys(list keys not None, bint of_set=False):
     """Refuse keys of which a dict (or set) cannot be made in linear time. Raises SerializeError."""
     cdef Budget budget
     begin_budget(&budget, None, 16 * PyList_GET_SIZE(keys))
-    check(keys, of_set, &budget)
+    PyMem_Free(checked_hashes(keys, of_set, &budget))
 
 
 def cost_of(Py_ssize_t count, bint of_set=False):
@@ -156,7 +137,8 @@ def cost_of(Py_ssize_t count, bint of_set=False):
     return set_cost(count) if of_set else dict_cost(count)
 
 
-cdef int check(list keys, bint of_set, Budget *budget) except -1:
+cdef Py_hash_t *checked_hashes(list keys, bint of_set, Budget *budget) except? NULL:
+    """Return the hashes of keys, to be freed, or NULL for few numbers and any texts. Raises SerializeError."""
     cdef Py_ssize_t index, count = PyList_GET_SIZE(keys), foretold = 0
     cdef Py_hash_t *hashes
     for index in range(count):
@@ -164,8 +146,8 @@ cdef int check(list keys, bint of_set, Budget *budget) except -1:
         if risk_of(key) > 1:
             check_key(key, budget)
         foretold += risk_of(key)
-    if foretold <= SMALL_TABLE or count < 2:
-        return 0
+    if foretold <= SMALL_TABLE:
+        return NULL
     hashes = <Py_hash_t *> PyMem_Malloc(count * sizeof(Py_hash_t))
     if hashes == NULL:
         raise MemoryError
@@ -174,27 +156,46 @@ cdef int check(list keys, bint of_set, Budget *budget) except -1:
             if index >= PyList_GET_SIZE(keys):
                 raise SerializeError("invalid data: the keys of a table changed while they were hashed")
             key = <object> PyList_GET_ITEM(keys, index)  # held: its __hash__ may do anything
-            hashes[index] = PyObject_Hash(key)
-        if not can_be_made(keys, hashes, count, of_set, budget):
-            raise SerializeError(
-                f"invalid data: the hashes of {count:,} keys collide: this is an attack, or a poor __hash__"
-            )
+            hashes[index] = hash_of(key)
+        if PyList_GET_SIZE(keys) != count:
+            raise SerializeError("invalid data: the keys of a table changed while they were hashed")
+        check_steps(keys, hashes, of_set, budget)
+        return hashes
     except SerializeError:
+        PyMem_Free(hashes)
         raise
     except Exception as error:
-        raise unusable(error) from None
-    finally:
         PyMem_Free(hashes)
-    return 0
+        raise unusable(error) from None
+    except BaseException:
+        PyMem_Free(hashes)
+        raise
+
+
+cdef int check_steps(list keys, const Py_hash_t *hashes, bint of_set, Budget *budget) except -1:
+    cdef Py_ssize_t count = PyList_GET_SIZE(keys)
+    cdef uint64_t size = 8
+    if count > 1 and can_be_made(keys, hashes, size, of_set, budget):
+        if not of_set or not are_hashed_slowly(keys):
+            return 0
+        # It is made of a dict: by that one's steps, and in room for twice as many keys at once.
+        while size <= 2 * <uint64_t> count:
+            size *= 2
+        if can_be_made(keys, hashes, 8, False, budget) and can_be_made(keys, hashes, size, True, budget):
+            return 0
+    elif count < 2:
+        return 0
+    raise SerializeError(
+        f"invalid data: the hashes of {count:,} keys collide: this is an attack, or a poor __hash__"
+    )
 
 
 cdef bint can_be_made(
-    list keys, const Py_hash_t *hashes, Py_ssize_t count, bint of_set, Budget *budget
+    list keys, const Py_hash_t *hashes, uint64_t size, bint of_set, Budget *budget
 ) except -1:
     """Make the table as CPython does, and return whether that takes a reasonable number of steps."""
     cdef Table table
-    cdef Py_ssize_t index, used, most
-    cdef uint64_t size = 8
+    cdef Py_ssize_t index, used, most, count = PyList_GET_SIZE(keys)
     table.of_set = of_set
     table.steps = MORE_STEPS
     table.same = 0

@@ -18,7 +18,7 @@ import fastpyro.client.proxy
 import fastpyro.server.daemon
 import fastpyro.server.service
 import fastpyro.uri
-import fastpyro.values.standard_types
+import fastpyro.values._standard_builders
 from fastpyro._lazy_logging import logger
 from fastpyro.callcontext import CallContext as _CallContext
 from fastpyro.callcontext import current_context
@@ -261,7 +261,7 @@ def _locateNS(
 
 
 def _build_uri(class_name: str, state: Any) -> URI:
-    return URI(fastpyro.values.standard_types._uri(class_name, state))
+    return URI(fastpyro.values._standard_builders.build_uri(class_name, state))
 
 
 def _build_proxy(class_name: str, state: Any) -> Any:

@@ -10,7 +10,7 @@ from fastpyro.client.locate import locate_ns
 from fastpyro.compat.shared.module_names import also_there
 from fastpyro.constants import DAEMON_NAME, NAMESERVER_NAME
 from fastpyro.naming import type_meta
-from fastpyro.values import standard_types
+from fastpyro.values import _standard_builders
 from fastpyro.values.class_registry import register_decoder
 from fastpyro.values.peer_dicts import FailedCall as _ExceptionWrapper
 
@@ -38,7 +38,7 @@ def resolve(uri: str | fastpyro.uri.URI, delay_time: float = 0.0) -> URI:
 
 
 def _build(class_name: str, state: Any) -> URI:
-    return URI(standard_types._uri(class_name, state))
+    return URI(_standard_builders.build_uri(class_name, state))
 
 
 register_decoder("fastpyro.URI", _build)
