@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastpyro.values._objects import Builder
+from fastpyro.values.checked import ATOMS as ATOMS
 
 def ordinary_names(names: Any, most: int, longest: int) -> set[str] | None: ...
 def is_ordinary_state(state: Any) -> bool: ...

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.serializers._json_scan import check_json
+from fastpyro.values._memory_budget import charge_late
 from fastpyro.values.checked import cut, mapping_of, reason_of, text_of, tuple_of, wrong
 
 if TYPE_CHECKING:
@@ -88,11 +89,13 @@ class JsonCodec:
         if type(class_name) is not str:
             return data
         try:
-            return self._restore(class_name, data)
+            value = self._restore(class_name, data)
         except PyroError:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {cut(class_name)}: {reason_of(error)}") from error
+        charge_late()
+        return value
 
 
 def checked_call(call: Any) -> Call:

@@ -1,8 +1,11 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
+from fastpyro.errors import TEXT as TEXT
 from fastpyro.values._objects import Builder
+from fastpyro.values.checked import ATOMS as ATOMS
 
+@final
 class ErrorBuilder(Builder):
     def __init__(
         self,

@@ -1,12 +1,14 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
+@final
 class Constant:
     @property
     def value(self) -> Any: ...
     def __new__(cls, value: Any) -> Constant: ...
-    def __call__(self) -> Any: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+@final
 class Attributes:
     def __init__(
         self,
@@ -23,9 +25,11 @@ class Attributes:
 class Builder:
     def __call__(self, state: Any) -> Any: ...
 
+@final
 class ObjectBuilder(Builder):
     def __init__(self, cls: type, attributes: Attributes) -> None: ...
 
+@final
 class ContainerBuilder(Builder):
     def __init__(
         self,
@@ -37,14 +41,17 @@ class ContainerBuilder(Builder):
         judge: Callable[[Any], tuple[Any, Any]],
     ) -> None: ...
 
+@final
 class MemberBuilder(Builder):
     def __init__(self, members: dict[Any, Any], kind: type, otherwise: Callable[[Any], Any]) -> None: ...
 
+@final
 class ClassTable:
     def __init__(
         self,
         converters: dict[str, Any],
         builders: dict[str, Any],
+        own_names: set[str],
         otherwise: Callable[[str, Any], Any],
     ) -> None: ...
     def __call__(self, class_name: str, state: Any) -> Any: ...

@@ -120,7 +120,7 @@ def to_state(value: Any) -> tuple[str | None, Any]:
 def _convert(class_name: str, state: Any) -> Any:
     """Have a user's converter build an object. Raises SerializeError for a class that is not known here."""
     converter = _from_dict.get(class_name)
-    if converter is not None and class_name not in _own_names:  # of ours it takes those in Pyro's formats
+    if converter is not None and class_name not in _own_names:  # whose builders come first, but in Pyro's formats
         return converted(converter, class_name, as_dict(class_name, state))
     raise SerializeError(
         f"unsupported serialized class: {class_name[:LONGEST_NAME]!r} is not known in this process. Register it on both "
@@ -129,7 +129,7 @@ def _convert(class_name: str, state: Any) -> Any:
     )
 
 
-from_state = build = ClassTable(_from_dict, _builders, _convert)
+from_state = build = ClassTable(_from_dict, _builders, _own_names, _convert)
 """Builds the object of a class name and its state. Raises SerializeError for a class that is not known here."""
 
 

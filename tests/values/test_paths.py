@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from fastpyro import register_dict_to_class
+from fastpyro.serializers.registry import get_serializer
 from fastpyro.values._paths import build_path, know_path
 from fastpyro.values._standard_builders import build_standard_path
+from fastpyro.values.class_registry import StateOf, unregister_dict_to_class
 
 PIECES = ["a", "B", ".", "..", "/", "//", "\\", "\\\\", "c:", "C:", ":", " ", "ä", "İ", "con", "x.y", "?"]
+NATIVE = get_serializer("native")
 CLASSES = [PurePosixPath, PosixPath, PureWindowsPath]
 
 
@@ -52,3 +56,16 @@ def test_a_layout_that_is_not_known_is_left_to_the_constructor() -> None:
 
 def test_the_first_path_of_a_message_is_one_too() -> None:
     assert build_standard_path("path", ("PurePosixPath", "a/b")) == PurePosixPath("a/b")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_path_that_somebody_joined_is_a_key(cls: type[PurePath]) -> None:
+    build_standard_path("path", ("PurePosixPath", "a"))  # hashes of paths are known from then on
+    register_dict_to_class("Joined", lambda name, data: cls("a") / data["__state__"][0] / "B")
+    register_dict_to_class("Parts", lambda name, data: cls("A", data["__state__"][0]))
+    try:
+        sent = {StateOf("Joined", ("c",)): 1, StateOf("Parts", ("d",)): 2}
+        assert NATIVE.loads(NATIVE.dumps(sent)) == {cls("a/c/B"): 1, cls("A/d"): 2}
+    finally:
+        unregister_dict_to_class("Joined")
+        unregister_dict_to_class("Parts")

@@ -455,9 +455,6 @@ cdef class ValueDecoder:
 cdef dict COSTLY = {"fastpyro.Proxy": None, "deque": None, "OrderedDict": None, "defaultdict": None, "Counter": None}
 
 
-cdef frozenset COLLECTIONS = frozenset([tuple, list, set, frozenset])
-
-
 cdef Py_ssize_t cost_of(str class_name, object state) except -1:
     cdef Py_ssize_t count
     cdef Py_ssize_t cost = COST_PROXY
@@ -465,8 +462,8 @@ cdef Py_ssize_t cost_of(str class_name, object state) except -1:
         return COST_DEQUE
     if class_name == "fastpyro.Proxy":
         for names in <tuple> state if type(state) is tuple else ():
-            if type(names) in COLLECTIONS and len(names):
-                cost += set_cost(len(names))
+            if type(names) is tuple or type(names) is list or type(names) is set or type(names) is frozenset:
+                cost += set_cost(len(names)) if len(names) else 0
         return cost
     items = (<tuple> state)[1] if type(state) is tuple and len(<tuple> state) == 2 else state
     count = PyDict_GET_SIZE(items) if type(items) is dict else 0

@@ -31,7 +31,9 @@ from fastpyro._surrogates cimport text_with_surrogates
 from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.serializers._extensions cimport MAX_DEPTH
-from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, take_memory
+from fastpyro.values._memory_budget cimport (
+    COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, charge_beside, take_memory,
+)
 from fastpyro.serializers._serpent_writer cimport append
 from fastpyro.values._tables cimport dict_cost, make_dict, make_set, set_cost
 
@@ -391,13 +393,15 @@ cdef class MarshalCodec:
         if type(class_name) is not str:
             return items
         take_memory(&reader.budget, COST_OBJECT)
-        return self.build(<str> class_name, items)
+        return self.build(reader, <str> class_name, items)
 
-    cdef object build(self, str class_name, dict items):
+    cdef object build(self, Reader *reader, str class_name, dict items):
         # Apart, so that no level of nesting has room for it on the stack.
         try:
-            return self.restore(class_name, items)
+            value = self.restore(class_name, items)
         except PyroError:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
+        charge_beside(&reader.budget)
+        return value

@@ -22,7 +22,7 @@ from fastpyro._byteorder cimport load32, store16, store_double
 from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport ValueEncoder, Writer
 from fastpyro.serializers._extensions cimport MAX_DEPTH
-from fastpyro.values._memory_budget cimport COST_MOMENT, COST_NUMBER, COST_OBJECT, take_memory
+from fastpyro.values._memory_budget cimport COST_MOMENT, COST_NUMBER, COST_OBJECT, charge_beside, take_memory
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, put_item, risk_of
 
 from datetime import date, datetime
@@ -263,16 +263,18 @@ cdef class MsgpackCodec:
         if type(class_name) is not str:
             return items
         take_memory(&reader.budget, COST_OBJECT)
-        return self.build(<str> class_name, items)
+        return self.build(reader, <str> class_name, items)
 
-    cdef object build(self, str class_name, dict items):
+    cdef object build(self, Reader *reader, str class_name, dict items):
         # Apart, so that no level of nesting has room for it on the stack.
         try:
-            return self.restore(class_name, items)
+            value = self.restore(class_name, items)
         except PyroError:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
+        charge_beside(&reader.budget)
+        return value
 
     cdef dict read_large_dict(self, Reader *reader, dict begun, object key, Py_ssize_t more, int depth):
         # Precondition: the first items have been read, and the key of the next one, before `more`.

@@ -14,7 +14,7 @@ from libc.string cimport memchr, memcmp, memcpy
 
 from fastpyro.serializers._extensions cimport MAX_TEXT_DEPTH
 from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT
-from fastpyro.values._memory_budget cimport begin_budget, end_budget, take_memory
+from fastpyro.values._memory_budget cimport begin_budget, charge_beside, end_budget, take_memory
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
 
 from fastpyro.values.checked import reason_of
@@ -404,20 +404,19 @@ cdef class SerpentReader:
 
     cdef object read_class(self, Text *text, dict items, str class_name):
         take_memory(&text.budget, COST_OBJECT)
-        if class_name == "float":
-            value = items.get("value")
-            if type(value) is str and <str> value == "nan":
-                return float("nan")
-        if class_name == "complex":
-            real, imaginary = items.get("real"), items.get("imag")
-            if type(real) is float and type(imaginary) is float:
-                return complex(real, imaginary)
+        value, real, imaginary = items.get("value"), items.get("real"), items.get("imag")
+        if class_name == "float" and type(value) is str and <str> value == "nan":
+            return float("nan")
+        if class_name == "complex" and type(real) is float and type(imaginary) is float:
+            return complex(real, imaginary)
         try:
-            return self.restore(class_name, items)
+            value = self.restore(class_name, items)
         except PyroError:
             raise
         except Exception as error:
             raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
+        charge_beside(&text.budget)
+        return value
 
 
 # Not in the methods that call each other for each level of nesting, which must not have room for it on the stack.

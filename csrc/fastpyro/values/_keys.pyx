@@ -24,6 +24,7 @@ from fastpyro.values.checked import ATOMS, check_key as judge, described_key, is
 
 cdef extern from "Python.h":
     Py_hash_t PyObject_Hash(object value) except -1
+    dict PyObject_GenericGetDict(object value, void *context)
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     void *PyUnicode_1BYTE_DATA(object text) noexcept
@@ -169,7 +170,7 @@ cdef bint look_at_all(object parts, bint shown, int depth, Budget *budget) excep
 
 cdef list parts_of(object value, Kind kind):
     """Return what an object consists of, without running anything of its class."""
-    cdef list parts = list(object.__getattribute__(value, "__dict__").values()) if kind.has_dict else []
+    cdef list parts = list(PyObject_GenericGetDict(value, NULL).values()) if kind.has_dict else []
     for slot in kind.slots:
         try:
             parts.append(slot.__get__(value))

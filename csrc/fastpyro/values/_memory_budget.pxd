@@ -23,6 +23,10 @@ cdef int begin_budget(Budget *budget, object data, Py_ssize_t size) except -1
 cdef int refuse_memory(const Budget *budget) except -1
 # After a message: `last_excess` of this thread is what its values take beyond what its bytes explain.
 cdef void end_budget(const Budget *budget) noexcept
+# What objects take that are built without a budget: noted in this thread, and charged by whoever had them built.
+cdef void note_beside(Py_ssize_t size) noexcept
+cdef int charge_beside(Budget *budget) except -1
+cpdef int charge_late() except -1
 cpdef Py_ssize_t last_excess() noexcept
 cpdef void note_excess(Py_ssize_t excess) noexcept
 

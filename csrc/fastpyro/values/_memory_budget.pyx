@@ -21,9 +21,15 @@ cdef extern from *:
     """
     static __thread Py_ssize_t fastpyro_budget_begun;
     static __thread Py_ssize_t fastpyro_budget_excess;
+    static __thread Py_ssize_t fastpyro_budget_left;
+    static __thread Py_ssize_t fastpyro_budget_arrived;
+    static __thread Py_ssize_t fastpyro_budget_beside;
     """
     Py_ssize_t begun "fastpyro_budget_begun"
     Py_ssize_t excess_here "fastpyro_budget_excess"
+    Py_ssize_t left_here "fastpyro_budget_left"
+    Py_ssize_t arrived_here "fastpyro_budget_arrived"
+    Py_ssize_t beside "fastpyro_budget_beside"
 
 cdef enum:
     SMALL_MESSAGE = 16384  # bytes; the objects of such a message take less than SMALL_MEMORY, whatever they are
@@ -54,14 +60,42 @@ cdef int begin_budget(Budget *budget, object data, Py_ssize_t size) except -1:
         budget.left = most_memory_inflated(budget.arrived, size)
     elif size > SMALL_MESSAGE:
         budget.left = most_memory(size)
-    global begun
+    global begun, beside
     begun = budget.left
+    beside = 0
     return 0
 
 
 cdef void end_budget(const Budget *budget) noexcept:
-    global excess_here
+    global excess_here, left_here, arrived_here
     excess_here = max(begun - budget.left - EXPLAINED * budget.arrived, 0)
+    left_here, arrived_here = budget.left, budget.arrived
+
+
+cdef void note_beside(Py_ssize_t size) noexcept:
+    global beside
+    beside += size
+
+
+cdef int charge_beside(Budget *budget) except -1:
+    global beside
+    cdef Py_ssize_t size = beside
+    beside = 0
+    return take_memory(budget, size)
+
+
+cpdef int charge_late() except -1:
+    """Charge what was noted to the message whose budget has ended: of JSON, whose objects are built after it."""
+    global left_here, excess_here
+    cdef Budget budget
+    cdef Py_ssize_t size = beside
+    if size == 0:
+        return 0
+    budget.left, budget.arrived, budget.hashing = left_here, arrived_here, 0
+    charge_beside(&budget)
+    left_here = budget.left
+    excess_here += size
+    return 0
 
 
 cpdef Py_ssize_t last_excess() noexcept:

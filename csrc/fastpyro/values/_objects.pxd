@@ -26,6 +26,7 @@ cdef class Builder:
 cdef class ClassTable:
     cdef dict converters
     cdef dict builders
+    cdef set own_names
     cdef object otherwise
 
     cdef object build(self, str class_name, object state, Budget *budget)

@@ -11,7 +11,7 @@ from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 
 from fastpyro._new cimport new_of, set_by
-from fastpyro.values._memory_budget cimport Budget, take_memory
+from fastpyro.values._memory_budget cimport Budget, note_beside, take_memory
 
 cdef extern from "Python.h":
     dict PyObject_GenericGetDict(object value, void *context)
@@ -105,8 +105,8 @@ cdef class Attributes:
         if not self.are_declared(given):
             self.judge(value, state)
             return 0
-        if budget != NULL and len(given) < len(self.fields):
-            take_memory(budget, COST_FIELD * (len(self.fields) - len(given)))
+        if len(given) < len(self.fields):
+            charge_defaults(budget, len(self.fields) - len(given))
         own = PyObject_GenericGetDict(value, NULL) if self.has_dict and len(self.fields) > 0 else None
         for name, default in self.fields.items():
             found = PyDict_GetItem(given, name)
@@ -132,6 +132,13 @@ cdef class Attributes:
             if default is self.required and name not in given:
                 return False
         return True
+
+
+cdef int charge_defaults(Budget *budget, Py_ssize_t count) except -1:
+    if budget != NULL:
+        return take_memory(budget, COST_FIELD * count)
+    note_beside(COST_FIELD * count)
+    return 0
 
 
 cdef bint is_special(str name) except -1:
@@ -230,13 +237,15 @@ cdef class MemberBuilder(Builder):
 cdef class ClassTable:
     """Builds objects by the names of their classes; to be called with a name and a state.
 
-    Arguments: ``converters``, users' functions by name, and ``builders``: dicts that somebody else changes;
-    ``otherwise(name, state)``, for what has a converter, and for what has no builder.
+    Arguments: ``converters``, users' functions by name, ``builders``, and ``own_names``, for which there are builders
+    and no converters: dicts and a set that somebody else changes; ``otherwise(name, state)``, for what has a converter,
+    and for what has no builder.
     """
 
-    def __init__(self, dict converters not None, dict builders not None, otherwise):
+    def __init__(self, dict converters not None, dict builders not None, set own_names not None, otherwise):
         self.converters = converters
         self.builders = builders
+        self.own_names = own_names
         self.otherwise = otherwise
 
     def __call__(self, str class_name not None, state):
@@ -244,7 +253,7 @@ cdef class ClassTable:
 
     cdef object build(self, str class_name, object state, Budget *budget):
         cdef PyObject *found
-        if not self.converters or class_name not in self.converters:
+        if not self.converters or class_name not in self.converters or class_name in self.own_names:
             found = PyDict_GetItem(self.builders, class_name)
             if found != NULL:
                 builder = <object> found  # held: what it calls may register classes

@@ -33,34 +33,34 @@ def know_path(cls, bint of_windows):
     """Learn to make paths of a class of pathlib, and to hash them. Returns whether `hash_of_path` may be used."""
     if of_windows:
         windows.add(cls)
-    for make in (make_of_text, make_of_parts):
-        if all(is_alike(make, cls, text) for text in SAMPLES):
+    for make in (_make_of_text, _make_of_parts):
+        if all(_is_alike(make, cls, text) for text in SAMPLES):
             made_by[cls] = make
             break
-    return all(is_hashed_alike(cls, text) for text in SAMPLES)
+    return all(_is_hashed_alike(cls, text) for text in SAMPLES)
 
 
-def is_alike(make, cls, text):
+def _is_alike(make, cls, text):
     try:
-        return contents_of(make(cls, text)) == contents_of(cls(text))
+        return _contents_of(make(cls, text)) == _contents_of(cls(text))
     except Exception:  # it has no such attributes
         return False
 
 
-def is_hashed_alike(cls, text):
+def _is_hashed_alike(cls, text):
     try:
         return hash_of_path(cls(text)) == hash(cls(text))
     except Exception:
         return False
 
 
-def contents_of(path):
+def _contents_of(path):
     """Return what a path consists of, and is shown as."""
     filled = {}
     for name in [name for base in type(path).__mro__ for name in base.__dict__.get("__slots__", ())]:
-        if type(base_attribute(type(path), name)).__name__ == "member_descriptor":
+        if type(_base_attribute(type(path), name)).__name__ == "member_descriptor":
             try:
-                filled[name] = base_attribute(type(path), name).__get__(path)
+                filled[name] = _base_attribute(type(path), name).__get__(path)
             except AttributeError:
                 pass
     if not filled:
@@ -68,17 +68,17 @@ def contents_of(path):
     return filled, repr(path)
 
 
-def base_attribute(cls, name):
+def _base_attribute(cls, name):
     return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
 
 
-def make_of_text(cls, str text):
+def _make_of_text(cls, str text):
     path = new_of(object, cls, ())
     PyObject_GenericSetAttr(path, "_raw_paths", [text])
     return path
 
 
-def make_of_parts(cls, str text):
+def _make_of_parts(cls, str text):
     if cls in windows:
         parsed = windows_parts(text)
         if parsed is None:
@@ -121,10 +121,13 @@ cdef tuple windows_parts(str text):
 
 cdef Py_hash_t hash_of_path(object path) except -1:
     cdef bint of_windows = type(path) in windows
-    if made_by.get(type(path)) is make_of_parts:
+    if made_by.get(type(path)) is _make_of_parts:
         parts = path._parts
         return PyObject_Hash(tuple([part.lower() for part in parts] if of_windows else parts))
-    (raw,) = path._raw_paths
+    given = path._raw_paths
+    if type(given) is not list or len(<list> given) != 1 or type((<list> given)[0]) is not str:
+        return PyObject_Hash(path)  # joined by somebody's code, or made of another path
+    raw = (<list> given)[0]
     if not of_windows:
         root, parts = posix_parts(raw)
         return PyObject_Hash(root + "/".join(parts) or ".")

@@ -31,10 +31,19 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
-    /* Exported by all of CPython 3.11 to 3.15; from 3.13 on, Python.h does not declare it. */
-    extern int _PyDict_SetItem_KnownHash(PyObject *, PyObject *, PyObject *, Py_hash_t);
+    /* No public function takes a hash that is known: without this one, keys of Python's classes are hashed in Python,
+       which takes 15 to 40 times as long. CPython 3.11 to 3.15 export it for its own modules; from 3.13 on, Python.h
+       does not declare it. Others hash once more. */
+    #if PY_VERSION_HEX < 0x03100000 && !defined(PYPY_VERSION)
+        #if PY_VERSION_HEX >= 0x030D0000
+            PyAPI_FUNC(int) _PyDict_SetItem_KnownHash(PyObject *, PyObject *, PyObject *, Py_hash_t);
+        #endif
+        #define fastpyro_set_item _PyDict_SetItem_KnownHash
+    #else
+        #define fastpyro_set_item(items, key, value, hash) PyDict_SetItem(items, key, value)
+    #endif
     """
-    int try_set_item_with "_PyDict_SetItem_KnownHash" (object items, object key, object value, Py_hash_t) noexcept
+    int try_set_item_with "fastpyro_set_item" (object items, object key, object value, Py_hash_t) noexcept
 
 cdef enum:
     # Steps for a key, on the average. Multiples of a power of two, which halves and thousandths are as well, need a
@@ -60,6 +69,10 @@ cdef struct Table:
 cdef object unusable(object error):
     # Hashing or comparing keys runs code of their classes, which may raise anything.
     return SerializeError(f"invalid data: a dict key or set element cannot be used as one: {reason_of(error)}")
+
+
+cdef object changed():
+    return SerializeError("invalid data: the keys of a table changed while it was made")
 
 
 cdef int fail() except -1:
@@ -89,15 +102,18 @@ cdef dict make_dict(list keys, list values, Budget *budget):
 
 cdef dict with_hashes(list keys, list values, const Py_hash_t *hashes):
     """Make a dict of keys, each hashed once at the most: `hashes` are theirs, or NULL. No `values`: all None."""
-    cdef Py_ssize_t index
+    cdef Py_ssize_t index, count = PyList_GET_SIZE(keys)
     cdef dict items = {}
     cdef int done
-    for index in range(PyList_GET_SIZE(keys)):
+    for index in range(count):
+        if PyList_GET_SIZE(keys) != count or (values is not None and PyList_GET_SIZE(values) != count):
+            raise changed()
+        key = <object> PyList_GET_ITEM(keys, index)  # both held: an __eq__ of a key may do anything
         value = None if values is None else <object> PyList_GET_ITEM(values, index)
         if hashes == NULL:
-            done = try_set_item(items, <object> PyList_GET_ITEM(keys, index), value)
+            done = try_set_item(items, key, value)
         else:
-            done = try_set_item_with(items, <object> PyList_GET_ITEM(keys, index), value, hashes[index])
+            done = try_set_item_with(items, key, value, hashes[index])
         if done < 0:
             raise_unusable()
     return items
@@ -142,6 +158,8 @@ cdef Py_hash_t *checked_hashes(list keys, bint of_set, Budget *budget) except? N
     cdef Py_ssize_t index, count = PyList_GET_SIZE(keys), foretold = 0
     cdef Py_hash_t *hashes
     for index in range(count):
+        if index >= PyList_GET_SIZE(keys):
+            raise changed()
         key = <object> PyList_GET_ITEM(keys, index)
         if risk_of(key) > 1:
             check_key(key, budget)
@@ -154,11 +172,11 @@ cdef Py_hash_t *checked_hashes(list keys, bint of_set, Budget *budget) except? N
     try:
         for index in range(count):
             if index >= PyList_GET_SIZE(keys):
-                raise SerializeError("invalid data: the keys of a table changed while they were hashed")
+                raise changed()
             key = <object> PyList_GET_ITEM(keys, index)  # held: its __hash__ may do anything
             hashes[index] = hash_of(key)
         if PyList_GET_SIZE(keys) != count:
-            raise SerializeError("invalid data: the keys of a table changed while they were hashed")
+            raise changed()
         check_steps(keys, hashes, of_set, budget)
         return hashes
     except SerializeError:

@@ -11,8 +11,11 @@ Rule 3: a value is as deep as the readers let it be, so the C stack is bounded.
 
 cimport cython
 
+from fastpyro.values._memory_budget cimport charge_late
+
+from fastpyro.values._keys import know_pure_key
 from fastpyro.values._tables import check_keys
-from fastpyro.values.checked import know_pure_key, reason_of
+from fastpyro.values.checked import reason_of
 from fastpyro.errors import PyroError, SerializeError
 
 
@@ -65,6 +68,7 @@ cdef class Builder:
             else:
                 value.built = self.checked(class_name, self.dict_of(value.data, False))
             value.is_built = True
+            charge_late()
         return value.built
 
     cdef object checked(self, str class_name, dict data):
