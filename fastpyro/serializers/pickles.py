@@ -17,6 +17,7 @@ from fastpyro import errors
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.serializers.json_codec import checked_call
+from fastpyro.uri import URI
 from fastpyro.values import class_registry
 from fastpyro.values.class_registry import StateOf
 from fastpyro.values.object_state import full_name
@@ -34,6 +35,12 @@ PYRO4_CLASSES = {
     PROXY: ("Pyro4.core", "Proxy"),
     "fastpyro.values.peer_dicts.FailedCall": ("Pyro4.futures", "_ExceptionWrapper"),
 }
+
+_EXAMPLES: dict[str, Any] = {
+    "fastpyro.URI": ("PYRO", "x", None, "x", 1),
+    PROXY: ("PYRO:x@x:1", (), (), (), "", None),
+}
+"""States that make an object of a class, to see which one it is."""
 
 _OWN_ERRORS = "fastpyro.errors."
 
@@ -161,8 +168,8 @@ def _replaced(obj: Any) -> Any:
 def _reduced_proxy(proxy: Any) -> Any:
     _, own = class_registry.to_state(proxy)  # not its own __getstate__, which may have the key
     uri, oneway, methods, attributes, handshake, serializer = own
-    # Timeout and HMAC key stay here: the key would travel in clear text.
-    state = (uri, set(oneway), set(methods), set(attributes), 0.0, None, handshake, 0, serializer)
+    # Timeout and HMAC key stay here: the key would travel in clear text. Pyro4 expects a URI, not its text.
+    state = (URI(uri), set(oneway), set(methods), set(attributes), 0.0, None, handshake, 0, serializer)
     cls = type(class_registry.build("fastpyro.Proxy", own))
     # Not copyreg.__newobj__, which pickle allows for an object of that very class only.
     return copyreg._reconstructor, (cls, object, None), state  # type: ignore[attr-defined]
@@ -185,8 +192,8 @@ def _unpickler_of(base: Any) -> Any:
                 return _reconstructed
             for ours, theirs in PYRO4_CLASSES.items():
                 if theirs == (module_name, global_name):
-                    if ours == PROXY:
-                        return type(class_registry.build("fastpyro.Proxy", ("PYRO:x@x:1", (), (), (), "", None)))
+                    if ours in _EXAMPLES:  # of the class that this program has for it: a facade has its own
+                        return type(class_registry.build(ours, _EXAMPLES[ours]))
                     module, _, name = ours.rpartition(".")
                     return getattr(importlib.import_module(module), name)
             return super().find_class(module_name, global_name)

@@ -167,3 +167,11 @@ def test_tracebacks(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = util.formatTraceback(*sys.exc_info(), detailed=True)  # type: ignore[misc]
     assert "EXCEPTION" in "".join(lines)
     assert local
+
+
+def test_addresses_and_proxies_in_pickles_are_pyro4s() -> None:
+    serializer = util.get_serializer("pickle")
+    uri = Pyro4.URI("PYRO:x@h:1")
+    values = serializer.loads(serializer.dumps([uri, Pyro4.Proxy(uri)]))
+    assert [type(value) for value in values] == [Pyro4.URI, Pyro4.Proxy]
+    assert values[0] == values[1]._pyroUri == uri
