@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
     from fastpyro.server.interfaces import Server
 
-__all__ = ["accept_for"]
+__all__ = ["MOST_AT_ONCE", "accept_for"]
+
+MOST_AT_ONCE = 8
+"""Connections that are accepted in one turn, however quickly that goes: who is here waits for no more of them."""
 
 
 def accept_for(server: Server, seconds: float) -> Connection | None:
     """Accept connections that wait, one at least. Returns the last one of them, which will say something soon.
 
-    Arguments: ``seconds``, after which no more are accepted.
+    Arguments: ``seconds``, after which no more are accepted, nor after `MOST_AT_ONCE`.
     """
     newest = None
     until = time.monotonic() + seconds
+    accepted = 0
     while not server.stopping:
         try:
             fd = server.poller.accept(server.listener)
@@ -41,6 +45,7 @@ def accept_for(server: Server, seconds: float) -> Connection | None:
             sock.close()
             continue
         newest = server.admit(sock, address)
-        if time.monotonic() > until:
+        accepted += 1
+        if accepted == MOST_AT_ONCE or time.monotonic() > until:
             break
     return newest

@@ -1,7 +1,8 @@
 """What the log says of requests that are refused: enough to see who sends them, and never as much as he sends.
 
 A line of a log costs as much as ten calls, and the one who serves waits for it: where it goes to may be slow.
-Rule: of each connection the first few are told, then one in a second, with how many were left out before it.
+Rule: of each connection the first few are told, then one in a second, with how many were left out before it. So it is
+with the connections of one server that are dropped for want of room or because they are silent: there may be thousands.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Complaints", "complain", "say_rest"]
+__all__ = ["Complaints", "complain", "say_dropped", "say_rest"]
 
 AT_FIRST = 3
 """Lines of one connection that are told whenever they come."""
@@ -65,6 +66,18 @@ def complain(log: logging.Logger, connection: Complained, reason: object) -> Non
         )
     else:
         log.warning("%r: %s", connection, reason, stacklevel=2)
+
+
+def say_dropped(log: logging.Logger, complaints: Complaints, connection: object, reason: str, *parts: object) -> None:
+    """Tell the log why a connection is dropped, unless it has heard enough of that.
+
+    Arguments: ``complaints``, what was said of others; ``reason``, with a % for each of the ``parts``.
+    """
+    if not complaints.may_say():
+        return
+    unsaid, complaints.unsaid = complaints.unsaid, 0
+    rest = f" (and {unsaid} others since the last one that was told)" if unsaid else ""
+    log.warning(f"dropping %r{reason}%s", connection, *parts, rest, stacklevel=2)
 
 
 def say_rest(log: logging.Logger, connection: Complained) -> None:

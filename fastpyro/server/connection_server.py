@@ -23,7 +23,7 @@ from fastpyro.server import dispatch, forks
 from fastpyro.server._calls import OrdinaryRequests, Term
 from fastpyro.server._order import in_turn
 from fastpyro.server.accepting import accept_for
-from fastpyro.server.complaints import say_rest
+from fastpyro.server.complaints import Complaints, say_dropped, say_rest
 from fastpyro.server.connection import Connection
 from fastpyro.server.coroutine_replies import LateReplies
 from fastpyro.server.crowds import Crowd
@@ -91,7 +91,7 @@ class ConnectionServer(ABC):
         self.late_replies = LateReplies(self)
         self.unsent = UnsentReplies(self, self.patience)
         self.unfinished = UnfinishedMessages(self)
-        self.turns = Turns()
+        self.turns, self.drops = Turns(), Complaints()
         self._parting: dict[Connection, CommunicationError | None] = {}  # who will be dropped in its turn
         self._newest = False
         self._farewells: set[Connection] = set()
@@ -443,7 +443,7 @@ class ConnectionServer(ABC):
         if isinstance(error, ConnectionError):
             log.debug("%r: %s", connection, error)
             return
-        log.warning("dropping %r: %s", connection, error)
+        say_dropped(log, self.drops, connection, ": %s", str(error))
         if not connection.handshaken:
             refuse(connection, error, hmac_key_of(self.daemon._pyroHmacKey))
 

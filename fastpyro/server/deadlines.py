@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
+from fastpyro.server.complaints import say_dropped
 
 if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
@@ -25,7 +26,7 @@ def drop_overdue(server: Server, now: float, seconds: float) -> bool:
     until = time.monotonic() + seconds
     for connection in server.unadmitted.values():
         if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
-            log.warning("dropping %r: no handshake within %g s", connection, config.HANDSHAKE_TIMEOUT)
+            say_dropped(log, server.drops, connection, ": no handshake within %g s", config.HANDSHAKE_TIMEOUT)
             server.drop(connection)
             if time.monotonic() > until:
                 return False

@@ -40,6 +40,7 @@ from fastpyro.protocol.peer_batches import BATCH_METHOD, ResultList, read_batch,
 from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.server._batches import perform_batch
 from fastpyro.server.complaints import complain
+from fastpyro.server.error_lines import lines_of
 from fastpyro.server.exposure import (
     delete_exposed_property,
     get_exposed_property,
@@ -47,7 +48,6 @@ from fastpyro.server.exposure import (
     set_exposed_property,
 )
 from fastpyro.server.item_streams import AwaitedItems
-from fastpyro.tracebacks import format_traceback
 from fastpyro.transport import handshake
 from fastpyro.values._memory_budget import last_excess, note_excess
 from fastpyro.values.exceptions import exception_reply, with_traceback
@@ -64,31 +64,6 @@ log = logger("fastpyro.dispatch")
 
 NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """The commonest result types, none of which is an iterator."""
-
-BEFORE_METHODS = frozenset(
-    {
-        "fastpyro.protocol._batch",
-        "fastpyro.protocol.blobs",
-        "fastpyro.protocol.compression",
-        "fastpyro.protocol.peer_batches",
-        "fastpyro.serializers._codec",
-        "fastpyro.serializers._decoder",
-        "fastpyro.serializers.registry",
-        "fastpyro.server._batches",
-        "fastpyro.server._calls",
-        "fastpyro.server.daemon_object",
-        "fastpyro.server.dispatch",
-        "fastpyro.server.exposure",
-        "fastpyro.server.item_streams",
-        "fastpyro.server.service",
-        "fastpyro.values.checked",
-    }
-)
-"""The modules that a request goes through before a method runs; an error that knows no others is the caller's own."""
-
-LONGEST_TEXT = 10_000
-"""Characters of the text of such an error: Python's own may repeat a name that the caller chose."""
-
 
 MayRun: TypeAlias = Callable[[Any, list[Any]], bool]
 """Asked with the id of an object and the names of its members before any of them is used."""
@@ -400,7 +375,7 @@ def _calls_in(serializer: Serializer, message: Message) -> tuple[str, Any]:
 
 
 def _add_error(results: Any, error: BaseException, serializer: Serializer) -> None:
-    lines = _lines_of(error)
+    lines = lines_of(error)
     try:
         results.add_error(with_traceback(error, lines))
     except Exception:  # then it is sent as the PyroError that replaces it
@@ -426,29 +401,8 @@ def error_reply(daemon: Service, connection: Connection, message: Message, error
     """Return the reply that makes the client raise ``error``, with its traceback here."""
     annotations = daemon.annotations() if daemon.has_annotations else None
     serializer = _reply_serializer(connection, message)
-    payload = exception_reply(serializer, error, _lines_of(error))
+    payload = exception_reply(serializer, error, lines_of(error))
     return Reply(MSG_RESULT, FLAGS_EXCEPTION, serializer.serializer_id, payload, annotations)
-
-
-def _lines_of(error: BaseException) -> list[str]:
-    """Return the traceback that is sent with an error.
-
-    Before any method has run there is nothing to see in one, but whoever sends nonsense would have it formatted for each
-    call, which costs as much as twenty calls: such an error has its own text only, and that is short.
-    """
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in BEFORE_METHODS:
-        traceback = traceback.tb_next
-    if traceback is not None or error.__cause__ is not None or config.DETAILED_TRACEBACK:
-        return format_traceback(type(error), error, error.__traceback__, detailed=config.DETAILED_TRACEBACK)
-    error.args = tuple(_cut(one) if type(one) is str else one for one in error.args)
-    cls = type(error)
-    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    return ["Traceback (most recent call last):\n", f"{name}: {error}\n"]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… of {len(text):,} characters"
 
 
 def _annotations(daemon: Service) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fastpyro._lazy_logging import logger
+from fastpyro.server.complaints import say_dropped
 from fastpyro.server.descriptors import most_descriptors
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def drop_stranger(server: Server, reason: str) -> bool:
     oldest = server.unadmitted.oldest_of_most()
     if oldest is None:
         return False
-    log.warning("dropping %r: %s", oldest, reason)
+    say_dropped(log, server.drops, oldest, ": %s", reason)
     server.drop(oldest)
     return True
 
@@ -73,7 +74,8 @@ def _drop_idle(server: Server, reason: str) -> bool:
             continue
         longest = min(idle, key=lambda one: one.last_used)
         silence = time.monotonic() - longest.last_used
-        log.warning("dropping %r, idle for %.3g s, of %d connections from there: %s", longest, silence, count, reason)
+        why = ", idle for %.3g s, of %d connections from there: %s"
+        say_dropped(log, server.drops, longest, why, silence, count, reason)
         server.crowd.put_last(some)
         server.drop(longest)
         return True

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from fastpyro.protocol._message import Message
     from fastpyro.server._calls import OrdinaryRequests
+    from fastpyro.server.complaints import Complaints
     from fastpyro.server.connection import Connection
     from fastpyro.server.crowds import Crowd
     from fastpyro.server.service import Service
@@ -40,6 +41,7 @@ class Server(Protocol):
 
     stopping: bool
     timeout: float
+    drops: Complaints
     poller: Poller
     listener: socket.socket
     kind_of_socket: tuple[int, int, int]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastpyro._lazy_logging import logger
-from fastpyro.server.complaints import AT_FIRST, SECONDS, complain, say_rest
+from fastpyro.server.complaints import AT_FIRST, SECONDS, Complaints, complain, say_dropped, say_rest
 
 log = logger("fastpyro.servers")
 
@@ -61,6 +61,19 @@ def test_another_connection_is_heard(clock: list[float], caplog: pytest.LogCaptu
             complain(log, flooding, "flood")
         complain(log, other, "once")
     assert caplog.records[-1].getMessage() == "<client>: once"
+
+
+def test_thousands_that_are_dropped_are_a_few_lines(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    drops = Complaints()
+    with caplog.at_level(logging.WARNING, "fastpyro"):
+        for _ in range(1000):
+            say_dropped(log, drops, Client(), ", idle for %g s: %s", 1.5, "no room")
+        assert [record.getMessage() for record in caplog.records] == [
+            "dropping <client>, idle for 1.5 s: no room"
+        ] * AT_FIRST
+        clock[0] += SECONDS
+        say_dropped(log, drops, Client(), ": gone")
+    assert caplog.records[-1].getMessage().startswith(f"dropping <client>: gone (and {1000 - AT_FIRST} others since")
 
 
 def test_the_end_of_a_connection_tells_the_rest(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:

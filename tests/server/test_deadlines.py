@@ -9,6 +9,7 @@ import pytest
 
 from fastpyro._mutex import Mutex
 from fastpyro.config import config
+from fastpyro.server.complaints import Complaints
 from fastpyro.server.crowds import Crowd
 from fastpyro.server.deadlines import drop_overdue
 
@@ -28,6 +29,7 @@ class Server:
 
     def __init__(self, *used: float, strangers: int = 0) -> None:
         self.timeout = 10.0
+        self.drops = Complaints()
         self.unsent = self
         self.connections: dict[int, Any] = {fd: Connection(fd, at) for fd, at in enumerate(used)}
         self.unadmitted = Crowd(Mutex(reentrant=True))

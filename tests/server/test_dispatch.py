@@ -30,7 +30,7 @@ from fastpyro.protocol._assembler import Decoder
 from fastpyro.protocol._batch import BatchWriter, decode_results
 from fastpyro.protocol._message import Message, pack_message
 from fastpyro.serializers.registry import accepted_ids, get_serializer_by_id, native
-from fastpyro.server import dispatch
+from fastpyro.server import dispatch, error_lines
 from fastpyro.server.connection import Connection
 
 
@@ -158,7 +158,7 @@ def test_the_callers_own_faults_are_cheap(
         formatted.append(error)
         return ["formatted"]
 
-    monkeypatch.setattr(dispatch, "format_traceback", format_traceback)
+    monkeypatch.setattr(error_lines, "format_traceback", format_traceback)
     reply = dispatch.handle(daemon, connection, nonsense)
     assert isinstance(reply, dispatch.Reply)
     assert len(reply.payload) < 50_000

@@ -11,6 +11,7 @@ from server_process import SubjectServer
 
 import fastpyro
 from fastpyro._mutex import Mutex
+from fastpyro.server.complaints import Complaints
 from fastpyro.server.crowds import Crowd
 from fastpyro.server.idle_connections import HANDSHAKE_SECONDS, MOST_LOOKED_AT, MOST_NEW, make_room
 
@@ -39,6 +40,7 @@ class Server:
             if not one.handshaken:
                 self.unadmitted.add(one)  # type: ignore[arg-type]
         self.unsent = self
+        self.drops = Complaints()
         self.dropped: list[Connection] = []
 
     def waits(self, connection: Connection) -> bool:
