@@ -118,6 +118,26 @@ def test_a_signal_is_not_lost(talk: Talk, delay: float) -> None:
     assert time.monotonic() - before < 5
 
 
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
+def test_a_signal_that_another_thread_gets_is_not_lost(talk: Talk, timeout: float | None) -> None:
+    """It interrupts no system call of the main thread, as one that comes right before the call does not."""
+    link, _ = talk
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def get_one() -> None:
+        threading.Event().wait(0.05)  # so that the other thread is asleep, most of the time
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    usual = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with Peer(get_one), pytest.raises(KeyboardInterrupt):
+            link.receive(timeout=timeout)
+    finally:
+        signal.signal(signal.SIGUSR1, usual)
+
+
 BIG = bytes(range(256)) * 16384
 """4 MiB, more than a socket takes at once."""
 

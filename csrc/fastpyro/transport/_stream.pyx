@@ -31,18 +31,20 @@ from fastpyro.transport._spin cimport (
 )
 
 import socket as socket_module
+import struct
 
 from fastpyro.errors import ConnectionClosedError, TimeoutError
 
 cdef enum:
     AT_ONCE = 65536  # bytes up to which a send keeps the GIL
-    LONGEST_POLL = 3600 * 1000  # milliseconds; a longer wait is cut into several
+    LONGEST_SLEEP = 1  # seconds; a longer one is cut into several, since a signal right before a sleep does not end it
     MOST_PARTS = 64  # of a message in one system call
     MOST_COLLECTED = 8192  # bytes of a message that may wait for company
     BURST = 50000  # nanoseconds; messages that follow each other faster are a burst
     LONGEST_TIME = 1000000000  # seconds; a longer timeout is cut to this
     LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
 
+cdef bytes SLEEP = struct.pack("ll", LONGEST_SLEEP, 0)  # a timeval, of a socket that waits in recv
 cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
 
 
@@ -73,11 +75,11 @@ cdef int milliseconds_until(double deadline) noexcept nogil:
     # Rounded up, for poll; 0 when the deadline has passed.
     cdef double left
     if deadline == 0:
-        return LONGEST_POLL
+        return LONGEST_SLEEP * 1000
     left = (deadline - now()) * 1000
     if left <= 0:
         return 0
-    return <int> left + 1 if left < LONGEST_POLL else LONGEST_POLL
+    return <int> left + 1 if left < LONGEST_SLEEP * 1000 else LONGEST_SLEEP * 1000
 
 
 cdef class Stream:
@@ -99,6 +101,7 @@ cdef class Stream:
 
     def __init__(self, sock, *arguments):
         sock.setblocking(True)
+        sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVTIMEO, SLEEP)
         self.fd = sock.fileno()
         self.collects = MORE != 0 and sock.family != getattr(socket_module, "AF_UNIX", None)
 
@@ -458,7 +461,8 @@ cdef class Stream:
             elif received.outcome != NOTHING_YET:
                 count[0] = received.count
                 return received.outcome
-            elif deadline == 0:  # somebody made the socket non-blocking: wait here instead of spinning
+            elif deadline == 0:  # it has slept for a while, or somebody made the socket non-blocking
+                PyErr_CheckSignals()
                 self.wait_ready(POLLIN, 0)
 
     cdef Attempt look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
@@ -486,10 +490,9 @@ cdef class Stream:
                 result = poll(&ready, 1, milliseconds)
             if result > 0:
                 return DONE
-            if result < 0:
-                if errno != EINTR:
-                    raise ConnectionClosedError(f"connection lost: {strerror(errno).decode()}")
-                PyErr_CheckSignals()
+            if result < 0 and errno != EINTR:
+                raise ConnectionClosedError(f"connection lost: {strerror(errno).decode()}")
+            PyErr_CheckSignals()
 
 
 cdef object lost(str what, int failure):
