@@ -44,6 +44,7 @@ from fastpyro.server.error_lines import lines_of
 from fastpyro.server.exposure import (
     delete_exposed_property,
     get_exposed_property,
+    members_of,
     resolve_method,
     set_exposed_property,
 )
@@ -223,6 +224,9 @@ def failed(
 
 def _method_or_name(daemon: Service, target: Any, name: str) -> Any:
     try:
+        is_unknown = daemon.require_expose and name not in members_of(type(target)).methods
+        if is_unknown and name not in getattr(target, "__dict__", ()):
+            return name  # without a second error, which costs as much as the first
         return resolve_method(target, name, daemon.require_expose)
     except Exception:
         return name

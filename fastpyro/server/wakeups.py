@@ -19,17 +19,29 @@ class Wakeups:
         self.receiver.setblocking(False)
         self._sender.setblocking(False)
         self.fd = self.receiver.fileno()
+        self._rung = False
 
     def wake(self) -> None:
         """Ring. From any thread."""
-        with contextlib.suppress(OSError):  # it has been told already, or the server is closed
+        if self._rung:
+            return  # who hears it looks round after `drain`: a system call for each turn costs as much as a call
+        try:
+            self._rung = True  # first: who drains meanwhile would leave it set, and nothing would ring again
             self._sender.send(b"!")
+        except OSError:  # the server is closed
+            self._rung = False
+        except BaseException:
+            self._rung = False
+            raise
 
     def drain(self) -> None:
-        """Take note of all that has rung."""
-        with contextlib.suppress(OSError):  # empty
-            while self.receiver.recv(1024):
-                pass
+        """Take note of all that has rung; look round after that, and not before."""
+        try:
+            with contextlib.suppress(OSError):  # empty
+                while len(self.receiver.recv(1024)) == 1024:
+                    pass
+        finally:
+            self._rung = False
 
     def close(self) -> None:
         """Release both sockets. May be called again."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 
 from fastpyro import errors
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -89,6 +90,8 @@ def _exceptions_in(module: Any, prefix: str) -> dict[str, type[BaseException]]:
 
 _own_classes = {**_exceptions_in(builtins, "builtins"), **_exceptions_in(errors, "fastpyro.errors")}
 _builtin_classes = frozenset(value for value in vars(builtins).values() if isinstance(value, type))
+_plain_classes = frozenset(cls for cls in _own_classes.values() if not issubclass(cls, RemoteError))
+"""Those of which an instance without attributes is its args and fields."""
 _classes: dict[str, type[BaseException]] = {}
 _names: dict[type[BaseException], str] = {}
 
@@ -122,6 +125,9 @@ def register_exception(cls: Any = None, name: str | None = None) -> Any:
 
 def _state_of(error: BaseException) -> _State:
     """Take an exception apart. A traceback that it brought from another process stays with it."""
+    cls = type(error)
+    if cls in _plain_classes and not error.__dict__:
+        return _State(_names.get(cls) or full_name(cls), error.args, {}, [], [], _fields_of(error))
     if isinstance(error, RemoteError):  # passes through as what it was
         class_name, attributes = error.class_name, error.attributes
     else:
@@ -148,17 +154,29 @@ def _own_text_of(error: BaseException) -> dict[str, str]:
     """Return the text of an exception whose class has a way of its own to make one: where the class is not known, its args
     would not tell.
     """
-    owner = next(base for base in type(error).__mro__ if "__str__" in vars(base))
-    return {} if owner in _builtin_classes or isinstance(error, PyroError) else {TEXT: _text_of(error)}
+    cls: Any = type(error)
+    return {TEXT: _text_of(error)} if _has_own_text(cls) else {}
+
+
+@lru_cache(1024)
+def _has_own_text(cls: Any) -> bool:
+    owner = next(base for base in cls.__mro__ if "__str__" in vars(base))
+    return owner not in _builtin_classes and not issubclass(cls, PyroError)
 
 
 def _fields_of(error: BaseException) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for base, names in _FIELDS.items():
-        if isinstance(error, base):
-            values = ((name, _text_of_path(getattr(error, name, None))) for name in names)
-            fields.update((name, value) for name, value in values if value is not None and type(value) in _FIELD_TYPES)
+    cls: Any = type(error)  # mypy does not believe that classes can be hashed
+    for name in _fields_of_class(cls):
+        value = _text_of_path(getattr(error, name, None))
+        if value is not None and type(value) in _FIELD_TYPES:
+            fields[name] = value
     return fields
+
+
+@lru_cache(1024)
+def _fields_of_class(cls: Any) -> tuple[str, ...]:
+    return tuple(name for base, names in _FIELDS.items() if issubclass(cls, base) for name in names)
 
 
 def _build(_class_name: str, state: Any) -> BaseException:
@@ -291,7 +309,7 @@ def with_traceback(error: BaseException, lines: list[str]) -> Any:
             raise SerializeError(f"the converter of {full_name(type(error))} made no dict with a __class__ of it")
         return StateOf(class_name, {**own, TRACEBACK: lines or state.lines})
     # Text that was made here shows what came from further away, as a note.
-    return StateOf(CLASS_NAME, tuple(state._replace(lines=lines or state.lines)))
+    return StateOf(CLASS_NAME, (*state[:3], lines or state.lines, *state[4:]))
 
 
 def _text_of(error: BaseException) -> str:

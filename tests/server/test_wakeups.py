@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import select
 
+import pytest
+
 from fastpyro.server.wakeups import Wakeups
 
 
@@ -17,6 +19,22 @@ def test_it_rings_until_drained() -> None:
     assert rings(wakeups)
     wakeups.drain()
     assert not rings(wakeups)
+    wakeups.wake()
+    assert rings(wakeups)
+    wakeups.close()
+
+
+def test_many_rings_are_one_message() -> None:
+    """And after an interrupted ring the next one rings."""
+    wakeups = Wakeups()
+    for _ in range(1000):
+        wakeups.wake()
+    assert len(wakeups.receiver.recv(2000)) == 1
+    wakeups.drain()
+    sender, wakeups._sender = wakeups._sender, None  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        wakeups.wake()
+    wakeups._sender = sender
     wakeups.wake()
     assert rings(wakeups)
     wakeups.close()

@@ -91,7 +91,8 @@ cdef class MessageStream(OutputStream):
         cdef double deadline = deadline_of(timeout)
         self.enter()
         try:
-            self.send_message(message, False, deadline)
+            # Where another request is here, as with a flood of refused ones, the replies may leave together.
+            self.send_message(message, self.has_received(), deadline)
         finally:
             self.leave()
 
