@@ -61,6 +61,9 @@ _FIELDS: dict[type[BaseException], tuple[str, ...]] = {
 }
 """What builtin exceptions keep outside of args, and may be set to None, a str, bytes or an int."""
 
+_POSITIONS = ("filename", "lineno", "offset", "text", "end_lineno", "end_offset")
+MOST_LINES = 2**31 - 1
+
 _FIELD_TYPES = (type(None), str, bytes, int)
 
 
@@ -181,7 +184,8 @@ def _fields_of_class(cls: Any) -> tuple[str, ...]:
 
 def _build(_class_name: str, state: Any) -> BaseException:
     class_name, args, attributes, lines, notes, _fields = state = _checked(state)
-    cls = _own_classes.get(class_name) or _classes.get(class_name) or _late_class(class_name)
+    known = _own_classes.get(class_name) or _classes.get(class_name)
+    cls = known or _late_class(class_name)
     converter = find_converter(class_name) if cls is None else None
     error: BaseException | None = None
     if converter is not None:
@@ -189,6 +193,8 @@ def _build(_class_name: str, state: Any) -> BaseException:
             error = converter(class_name, state_to_dict(state))
     elif cls is not None and cls is not RemoteError:
         error = _restored(cls, state)
+        if error is not None and known is None and not _has_text(error):
+            error = None  # its constructor would have set what its text is made of
     if error is None or not is_kind(error, BaseException):
         error = RemoteError(class_name, args, attributes)
     if notes:
@@ -245,9 +251,36 @@ def _restored(cls: type[BaseException], state: tuple[Any, ...]) -> BaseException
             _set_fields(error, fields)
         if attributes:
             set_attributes(error, {name: value for name, value in attributes.items() if name != TEXT})
+        if isinstance(error, SyntaxError):
+            _bound_positions(error)
     except Exception:
         return None  # a RemoteError tells what it was
     return error
+
+
+def _bound_positions(error: SyntaxError) -> None:
+    """Let positions be within the text that they are of: a traceback shows a mark for each column between two of them."""
+    text = error.text if type(error.text) is str else None
+    most = len(text or "") + 1
+    values = [error.filename, error.lineno, error.offset, text, error.end_lineno, error.end_offset]
+    for index, limit in (1, MOST_LINES), (2, most), (4, MOST_LINES), (5, most):
+        value = values[index]
+        values[index] = value if type(value) is int and -1 <= value <= limit else None
+    for name, value in zip(_POSITIONS, values, strict=True):
+        _set_ordinary(error, name, value)
+    if hasattr(error, "_metadata"):  # source code that is compiled for a hint, from Python 3.14 on
+        _set_ordinary(error, "_metadata", None)
+    details = error.args[1] if len(error.args) == 2 else None
+    if type(details) in (tuple, list) and len(details) >= 4:  # what a copy is made of
+        _set_ordinary(error, "args", (error.args[0], tuple(values[: 6 if len(details) > 4 else 4])))
+
+
+def _has_text(error: BaseException) -> bool:
+    """Return whether an exception of the standard library can tell what it is."""
+    try:
+        return isinstance(str(error), str) and isinstance(repr(error), str)
+    except Exception:
+        return False
 
 
 _set_ordinary = BaseException.__setattr__
@@ -344,12 +377,21 @@ def dict_to_exception(class_name: str, data: dict[str, Any]) -> BaseException:
 
 
 def _describe(cls: Any) -> tuple[Any, bool, bool, tuple[str, ...]]:
-    """Describe a class of exceptions to `ErrorBuilder`."""
+    """Describe a class of exceptions to `ErrorBuilder`: those that need a closer look are left to `_build`."""
     base = cls
     while base not in _builtin_classes:
         base = base.__base__
     fields = tuple(name for owner, names in _FIELDS.items() if issubclass(cls, owner) for name in names)
-    return base, issubclass(base, BaseExceptionGroup), issubclass(base, _CURIOUS), fields
+    is_odd = issubclass(base, BaseExceptionGroup | SyntaxError) or (
+        cls not in _builtin_classes and cls not in _names and not issubclass(cls, PyroError) and _tells_itself(cls)
+    )
+    return base, is_odd, issubclass(base, _CURIOUS), fields
+
+
+def _tells_itself(cls: type[BaseException]) -> bool:
+    return any(
+        name in vars(base) for base in cls.__mro__ if base not in _builtin_classes for name in ("__str__", "__repr__")
+    )
 
 
 _builder: Any = ErrorBuilder(

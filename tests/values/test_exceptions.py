@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import copy
+import pickle
 import sqlite3
 import struct
+import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +30,11 @@ from fastpyro.values.registration import StateOf, register_class, register_class
 
 def round_trip(value: Any) -> Any:
     return native.loads(native.dumps(value))
+
+
+def build(state: Any) -> Any:
+    """Return what arrives when a peer writes an exception's state itself."""
+    return round_trip(StateOf("exception", state))
 
 
 @pytest.fixture(autouse=True)
@@ -430,3 +439,50 @@ def test_any_state_gives_an_exception_or_serialize_error(name: str, args: Any, a
     assert isinstance(str(received), str)
     assert "line" in "".join(errors.get_pyro_traceback(received))
     round_trip(received)
+
+
+BILLION = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        ("f", 1, 1, "x", 1, BILLION),
+        ("f", 1, BILLION, "x", 1, 2 * BILLION),
+        ("f", 1, -BILLION, "x", 1, 3),
+        ["f", 10**30, 1, "x", 10**30, BILLION],
+        ("f", 1, BILLION, None),
+        ("f", 1, 1, 5, 1, BILLION),
+        ("f", 1, 1, "x", 1, BILLION, (1, 2, "1 + 1")),
+    ],
+)
+@pytest.mark.parametrize("by_fields", [False, True])
+def test_a_syntax_error_marks_no_more_than_its_text(details: Any, by_fields: bool) -> None:
+    """A traceback shows a mark for each column from offset to end_offset: 80 bytes would become a gigabyte."""
+    names = ("filename", "lineno", "offset", "text", "end_lineno", "end_offset")
+    fields = dict(zip(names, details, strict=False)) if by_fields else {}
+    args = ("m",) if by_fields else ("m", details)
+    error = build(("builtins.SyntaxError", args, {}, [], [], fields))
+    assert isinstance(error, Exception)
+    told: Any
+    for told in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert len("".join(traceback.format_exception(told))) < 500
+
+
+def test_a_syntax_error_of_somebodys_code_arrives_as_it_is() -> None:
+    with pytest.raises(SyntaxError) as caught:
+        compile("x = 1 +* 2", "cell", "exec")
+    arrived = round_trip(caught.value)
+    assert type(arrived) is SyntaxError
+    assert "".join(traceback.format_exception_only(arrived)) == "".join(traceback.format_exception_only(caught.value))
+    assert arrived.args == (caught.value.args[0], caught.value.args[1][:6])
+
+
+def test_an_exception_that_could_not_tell_itself_is_a_remote_error() -> None:
+    """Its constructor, which no message runs, would have set what its text is made of."""
+    name = "subprocess.CalledProcessError"
+    assert isinstance(round_trip(subprocess.CalledProcessError(3, "ls")), subprocess.CalledProcessError)
+    error = build((name, (1, "ls"), {}, [], [], {}))
+    assert isinstance(error, RemoteError)
+    assert error.class_name == name
+    assert name in str(error)

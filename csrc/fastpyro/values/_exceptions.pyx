@@ -46,8 +46,8 @@ cdef class ErrorBuilder(Builder):
     """Builds exceptions out of their states; to be registered for their class name.
 
     Arguments: ``own_classes`` and ``classes``, dicts by name; ``late_class(name)`` and ``converter_of(name)``, which
-    return None for none; ``describe(class)``, which returns the builtin ancestor, whether it is a group, whether it
-    takes arguments apart, and names of fields; ``otherwise(name, state)``.
+    return None for none; ``describe(class)``, which returns the builtin ancestor, whether the class needs a closer look,
+    whether the ancestor takes arguments apart, and names of fields; ``otherwise(name, state)``.
     """
 
     cdef dict own_classes, classes, plans, late_classes
@@ -117,9 +117,9 @@ cdef class ErrorBuilder(Builder):
         if found != NULL:
             return <Plan> found
         plan = Plan.__new__(Plan)
-        plan.base, is_group, plan.is_curious, plan.fields = self.describe(cls)
+        plan.base, is_odd, plan.is_curious, plan.fields = self.describe(cls)
         plain_start = starts_alike(plan.base, BaseException)
-        plan.is_odd = is_group or cls is RemoteError or (plan.base is not cls and not plain_start)
+        plan.is_odd = is_odd or cls is RemoteError or (plan.base is not cls and not plain_start)
         plan.attributes = attributes_of_class(cls)
         if len(self.plans) >= MOST_PLANS:
             self.plans.clear()
