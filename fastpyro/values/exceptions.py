@@ -270,8 +270,8 @@ def _bound_positions(error: SyntaxError) -> None:
         _set_ordinary(error, name, value)
     if hasattr(error, "_metadata"):  # source code that is compiled for a hint, from Python 3.14 on
         _set_ordinary(error, "_metadata", None)
-    details = error.args[1] if len(error.args) == 2 else None
-    if type(details) in (tuple, list) and len(details) >= 4:  # what a copy is made of
+    details = error.args[1] if len(error.args) == 2 else ()
+    if isinstance(details, tuple | list) and len(details) >= 4:  # what a copy is made of
         _set_ordinary(error, "args", (error.args[0], tuple(values[: 6 if len(details) > 4 else 4])))
 
 

@@ -11,6 +11,7 @@ import hmac
 import html
 import json
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,9 +20,9 @@ from urllib.parse import parse_qs
 from fastpyro._foreign_text import has_controls, on_one_line, shown
 from fastpyro.callcontext import current_context
 from fastpyro.client.locate import check_location
-from fastpyro.compat.shared.http_server import GatewayServer
+from fastpyro.compat.shared.http_server import WHEN_GONE, GatewayServer
 from fastpyro.constants import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT
-from fastpyro.errors import NamingError, ProtocolError, PyroError
+from fastpyro.errors import NamingError, ProtocolError, PyroError, TimeoutError
 from fastpyro.protocol.compression import payload_of
 from fastpyro.uri import URI
 from fastpyro.values.checked import is_kind, mapping_of
@@ -43,8 +44,11 @@ MOST_PARAMETERS = 1000
 CALL_SECONDS = 300.0
 """How long a call may take where ``comm_timeout`` says nothing: a silent object must not keep its thread for ever."""
 
+CONNECT_SECONDS = 10.0
+"""How long an object may take to say what it has, and a name server to answer."""
+
 LOOK_SECONDS = 3.0
-"""How long the home page waits for each name that it shows."""
+"""How long the home page waits for all names that it shows."""
 
 JSON_HEADER = ("Content-Type", "application/json; charset=utf-8")
 TEXT_HEADER = ("Content-Type", "text/plain")
@@ -123,7 +127,8 @@ class HttpGateway:
             with self._name_server() as nameserver:
                 names = sorted(mapping_of(nameserver.list(regex=self.ns_regex), "the listing"))[:MOST_SHOWN]
                 uris = {name: self._uri_of(nameserver, name) for name in names}
-            rows = [self._row(name, uri) for name, uri in uris.items()]
+            end = time.monotonic() + LOOK_SECONDS
+            rows = [self._row(name, uri, end - time.monotonic()) for name, uri in uris.items()]
         except Exception as error:
             return self._text(start_response, "500 Internal Server Error", f"Error 500: {on_one_line(str(error))}")
         start_response("200 OK", self._headers(("Content-Type", "text/html; charset=utf-8")))
@@ -167,7 +172,7 @@ class HttpGateway:
 
     def _name_server(self) -> Any:
         nameserver = self._find_name_server()
-        nameserver._pyroTimeout = self.comm_timeout or CALL_SECONDS
+        nameserver._pyroTimeout = min(self.comm_timeout or CONNECT_SECONDS, CONNECT_SECONDS)
         return nameserver
 
     def _headers(self, *headers: tuple[str, str]) -> list[tuple[str, str]]:
@@ -188,12 +193,14 @@ class HttpGateway:
             return error
         return uri
 
-    def _row(self, name: str, uri: Any) -> str:
+    def _row(self, name: str, uri: Any, seconds: float) -> str:
         try:
             if isinstance(uri, NamingError):
                 raise uri
+            if seconds <= 0:
+                raise TimeoutError("the objects before it took too long")
             with self._proxy_for(uri) as proxy:
-                proxy._pyroTimeout = min(proxy._pyroTimeout, LOOK_SECONDS)
+                proxy._pyroTimeout = min(proxy._pyroTimeout, seconds)
                 proxy._pyroBind()
                 members = [", ".join(sorted(names)) for names in (proxy._pyroMethods, proxy._pyroAttrs)]
         except PyroError as error:
@@ -204,7 +211,7 @@ class HttpGateway:
         proxy = self._connect(uri)
         proxy._pyroSerializer = "json"  # what the object answers is handed on as it is
         proxy._pyroHmacKey = self.hmac_key
-        proxy._pyroTimeout = self.comm_timeout or CALL_SECONDS
+        proxy._pyroTimeout = min(self.comm_timeout or CONNECT_SECONDS, CONNECT_SECONDS)
         return proxy
 
     def _call(
@@ -221,11 +228,13 @@ class HttpGateway:
         if isinstance(uri, NamingError):
             raise uri
         with self._proxy_for(uri) as proxy:
+            environ.get(WHEN_GONE, _ignore)(lambda: _hang_up(proxy))
             proxy._pyroGetMetadata()
             if method == "$meta":
                 names = {"methods": sorted(proxy._pyroMethods), "attributes": sorted(proxy._pyroAttrs)}
                 start_response("200 OK", headers)
                 return [json.dumps(names).encode("utf-8")]
+            proxy._pyroTimeout = self.comm_timeout or CALL_SECONDS
             message = self._invoke(proxy, method, parameters, environ.get("HTTP_X_PYRO_OPTIONS", "").split(","))
         if message is None:  # oneway
             start_response("200 OK", headers)
@@ -248,6 +257,17 @@ class HttpGateway:
         if parameters:
             raise ValueError("an attribute is read without parameters")
         return proxy._pyroInvoke("__getattr__", (method,), None)
+
+
+def _hang_up(proxy: Any) -> None:
+    """End a call of another thread. The proxy's own `_pyroRelease` is for the thread that owns it."""
+    connection = proxy._pyroConnection
+    if connection is not None:
+        connection.close()
+
+
+def _ignore(action: Callable[[], Any]) -> None:
+    """What a server that does not notice who has gone does with an action."""
 
 
 class _BadRequestError(Exception):

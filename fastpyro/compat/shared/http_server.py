@@ -2,7 +2,9 @@
 
 A connection is one request. It has a thread, a few seconds to send its request, a bounded head and body, and a bounded time
 to take each part of the answer. Of those that have not sent their request the oldest goes when there are too many; when
-all places are taken by requests that are being answered, the next one is told so. Knows nothing of Pyro.
+all places are taken by requests that are being answered, or nearly all by those of its own address, the next one is told
+so. A client that hangs up, or says that it sends nothing more, before its answer is there gives its place back: what the
+application does for it is ended by what it named under ``WHEN_GONE``. Knows nothing of Pyro.
 """
 
 from __future__ import annotations
@@ -10,10 +12,13 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import selectors
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
@@ -21,10 +26,20 @@ from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 from fastpyro._foreign_text import on_one_line
 from fastpyro._mutex import Mutex
 
-__all__ = ["GatewayServer"]
+__all__ = ["WHEN_GONE", "GatewayServer"]
+
+WHEN_GONE = "fastpyro.when_gone"
+"""The item of the environment by which an application names an action that ends what it waits for. It is done when the
+client has gone, in another thread, perhaps more than once."""
 
 MOST_CONNECTIONS = 128
 """At a time; each has a thread."""
+
+MOST_OF_ONE = MOST_CONNECTIONS - MOST_CONNECTIONS // 10
+"""From one address. Others find a place whatever it does."""
+
+LOOK_SECONDS = 0.5
+"""Between two looks at who has gone."""
 
 REQUEST_SECONDS = 10.0
 """To send the whole request."""
@@ -55,7 +70,12 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
             self.address_family = socket.AF_INET6
         self._places = Mutex(reentrant=True, leaf=True)
         self._sending: dict[socket.socket, float] = {}
+        self._answering: dict[socket.socket, list[Callable[[], Any]]] = {}
+        self._gone: set[socket.socket] = set()
+        self._looked = 0.0
         self._taken = 0
+        self._taken_by: Counter[Any] = Counter()
+        self._origins: dict[socket.socket, Any] = {}
         super().__init__(address, _Handler)
         self.set_app(app)
 
@@ -69,11 +89,14 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a connection a thread, unless all places are taken. Never raises."""
+        origin = client_address[0]
         with self._places.guard():
-            is_admitted = self._taken < MOST_CONNECTIONS or self._drop_oldest()
+            is_admitted = self._has_room(origin) or self._drop_oldest(origin)
             if is_admitted:
                 self._taken += 1
+                self._taken_by[origin] += 1
                 self._sending[request] = time.monotonic() + REQUEST_SECONDS
+                self._origins[request] = origin
         if not is_admitted:
             with contextlib.suppress(OSError):
                 request.setblocking(False)
@@ -96,14 +119,32 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
     def has_sent(self, request: Any) -> bool:
         """Note that the whole request has come; return whether it came in time."""
         with self._places.guard():
-            return self._sending.pop(request, None) is not None
+            is_in_time = self._sending.pop(request, None) is not None
+            if is_in_time:
+                self._answering[request] = []
+            return is_in_time
+
+    def when_gone(self, request: Any, action: Callable[[], Any]) -> None:
+        """Have an action done when the client hangs up before its answer is there."""
+        with self._places.guard():
+            actions = self._answering.get(request)
+            if actions is not None:
+                actions.append(action)
 
     def service_actions(self) -> None:
-        """Drop the connections that have not sent their request in time; called twice a second."""
+        """Drop the connections that have not sent their request in time, and notice who has gone; called all the time."""
         now = time.monotonic()
         with self._places.guard():
+            if now < self._looked + LOOK_SECONDS:
+                return
+            self._looked = now
             for request in [each for each, deadline in self._sending.items() if deadline < now]:
                 self._drop(request)
+            self._gone.update(_hung_up([each for each in self._answering if each not in self._gone]))
+            actions = [action for request in self._gone for action in self._answering[request]]
+        for action in actions:
+            with contextlib.suppress(Exception):  # what an application does about it must not end the server
+                action()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell of a failure in one line; a client that has gone is none."""
@@ -111,8 +152,13 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
         if not isinstance(error, OSError):
             print(on_one_line(f"request from {client_address!r} failed: {error!r}"), file=sys.stderr)
 
-    def _drop_oldest(self) -> bool:
-        oldest = next(iter(self._sending), None)
+    def _has_room(self, origin: Any) -> bool:
+        return self._taken < MOST_CONNECTIONS and self._taken_by[origin] < MOST_OF_ONE
+
+    def _drop_oldest(self, origin: Any) -> bool:
+        # Of its own address, where that has all that it may have.
+        is_full = self._taken_by[origin] >= MOST_OF_ONE
+        oldest = next((each for each in self._sending if not is_full or self._origins[each] == origin), None)
         if oldest is not None:
             self._drop(oldest)
         return oldest is not None
@@ -126,7 +172,30 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
     def _leave(self, request: Any) -> None:
         with self._places.guard():
             self._sending.pop(request, None)
+            self._answering.pop(request, None)
+            self._gone.discard(request)
+            origin = self._origins.pop(request)
             self._taken -= 1
+            self._taken_by[origin] -= 1
+            if not self._taken_by[origin]:
+                del self._taken_by[origin]
+
+
+def _hung_up(sockets: list[socket.socket]) -> list[socket.socket]:
+    """Return those of the sockets whose other end sends nothing more, without waiting."""
+    gone: list[socket.socket] = []
+    with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
+        for each in sockets:
+            with contextlib.suppress(ValueError, KeyError):  # closed meanwhile
+                selector.register(each, selectors.EVENT_READ)
+        for key, _ in selector.select(0) if sockets else ():
+            sock: Any = key.fileobj
+            try:
+                if sock.recv(1, socket.MSG_PEEK) == b"":
+                    gone.append(sock)
+            except OSError:
+                gone.append(sock)
+    return gone
 
 
 class _Answering(ServerHandler):
@@ -165,6 +234,7 @@ class _Handler(WSGIRequestHandler):
         environ = self.get_environ()
         environ.pop("HTTP_PROXY", None)
         environ["CONTENT_LENGTH"] = str(len(body))
+        environ[WHEN_GONE] = partial(self.server.when_gone, self.request)
         answer: Any = self.wfile
         handler = _Answering(io.BytesIO(body), answer, self.get_stderr(), environ, multithread=True)
         handler.request_handler = self  # type: ignore[attr-defined]  # for its log

@@ -15,9 +15,12 @@ import pytest
 import fastpyro
 from fastpyro.compat.shared import http_gateway
 from fastpyro.compat.shared.http_gateway import HttpGateway, single_values
+from fastpyro.compat.shared.http_server import WHEN_GONE
 from fastpyro.errors import NamingError
 from fastpyro.naming import start_ns
 from fastpyro.values.peer_dicts import PYRO5
+
+PATIENCE = 30.0
 
 
 class Subject:
@@ -68,11 +71,11 @@ def gateway() -> Iterator[HttpGateway]:
             thread.join()
 
 
-def ask(gateway: HttpGateway, path: str, query: str = "", method: str = "GET", body: bytes = b"", **more: str) -> Any:
+def ask(gateway: HttpGateway, path: str, query: str = "", method: str = "GET", body: bytes = b"", **more: Any) -> Any:
     """Return status, headers and body of an answer."""
     begun: list[Any] = []
-    environ = {"PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": method, **more}
-    environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}  # type: ignore[dict-item]
+    environ: dict[str, Any] = {"PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": method, **more}
+    environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
     answer = b"".join(gateway(environ, lambda status, headers: begun.extend((status, dict(headers)))))
     return int(begun[0].split()[0]), begun[1], answer
 
@@ -214,8 +217,46 @@ def test_unix_sockets_that_a_name_server_names_are_not_dialled(gateway: HttpGate
 def test_a_silent_object_does_not_keep_its_caller_for_ever(
     gateway: HttpGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_gateway, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(http_gateway, "CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, gateway._find_name_server() as nameserver:
         nameserver.register("http.silent", f"PYRO:x@127.0.0.1:{silent.getsockname()[1]}")
         status, _, answer = ask(gateway, "/pyro/http.silent/size")
     assert (status, json.loads(answer)["__class__"]) == (500, "Pyro5.errors.TimeoutError")
+
+
+def test_the_home_page_waits_for_all_names_together(gateway: HttpGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_gateway, "LOOK_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, gateway._find_name_server() as nameserver:
+        for number in range(8):
+            nameserver.register(f"http.a{number}", f"PYRO:x@127.0.0.1:{silent.getsockname()[1]}")
+        status, _, answer = ask(gateway, "/pyro/")
+    assert (status, answer.count(b"cannot be reached"), answer.count(b"took too long")) == (200, 10, 9)
+
+
+def test_a_client_that_has_gone_ends_its_call(gateway: HttpGateway) -> None:
+    actions: list[Any] = []
+    when_gone: dict[str, Any] = {WHEN_GONE: actions.append}
+    begun, gate = threading.Event(), threading.Event()
+
+    class Slow:
+        @fastpyro.expose
+        def wait(self) -> None:
+            begun.set()
+            gate.wait(PATIENCE)
+
+    def hang_up() -> None:
+        assert begun.wait(PATIENCE)
+        for action in actions:
+            action()
+
+    with fastpyro.Daemon(host="127.0.0.1") as daemon, gateway._find_name_server() as nameserver:
+        nameserver.register("http.slow", daemon.register(Slow()))
+        threads = [threading.Thread(target=work) for work in (daemon.requestLoop, hang_up)]
+        for thread in threads:
+            thread.start()
+        status, _, answer = ask(gateway, "/pyro/http.slow/wait", **when_gone)
+        gate.set()
+        daemon.shutdown()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert (status, json.loads(answer)["__class__"]) == (500, "Pyro5.errors.ConnectionClosedError")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -150,6 +151,59 @@ def test_too_many_at_work_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
             gate.set()
             for sock in (one, other):
                 assert sock.recv(1000).startswith(b"HTTP/1.0 200")
+
+
+def test_one_address_leaves_places_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "MOST_OF_ONE", 2)
+    gate, busy = threading.Event(), threading.Semaphore(0)
+
+    def waiting(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            busy.release()
+            gate.wait(PATIENCE)
+        return application(environ, start_response)
+
+    with running() as server, contextlib.ExitStack() as stack:
+        server.set_app(waiting)
+        for _ in range(2):
+            stack.enter_context(connect(server)).sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+            assert busy.acquire(timeout=PATIENCE)
+        with connect(server) as third:
+            assert third.recv(1000).startswith(b"HTTP/1.0 503")
+        elsewhere = ("127.0.0.2", 0)
+        with socket.create_connection(("127.0.0.1", server.server_port), PATIENCE, elsewhere) as other:
+            other.sendall(b"GET /x HTTP/1.0\r\n\r\n")
+            assert other.recv(1000).startswith(b"HTTP/1.0 200")
+        gate.set()
+    assert not server._taken_by
+
+
+def test_who_hangs_up_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "LOOK_SECONDS", 0.05)
+    busy, ended = threading.Semaphore(0), threading.Semaphore(0)
+
+    def waiting(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        gone = threading.Event()
+        environ[http_server.WHEN_GONE](gone.set)
+        environ[http_server.WHEN_GONE](lambda: 1 / 0)  # what an action raises is no matter
+        busy.release()
+        assert gone.wait(PATIENCE)
+        ended.release()
+        return application(environ, start_response)
+
+    with running() as server:
+        server.set_app(waiting)
+        with connect(server) as client, connect(server) as aborting:
+            for sock in (client, aborting):
+                sock.sendall(b"GET /x HTTP/1.0\r\n\r\n")
+                assert busy.acquire(timeout=PATIENCE)
+            assert not ended.acquire(timeout=0.2), "both are still there"
+            aborting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            aborting.close()
+            assert ended.acquire(timeout=PATIENCE)
+        assert ended.acquire(timeout=PATIENCE)
+        server.set_app(application)
+        assert get(server) == b"GET /x "
 
 
 def test_threads_that_cannot_be_started(server: GatewayServer, monkeypatch: pytest.MonkeyPatch) -> None:
