@@ -70,6 +70,7 @@ class Service:
         self.objectsById = {}
         self._registration = Mutex(reentrant=True)
         self._metadata: dict[tuple[type, bool], dict[str, Any]] = {}
+        self._details: dict[tuple[type, bool], dict[str, Any]] = {}
 
     def register(self, obj_or_class: Any, objectId: str | None = None, force: bool = False, weak: bool = False) -> URI:
         """Make an object callable from other processes.
@@ -188,8 +189,19 @@ class Service:
         if metadata is None:
             metadata = self._metadata[(cls, False)] = metadata_of(found, self.require_expose)
         if details:
-            return {**metadata, "details": details_of(found, self.require_expose)}
+            return {**metadata, "details": self._details_of(found, cls)}
         return metadata
+
+    def _details_of(self, found: Any, cls: type) -> dict[str, Any]:
+        """Return what help() shows of an object; made once for each class, because it takes as long as hundreds of calls."""
+        key = cls, found is not cls
+        own = getattr(found, "__dict__", {}) if found is not cls else {}
+        if not members_of(cls, self.require_expose).methods.isdisjoint(own):
+            return details_of(found, self.require_expose)  # the instance has a method of its own
+        details = self._details.get(key)
+        if details is None:
+            details = self._details[key] = details_of(found, self.require_expose)
+        return details
 
     def offered_metadata(self, object_id: str) -> dict[str, Any]:
         """Return what a client is told of an object when it connects."""
@@ -201,6 +213,8 @@ class Service:
         if found is not None:
             cls = found if isinstance(found, type) else type(found)
             self._metadata.pop((cls, False), None)
+            for is_instance in (False, True):
+                self._details.pop((cls, is_instance), None)
             reset_members(cls)
             self._classes_changed()
 

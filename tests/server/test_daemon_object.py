@@ -11,6 +11,7 @@ import pytest
 import fastpyro
 from fastpyro.constants import DAEMON_NAME
 from fastpyro.errors import DaemonError, PyroError
+from fastpyro.server import exposure, service
 from fastpyro.server.daemon_object import DaemonObject
 
 
@@ -64,6 +65,38 @@ def test_metadata_and_details(own: Any) -> None:
     assert details["members"]["method"] == {"signature": "(size: 'int' = 3) -> 'None'", "doc": "Explain."}
     with pytest.raises(DaemonError, match="unknown object"):
         own.get_metadata("nobody")
+
+
+def test_details_are_made_once_for_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making them takes as long as hundreds of calls. An instance with a method of its own has its own."""
+
+    @fastpyro.expose
+    class Machine:
+        def work(self, hours: int) -> None:
+            """Work."""
+
+    made: list[Any] = []
+
+    def details_of(found: Any, require_expose: bool) -> dict[str, Any]:
+        made.append(found)
+        return exposure.details_of(found, require_expose)
+
+    monkeypatch.setattr(service, "details_of", details_of)
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        machines: list[Any] = [Machine(), Machine(), Machine(), Machine]
+        machines[2].work = lambda days: None
+        for number, machine in enumerate(machines):
+            daemon.register(machine, str(number))
+        for _ in range(2):
+            shown = [daemon.metadata(str(number), True)["details"]["members"]["work"] for number in range(4)]
+            assert [one["signature"] for one in shown] == ["(hours: 'int') -> 'None'"] * 2 + [
+                "(days)",
+                "(hours: 'int') -> 'None'",
+            ]
+        assert made == [machines[0], machines[2], Machine, machines[2]]
+        daemon.resetMetadataCache(machines[0])
+        daemon.metadata("1", True)
+        assert made[4:] == [machines[1]]
 
 
 def test_streams_that_do_not_exist(own: Any) -> None:
