@@ -30,6 +30,7 @@ from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import read_results, write_batch
 from fastpyro.serializers.registry import IDS, PICKLES, get_serializer, get_serializer_by_id, native
 from fastpyro.values.checked import is_kind, type_name
+from fastpyro.values.refused_paths import located, of_call
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -89,7 +90,11 @@ class Session(SessionCore):
             dialect = self.channel.dialect or PROTOCOL_VERSION
             annotations = {BLOB_ANNOTATION: blob_annotation(args[0].info, object_id, method, dialect)}
             return invocation(flags | more | FLAGS_KEEPSERIALIZED, serializer_id, payload, annotations)
-        return self._packed(flags, self.serializer.dumps_call(object_id, method, args, kwargs))
+        try:
+            payload = self.serializer.dumps_call(object_id, method, args, kwargs)
+        except SerializeError as error:
+            raise located(error, of_call(args, kwargs), self.serializer.expand) from error.__cause__
+        return self._packed(flags, payload)
 
     def encode_batch(self, calls: BatchWriter, oneway: bool) -> Outgoing:
         """Return the request that performs queued calls, as it travels. Raises SerializeError."""

@@ -85,6 +85,7 @@ class NativeSerializer:
 
     def __init__(self) -> None:
         self.codec = Codec(to_state, from_state)
+        self.expand = to_state
         # The codec's own methods: no frame between.
         self.dumps: Callable[[Any], bytes] = self.codec.encode
         self.loads: Callable[..., Any] = self.codec.decode
@@ -106,6 +107,7 @@ class PeerSerializer:
         self.dumps: Callable[[Any], bytes] = codec.encode
         self.dumps_parts: Callable[[Any], Any] = codec.encode
         self.dumps_call: Callable[..., Any] = codec.encode_call
+        self.expand = None if dicts is None else lambda value: (None, dicts.simplify(value))
         self._finish: Callable[[Any], Any] = dicts.finish if dicts is not None else lambda value: value
 
     def loads(self, data: Any, buffers: list[Any] | None = None) -> Any:

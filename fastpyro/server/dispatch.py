@@ -52,6 +52,7 @@ from fastpyro.server.item_streams import AwaitedItems
 from fastpyro.transport import handshake
 from fastpyro.values._memory_budget import last_excess, note_excess
 from fastpyro.values.exceptions import exception_reply, with_traceback
+from fastpyro.values.refused_paths import located
 
 if TYPE_CHECKING:
     from fastpyro.protocol._call_context import CallState
@@ -290,6 +291,8 @@ def _value_reply(daemon: Service, connection: Connection, message: Message, resu
         payload = serializer.dumps_parts(result)
         flags = FLAGS_BUFFERS if type(payload) is list else 0
         return _result_reply(daemon, serializer, payload, flags)
+    except SerializeError as error:
+        return error_reply(daemon, connection, message, located(error, [("result", result)], serializer.expand))
     except (Exception, SystemExit) as error:
         return error_reply(daemon, connection, message, error)
 

@@ -41,6 +41,7 @@ __all__ = [
     "has_attributes",
     "has_converters",
     "is_known",
+    "is_of_pandas",
     "is_own_name",
     "named",
     "new_cache",
@@ -252,9 +253,14 @@ def _ordinary_writer(cls: type) -> Writer:
         builtin = _builtins.get(base) or _later.get(full_name(base))
         if builtin is not None:
             return builtin
-    if is_plain(cls) and not issubclass(cls, Enum):
+    if is_plain(cls) and not issubclass(cls, Enum) and not is_of_pandas(cls):
         return _plain_writer(cls)
     return _refusing_writer(cls)
+
+
+def is_of_pandas(cls: type) -> bool:
+    """Return whether a class is one of pandas, or derived from one: what is inside is its own business."""
+    return any(base.__module__.partition(".")[0] == "pandas" for base in cls.__mro__)
 
 
 def _converting_writer(cls: type, converter: Callable[[Any], Any]) -> Writer:
@@ -292,6 +298,11 @@ def _refusing_writer(cls: type) -> Writer:
         )
     elif issubclass(cls, Enum):
         reason = "register the Enum on both sides with fastpyro.register_class, or send its value"
+    elif is_of_pandas(cls):
+        reason = (
+            "pandas is not known here. Send its columns (frame.to_dict('list'), series.to_numpy()), or register converters "
+            "with register_class_to_dict and register_dict_to_class"
+        )
     elif hasattr(cls, "__next__"):
         reason = "an iterator inside a value cannot travel. Return it as the whole result to stream it, or send a list"
     else:

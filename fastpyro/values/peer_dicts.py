@@ -260,6 +260,8 @@ class ClassDicts:
                     return class_registry.to_state
                 if full_name(base) == "fastpyro.Daemon":
                     return lambda _: (None, {"__class__": self.names.daemon, "state": ()})
+            if class_registry.is_of_pandas(cls):
+                return _refuse
             if is_plain(cls):
                 take, class_name, bare = state_function(cls), full_name(cls), rules.bare_states
 
@@ -270,7 +272,7 @@ class ClassDicts:
                     )
 
                 return write
-            if cls.__flags__ & (1 << 9) and hasattr(cls, "__dict__"):
+            if cls.__flags__ & (1 << 9) and cls.__dictoffset__:
                 return lambda value: (full_name(cls), attributes_of(value))
         return _refuse
 

@@ -1,4 +1,4 @@
-"""Time zones by their keys ("Europe/Berlin"), for the decoder.
+"""Time zones by their keys ("Europe/Berlin"), for the decoder; and those of other packages, for the encoder.
 
 A message names a zone; it must not decide which files of this machine are opened. So all zones of the machine's database
 are read at once, when the first zoned time arrives, as a module would be imported: the same files whatever the key is.
@@ -10,12 +10,15 @@ compare and subtract as times of one zone. Stand-ins that find out later what th
 
 from __future__ import annotations
 
+from datetime import timezone
+
 from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro.errors import SerializeError
 
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["load", "zone_of"]
+__all__ = ["check_zone", "load", "standard_zone", "zone_of"]
 
 _zones: dict[str, Any] = {}
 
@@ -39,3 +42,37 @@ def zone_of(key: str) -> Any:
     if not _zones:
         load()
     return _zones.get(key)
+
+
+DATABASE = "zoneinfo/"
+"""What stands before the key in the name of a zone's file."""
+
+
+def standard_zone(zone: Any) -> Any:
+    """Return a zone of another package as a ``ZoneInfo``, or a ``timezone`` where it has one offset. Raises SerializeError.
+
+    pytz and dateutil know their zones by key as well. A zone of one's own travels by its offset, if that depends on nothing.
+    """
+    for name in (getattr(zone, "key", None), getattr(zone, "zone", None), getattr(zone, "_filename", None)):
+        if type(name) is str:
+            found = zone_of(name.rpartition(DATABASE)[2])
+            if found is not None:
+                return found
+    try:
+        offset, text = zone.utcoffset(None), zone.tzname(None)
+        if offset is not None:
+            return timezone(offset, text) if type(text) is str else timezone(offset)
+    except Exception:  # it may ask for a time, or have none at all
+        offset = None
+    kind = type(zone)
+    raise SerializeError(
+        f"cannot serialize a time zone of type {kind.__module__}.{kind.__qualname__}: it has neither a key nor an offset "
+        "that depends on nothing. Use datetime.timezone or zoneinfo.ZoneInfo, or send value.isoformat()"
+    )
+
+
+def check_zone(value: Any) -> None:
+    """Raise SerializeError for a time whose zone cannot travel in our own format."""
+    zone = getattr(value, "tzinfo", None)
+    if zone is not None and type(zone) is not timezone and not getattr(zone, "key", None):
+        standard_zone(zone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -98,3 +98,35 @@ def test_decoding_opens_nothing() -> None:
         [sys.executable, "-W", "ignore", "-c", OPENED], capture_output=True, cwd="tests", timeout=60, text=True
     )
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+class OfAPackage(tzinfo):
+    """A zone as those of pytz (``zone``) or dateutil (``_filename``) are."""
+
+    def __init__(self, offset: timedelta | None = None, text: str | None = None, **names: str) -> None:
+        self.offset, self.text = offset, text
+        self.__dict__.update(names)
+
+    def utcoffset(self, when: datetime | None) -> timedelta | None:
+        return self.offset
+
+    def tzname(self, when: datetime | None) -> str | None:
+        return self.text
+
+    def dst(self, when: datetime | None) -> None:
+        return None
+
+
+def test_zones_of_other_packages_travel_by_key_or_offset() -> None:
+    hour = timedelta(hours=1)
+    for zone, arrives in [
+        (OfAPackage(zone="Europe/Berlin"), ZoneInfo("Europe/Berlin")),
+        (OfAPackage(_filename="/usr/share/zoneinfo/Europe/Berlin"), ZoneInfo("Europe/Berlin")),
+        (OfAPackage(hour), timezone(hour)),
+        (OfAPackage(hour, "CET", zone="no such key"), timezone(hour, "CET")),
+    ]:
+        value = NATIVE.loads(NATIVE.dumps(datetime(2020, 1, 1, tzinfo=zone)))
+        assert value.tzinfo == arrives
+        assert value.tzname() == datetime(2020, 1, 1, tzinfo=arrives).tzname()
+    with pytest.raises(SerializeError, match="neither a key nor an offset"):
+        NATIVE.dumps(datetime(2020, 1, 1, tzinfo=OfAPackage()))

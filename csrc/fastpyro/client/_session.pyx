@@ -25,6 +25,7 @@ from fastpyro.transport._message_stream cimport SMALL_REPLY
 from fastpyro.transport._stream cimport deadline_in
 
 from fastpyro import constants
+from fastpyro.errors import SerializeError
 
 cdef int INVOKE = constants.MSG_INVOKE, RESULT = constants.MSG_RESULT, ONEWAY = constants.FLAGS_ONEWAY
 cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
@@ -181,7 +182,11 @@ cdef object call_ordinary(
     cdef int seq, flags = ONEWAY if caller.oneway is not None and name in caller.oneway else 0
     cdef double deadline
     out = begin_call(session, name)
-    write_vector(session.codec.encoder, out, args, count, names, 1)
+    try:
+        write_vector(session.codec.encoder, out, args, count, names, 1)
+    except SerializeError:  # the long way says where the value stands
+        positional, keywords = arguments_of(args, count, names)
+        return caller._pyroInvoke(name, positional, keywords)
     if out.buffers is not None:  # big ones, which must not be copied: the long way sends them from where they are
         positional, keywords = arguments_of(args, count, names)
         return caller._pyroInvoke(name, positional, keywords)

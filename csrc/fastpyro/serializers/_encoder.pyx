@@ -26,6 +26,7 @@ from fastpyro.serializers._extensions cimport (
 from fastpyro.serializers._short_bytes cimport copy_bytes
 
 from fastpyro.errors import PyroError, SerializeError
+from fastpyro.values.time_zones import standard_zone
 
 import_datetime()
 
@@ -436,9 +437,7 @@ cdef class ValueEncoder:
             return self.write(out, [microseconds, names[0]] if names else microseconds, depth)
         if name == "zoneinfo.ZoneInfo" and zone.key:
             return self.write(out, zone.key, depth)
-        raise SerializeError(
-            f"cannot serialize a time zone of type {name}; use datetime.timezone, or a zoneinfo.ZoneInfo that has a key"
-        )
+        return self.write_zone(out, standard_zone(zone), depth)
 
     cdef int write_state(self, Writer out, object value, int depth) except -1:
         cdef Py_ssize_t start

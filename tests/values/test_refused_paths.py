@@ -1,0 +1,131 @@
+"""Where a value stands that cannot travel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any
+
+import pytest
+
+import fastpyro
+from fastpyro.errors import SerializeError
+from fastpyro.serializers.registry import get_serializer, native
+from fastpyro.values.refused_paths import located, of_call
+
+LOCK = threading.Lock()
+
+
+class Holder:
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
+
+
+class Unclear(tzinfo):
+    def utcoffset(self, when: datetime | None) -> timedelta | None:
+        return None if when is None else timedelta(hours=1)
+
+    def tzname(self, when: datetime | None) -> str:
+        return "unclear"
+
+    def dst(self, when: datetime | None) -> None:
+        return None
+
+
+CASES: list[tuple[Any, str]] = [
+    (LOCK, ""),
+    ([1, {"frame": Holder(index=LOCK)}], '[1]["frame"].index'),
+    ({"it's": [LOCK]}, '["it\'s"][0]'),
+    ({"a": (1, {2: {"x" * 50: LOCK}})}, f'["a"][1][2]["{"x" * 40}…"]'),
+    ({(1, "a"): LOCK}, "[(1, 'a')]"),
+    (ValueError(1, [LOCK]), ".args[1][0]"),
+    ([Holder(when=datetime(2020, 1, 1, tzinfo=UTC), day=date(2020, 1, 1), at=time(1)), LOCK], "[1]"),
+    ([timedelta(1), 5, b"x", "y", None, 2.5, 1j, iter(())], "[7]"),
+    ({"kind": int}, '["kind"]'),
+]
+
+
+@pytest.mark.parametrize("name", ["native", "serpent"])
+@pytest.mark.parametrize(("value", "path"), CASES)
+def test_paths(name: str, value: Any, path: str) -> None:
+    serializer = get_serializer(name)
+    with pytest.raises(SerializeError) as caught:
+        serializer.dumps(value)
+    error = located(caught.value, [("result", value)], serializer.expand)
+    assert str(error).startswith(f"result{path}: cannot serialize")
+
+
+def test_elements_of_sets_keys_and_zones() -> None:
+    def path_of(value: Any) -> str:
+        with pytest.raises(SerializeError) as caught:
+            native.dumps(value)
+        return str(located(caught.value, [("result", value)], native.expand)).partition(":")[0]
+
+    assert path_of([{LOCK}]) == "result[0]{…}"
+    assert path_of([{LOCK: 1}]) == "a key of result[0]"
+    assert path_of({"when": datetime(2020, 1, 1, tzinfo=Unclear())}) == 'result["when"]'
+
+
+def test_arguments_of_calls() -> None:
+    assert list(of_call((1, "x"), {"key": 2})) == [("args[0]", 1), ("args[1]", "x"), ('kwargs["key"]', 2)]
+    assert list(of_call([], None)) == []
+
+
+def test_errors_without_a_path_stay_what_they_are() -> None:
+    class OwnError(SerializeError):
+        pass
+
+    refusal = SerializeError("cannot serialize an object")
+    for error, value, expand in [
+        (refusal, [1], native.expand),
+        (refusal, [LOCK], None),
+        (OwnError("cannot serialize"), [LOCK], native.expand),
+        (SerializeError("nested too deeply"), [LOCK], native.expand),
+    ]:
+        assert located(error, [("result", value)], expand) is error
+    endless: list[Any] = []
+    endless.append(endless)
+    assert located(refusal, [("result", endless)], native.expand) is refusal
+
+    def fail(value: Any) -> Any:
+        raise ZeroDivisionError
+
+    assert located(refusal, [("result", Holder())], fail) is refusal
+
+
+@fastpyro.expose
+class Subject:
+    def echo(self, *args: Any, **kwargs: Any) -> Any:
+        return args
+
+    def bad(self) -> Any:
+        return [1, {"frame": LOCK}]
+
+
+@pytest.mark.parametrize("name", ["native", "serpent"])
+def test_calls_and_results(name: str) -> None:
+    with fastpyro.Daemon() as daemon:
+        uri = daemon.register(Subject())
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        with fastpyro.Proxy(uri) as proxy:
+            proxy._pyroSerializer = name
+            calls: list[tuple[Callable[[], Any], str]] = [
+                (lambda: proxy.echo(1, {"frame": LOCK}), r'^args\[1\]\["frame"\]: cannot serialize'),
+                (lambda: proxy.echo(key=[LOCK]), r'^kwargs\["key"\]\[0\]: cannot serialize'),
+                (proxy.bad, r'^result\[1\]\["frame"\]: cannot serialize'),
+            ]
+            for call, path in calls:
+                with pytest.raises(SerializeError, match=path):
+                    call()
+            assert list(proxy.echo(1)) == [1]
+        daemon.shutdown()
+        thread.join()
+
+
+def test_pandas_is_refused_as_a_whole() -> None:
+    frame: Any = type("DataFrame", (), {"__module__": "pandas.core.frame"})
+    for name in ("native", "serpent"):
+        with pytest.raises(SerializeError, match=r"of type pandas\.core\.frame\.DataFrame"):
+            get_serializer(name).dumps([frame()])
