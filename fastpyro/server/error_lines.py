@@ -36,7 +36,7 @@ def lines_of(error: BaseException) -> list[str]:
     detailed: bool = config.DETAILED_TRACEBACK
     if detailed or any([_has_others(one.__traceback__) for one in chain]):
         return format_traceback(type(error), error, error.__traceback__, detailed=detailed)
-    return ["Traceback (most recent call last):\n", *(f"{_name_of(one)}: {_cut(one)}\n" for one in reversed(chain))]
+    return ["Traceback (most recent call last):\n", *[f"{_name_of(one)}: {_cut(one)}\n" for one in reversed(chain)]]
 
 
 def _chain_of(error: BaseException) -> Iterator[BaseException]:
@@ -64,9 +64,8 @@ def _name_of(error: BaseException) -> str:
 
 def _cut(error: BaseException) -> BaseException:
     args = error.args
-    if any(type(one) is str and len(one) > LONGEST_TEXT for one in args):
-        error.args = tuple(
-            f"{one[:LONGEST_TEXT]}… of {len(one):,} characters" if type(one) is str and len(one) > LONGEST_TEXT else one
-            for one in args
-        )
+    for index, one in enumerate(args):
+        if type(one) is str and len(one) > LONGEST_TEXT:
+            cut = f"{one[:LONGEST_TEXT]}… of {len(one):,} characters"
+            error.args = (*error.args[:index], cut, *args[index + 1 :])
     return error

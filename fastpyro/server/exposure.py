@@ -341,11 +341,11 @@ def resolve_method(obj: Any, name: str, require_expose: bool = True) -> Callable
     An attribute of the instance whose value was exposed is callable, too. Raises AttributeError for names that are
     private, unknown, or not exposed.
     """
-    if name in members_of(type(obj), require_expose).methods:
+    table = members_of(type(obj), require_expose)
+    if name in table.methods:
         return getattr(obj, name)  # type: ignore[no-any-return]
     if is_private_attribute(name):
         raise AttributeError(f"attempt to access private attribute {shown(name)}")
-    table = members_of(type(obj), require_expose)
     if name in table.attrs or _is_data_descriptor(_static_member(type(obj), name)):
         raise AttributeError(f"attempt to call attribute {shown(name)}, which is a property, not a method")
     # Looked up without running anything: asking for an unexposed name must not trigger a descriptor or __getattr__.
