@@ -185,6 +185,12 @@ def test_names_with_double_underscores_are_refused() -> None:
     with pytest.raises(SecurityError, match="double underscores"):
         five.build("builtins.__import__", {})
 
+    class Own:
+        pass
+
+    fastpyro.register_class(Own, "__main__.OwnOfThisTest")
+    assert type(five.build("__main__.OwnOfThisTest", {})) is Own, "who registers a class knows its name"
+
 
 def test_registered_classes_and_converters() -> None:
     class Point:
