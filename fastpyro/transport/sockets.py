@@ -116,10 +116,13 @@ def listen(host: str, port: int, unixsocket: str | None) -> socket.socket:
     """Return a listening socket.
 
     Arguments: ``host`` (empty: all interfaces) and ``port`` (0: the system chooses), or ``unixsocket``, a path. A stale
-    socket file, at which nobody listens, is replaced. Raises OSError when the address is taken or not of this machine.
+    socket file, at which nobody listens, is replaced. Raises OSError when the address is taken or not of this machine,
+    OverflowError for what is no port.
     """
     if unixsocket:
         return _listen_unix(unixsocket)
+    if not 0 <= port <= 65535:  # which looking up the address takes, and cuts
+        raise OverflowError(f"bind(): port must be 0-65535, not {port}")
     family, _, _, _, address = _addresses(host or "0.0.0.0", port)[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -156,6 +156,13 @@ def test_an_address_that_is_taken() -> None:
         listen("127.0.0.1", listener.getsockname()[1], None)
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_what_is_no_port(host: str, port: int) -> None:
+    with pytest.raises(OverflowError, match="port must be 0-65535"):
+        sockets.listen(host, port, None)
+
+
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(OSError, match="assign"):
         listen("192.0.2.1", 0, None)
