@@ -6,7 +6,6 @@ look like another one. They are escaped wherever a text is shown, and refused in
 
 from __future__ import annotations
 
-from fastpyro._escapes import escaped, has_others
 from fastpyro._light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,13 +39,19 @@ _SECRET_PARTS = ("hmac", "key", "passw", "passphrase", "pwd", "secret", "token",
 
 def has_controls(text: str) -> bool:
     """Return whether a text holds control, format, direction or surrogate characters, or characters that do not exist."""
-    return not text.isprintable() and has_others(text, SPACES)
+    if text.isprintable():
+        return False
+    from fastpyro._escapes import has_others  # which few programs need
+
+    return has_others(text, SPACES)
 
 
 def on_one_line(text: str) -> str:
     """Return a text with everything escaped that could end a line or steer a terminal: ``\\n``, ``\\x1b``, ``\\u202e``."""
     if text.isprintable():
         return text
+    from fastpyro._escapes import escaped
+
     return escaped(text, SPACES)
 
 
@@ -54,6 +59,8 @@ def on_lines(text: str) -> str:
     """Return a text that may have lines and tabs, with everything else escaped that could steer a terminal."""
     if text.isprintable():
         return text
+    from fastpyro._escapes import escaped
+
     return escaped(text, _LAYOUT)
 
 

@@ -1,4 +1,7 @@
+from collections.abc import Callable
 from typing import Any
+
+BUILDERS: dict[str, Callable[[str, Any], Any]]
 
 def is_harmless_dtype(text: str) -> bool: ...
 def build_dtype(name: str, text: Any) -> Any: ...

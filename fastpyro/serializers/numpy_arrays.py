@@ -8,10 +8,11 @@ Rule 3: contents that NumPy itself could not have made (a bool of 2, text beyond
 
 from __future__ import annotations
 
+from functools import cache
+
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import SerializeError
 from fastpyro.serializers._encoder import Bulk
-from fastpyro.serializers._numpy_reader import build_dtype, build_ndarray, build_scalar, is_harmless_dtype
 from fastpyro.values.class_registry import register_decoder, register_later
 
 if TYPE_CHECKING:
@@ -20,9 +21,23 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
+@cache
+def _reader() -> Any:
+    from fastpyro.serializers import _numpy_reader  # not before a value of NumPy comes or goes
+
+    return _numpy_reader
+
+
+def _build(class_name: str, state: Any) -> Any:
+    """Build the first value of a class that arrives, and have all after it built natively."""
+    build = _reader().BUILDERS[class_name]
+    register_decoder(class_name, build)
+    return build(class_name, state)
+
+
 def _dtype_text(dtype: Any) -> str:
     text = str(dtype.str)
-    if dtype.fields is not None or dtype.subdtype is not None or not is_harmless_dtype(text):
+    if dtype.fields is not None or dtype.subdtype is not None or not _reader().is_harmless_dtype(text):
         raise SerializeError(
             f"cannot serialize NumPy data of dtype {dtype}: only numbers of up to 64 bits, times and fixed-size text do. "
             "Send the fields of a record one by one, and objects as a list"
@@ -53,6 +68,5 @@ register_later("numpy.ndarray", "numpy.ndarray", _array_state)
 for _scalar_type in ("generic", "str_", "bytes_"):  # the last two are str and bytes first
     register_later(f"numpy.{_scalar_type}", "numpy.generic", _scalar_state)
 register_later("numpy.dtype", "numpy.dtype", _dtype_text)
-register_decoder("numpy.ndarray", build_ndarray)
-register_decoder("numpy.generic", build_scalar)
-register_decoder("numpy.dtype", build_dtype)
+for _class_name in ("numpy.ndarray", "numpy.generic", "numpy.dtype"):
+    register_decoder(_class_name, _build)

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastpyro.values.checked import ATOMS as ATOMS
@@ -6,4 +6,4 @@ from fastpyro.values.checked import described_key as described_key
 from fastpyro.values.checked import is_hashed_as_member as is_hashed_as_member
 
 def know_pure_key(cls: type) -> None: ...
-def know_hash(cls: type, rule: str, samples: Iterable[Any]) -> bool: ...
+def know_hash(cls: type, rule: str, samples: Iterable[Any], function: Callable[[Any], int] | None = None) -> bool: ...

@@ -1,4 +1,7 @@
+from collections.abc import Callable
 from typing import Any
+
+BUILDERS: dict[str, Callable[[str, Any], Any]]
 
 def build_decimal(name: str, state: Any) -> Any: ...
 def build_fraction(name: str, state: Any) -> Any: ...

@@ -14,15 +14,7 @@ from types import MappingProxyType
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.errors import SerializeError
 from fastpyro.uri import URI
-from fastpyro.values._standard_builders import (
-    build_array,
-    build_decimal,
-    build_fraction,
-    build_slice,
-    build_standard_path,
-    build_uri,
-    build_uuid,
-)
+from fastpyro.values._keys import know_hash
 from fastpyro.values.checked import refused
 from fastpyro.values.class_registry import register_builtin, register_decoder, register_later
 from fastpyro.values.raw_content import RAW
@@ -85,18 +77,21 @@ _LATER: dict[str, tuple[str | None, Callable[[Any], Any]]] = {
     "uuid.UUID": ("uuid", lambda value: value.bytes),
     "array.array": ("array", _array_state),
 }
-_BUILDERS: dict[str, Callable[[str, Any], Any]] = {
-    "decimal": build_decimal,
-    "fraction": build_fraction,
-    "uuid": build_uuid,
-    "path": build_standard_path,
-    "array": build_array,
-}
+_BUILT = ("decimal", "fraction", "uuid", "path", "array", "slice", "fastpyro.URI")
+
+
+def _build(class_name: str, state: Any) -> Any:
+    """Build the first value of a class that arrives. What builds it, and all after it, is not loaded before."""
+    from fastpyro.values import _standard_builders
+
+    build = _standard_builders.BUILDERS[class_name]
+    register_decoder(class_name, build)
+    return build(class_name, state)
 
 
 def _register_all() -> None:
-    register_builtin(URI, "fastpyro.URI", URI.__getstate__, build_uri)
-    register_builtin(slice, "slice", lambda value: (value.start, value.stop, value.step), build_slice)
+    register_builtin(URI, "fastpyro.URI", URI.__getstate__)
+    register_builtin(slice, "slice", lambda value: (value.start, value.stop, value.step))
     for name, only in (("NotImplemented", NotImplemented), ("Ellipsis", ...)):
         register_builtin(type(only), name, lambda value: None, _only(only))
     for cls, plain in _PLAIN.items():
@@ -106,8 +101,9 @@ def _register_all() -> None:
             register_later(f"{module}.{kind}", "path", _path_writer(kind))
     for type_name, (class_name, take) in _LATER.items():
         register_later(type_name, class_name, take)
-    for class_name, builder in _BUILDERS.items():
-        register_decoder(class_name, builder)
+    for name in _BUILT:
+        register_decoder(name, _build)
+    know_hash(URI, "uri", [URI("PYRO:o@h:1"), URI("PYROMETA:a,b"), URI("PYRONAME:n@./u:s")])
 
 
 _register_all()

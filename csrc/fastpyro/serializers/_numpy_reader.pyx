@@ -166,3 +166,6 @@ def build_scalar(str name not None, state):
         raise refused(name, f"a {dtype} has {dtype.itemsize} bytes")
     check_contents(name, dtype, data)
     return frombuffer(data, dtype)[0]
+
+
+BUILDERS = {"numpy.ndarray": build_ndarray, "numpy.generic": build_scalar, "numpy.dtype": build_dtype}

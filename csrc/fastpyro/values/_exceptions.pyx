@@ -46,8 +46,8 @@ cdef class ErrorBuilder(Builder):
     """Builds exceptions out of their states; to be registered for their class name.
 
     Arguments: ``own_classes`` and ``classes``, dicts by name; ``late_class(name)`` and ``converter_of(name)``, which
-    return None for none; ``describe(class)``, which returns the builtin ancestor, whether the class needs a closer look,
-    whether the ancestor takes arguments apart, and names of fields; ``otherwise(name, state)``.
+    return None for none; ``describe(class)``, which returns the builtin ancestor, whether the class needs a closer
+    look, whether the ancestor takes arguments apart, and names of fields; ``otherwise(name, state)``.
     """
 
     cdef dict own_classes, classes, plans, late_classes

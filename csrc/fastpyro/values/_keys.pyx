@@ -14,7 +14,6 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastpyro.values._memory_budget cimport Budget
-from fastpyro.values._paths cimport hash_of_path
 
 import sys
 from enum import Enum
@@ -59,6 +58,7 @@ cdef bint tuples_are_known = False, members_are_known = False
 @cython.final
 cdef class Kind:
     cdef Hasher hasher
+    cdef object function  # that hashes a path
     cdef bint pure  # made by Python itself, of nothing that needs a look
     cdef bint by_user  # hashing or comparing them runs what somebody wrote for the class
     cdef bint is_proxy, has_dict
@@ -81,13 +81,14 @@ cdef Kind kind_of(object cls):
     return kind
 
 
-def know_hash(cls, str rule not None, samples):
+def know_hash(cls, str rule not None, samples, function=None):
     """Have the keys of exactly this class, one of Python's or of fastpyro's own, hashed here.
 
     Arguments: ``rule``, a name of the table in this function; ``samples``, objects to try it on: where Python's hash is
-    another one, it stays Python's. Returns whether it does not.
+    another one, it stays Python's; ``function(path)``, for the rule "path". Returns whether it does not.
     """
     cdef Kind kind = kind_of(cls)
+    kind.function = function
     kind.pure = True
     kind.hasher = {
         "decimal": OF_DECIMAL, "fraction": OF_FRACTION, "uuid": OF_UUID, "uri": OF_URI, "proxy": OF_PROXY,
@@ -232,7 +233,7 @@ cdef Py_hash_t hash_of(object key) except -1:
     if kind.hasher == OF_UUID:
         return PyObject_Hash(key.int)
     if kind.hasher == OF_PATH:
-        return hash_of_path(key)
+        return kind.function(key)
     if kind.hasher == OF_MEMBER:
         return PyObject_Hash(key._name_)
     if kind.hasher == OF_PROXY:

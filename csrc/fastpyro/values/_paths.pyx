@@ -9,9 +9,6 @@ from cpython.object cimport PyObject_GenericSetAttr
 
 from fastpyro._new cimport new_of
 
-cdef extern from "Python.h":
-    Py_hash_t PyObject_Hash(object value) except -1
-
 cdef dict made_by = {}  # by class
 cdef set windows = set()
 cdef tuple SAMPLES = (
@@ -119,20 +116,21 @@ cdef tuple windows_parts(str text):
     return drive, root, [part for part in text.split("\\") if part and part != "."]
 
 
-cdef Py_hash_t hash_of_path(object path) except -1:
+def hash_of_path(path):
+    """Return the hash of a path of a class that `know_path` has said yes to."""
     cdef bint of_windows = type(path) in windows
     if made_by.get(type(path)) is _make_of_parts:
         parts = path._parts
-        return PyObject_Hash(tuple([part.lower() for part in parts] if of_windows else parts))
+        return hash(tuple([part.lower() for part in parts] if of_windows else parts))
     given = path._raw_paths
     if type(given) is not list or len(<list> given) != 1 or type((<list> given)[0]) is not str:
-        return PyObject_Hash(path)  # joined by somebody's code, or made of another path
+        return hash(path)  # joined by somebody's code, or made of another path
     raw = (<list> given)[0]
     if not of_windows:
         root, parts = posix_parts(raw)
-        return PyObject_Hash(root + "/".join(parts) or ".")
+        return hash(root + "/".join(parts) or ".")
     parsed = windows_parts(raw)
     if parsed is None:
-        return PyObject_Hash(path)
+        return hash(path)
     drive, root, parts = parsed
-    return PyObject_Hash((drive + root + "\\".join(parts) or ".").lower())
+    return hash((drive + root + "\\".join(parts) or ".").lower())

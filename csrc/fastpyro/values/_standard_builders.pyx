@@ -19,7 +19,7 @@ from fastpyro._uri_parts import new_foreign
 from fastpyro.config import config
 from fastpyro.uri import URI
 from fastpyro.values._keys import know_hash
-from fastpyro.values._paths import build_path, know_path
+from fastpyro.values._paths import build_path, hash_of_path, know_path
 from fastpyro.values.checked import reason_of, refused, texts_of, tuple_of
 
 cdef enum:
@@ -152,7 +152,7 @@ cdef int know_paths() except -1:
     }
     for cls in set(classes.values()):
         if know_path(cls, issubclass(cls, PureWindowsPath)):
-            know_hash(cls, "path", ())
+            know_hash(cls, "path", (), hash_of_path)
     path_classes = classes
     return 0
 
@@ -245,4 +245,12 @@ cdef bint is_text(object value) noexcept:
     return value is None or type(value) is str
 
 
-know_hash(URI, "uri", [URI("PYRO:o@h:1"), URI("PYROMETA:a,b"), URI("PYRONAME:n@./u:s")])
+BUILDERS = {
+    "decimal": build_decimal,
+    "fraction": build_fraction,
+    "uuid": build_uuid,
+    "path": build_standard_path,
+    "array": build_array,
+    "slice": build_slice,
+    "fastpyro.URI": build_uri,
+}
