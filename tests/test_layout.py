@@ -351,7 +351,7 @@ KNOWS_THE_CALL_FORM: dict[str, str] = {
     "serializers/registry.py": "names what each format has for calls",
     "client/session.py": "encodes a call, in any format",
     "protocol/peer_batches.py": "encodes a batch in the formats of the peers, where it is a call",
-    "server/dispatch.py": "decodes a call, in any format",
+    "server/_request.pyx": "reads a call, in any format",
 }
 """Files that lay out or take apart calls, each with what it does. The facades hand on the functions, as Pyro's do."""
 
@@ -410,7 +410,6 @@ MANY_ARGUMENTS: dict[str, str] = {
     "server.daemon.serve": PYROS_SIGNATURE,
     "server.daemon.serve_simple": PYROS_SIGNATURE,
     "server.service._log_error": "the hook `methodcall_error_handler`, with Pyro's signature",
-    "server.dispatch._report": "those of that hook",
     "transport.handshake._connect": "what is tried anew with another protocol",
     "transport.tls.make_context": "the files and settings of TLS, each of them the name of a configuration item",
 }

@@ -1,6 +1,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from fastpyro.server._request import Request
+from fastpyro.server.service import Service
+
 def perform_batch(
     target: Any,
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any] | None]],
@@ -9,3 +12,4 @@ def perform_batch(
     await_result: Callable[[Any], Any],
     seconds: float = 0.0,
 ) -> bool: ...
+def run_batch(service: Service, request: Request) -> Any: ...

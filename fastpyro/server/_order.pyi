@@ -1,5 +1,5 @@
 from collections.abc import Mapping
 
-from fastpyro.server._calls import ConnectionCore
+from fastpyro.server._connection import ConnectionCore
 
 def in_turn(ready: list[int], connections: Mapping[int, ConnectionCore], newest: bool) -> list[int]: ...

@@ -24,7 +24,7 @@ from fastpyro._mutex import Mutex
 from fastpyro.config import config
 from fastpyro.errors import MessageTooLargeError, ServerOverloadedError
 from fastpyro.futures.thread_pool import call_threads
-from fastpyro.server import dispatch
+from fastpyro.server import replies
 from fastpyro.server.complaints import complain
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class BigReplies:
         if not size:
             return
         if not self.reserve(size):
-            raise dispatch.Postponed(size)
+            raise replies.Postponed(size)
         self._begun[message] = size
 
     def end(self, message: Message) -> None:
@@ -146,7 +146,7 @@ class BigReplies:
         )
         complain(log, connection, refusal)
         self.server.send_reply(
-            connection, message, dispatch.error_reply(self.server.daemon, connection, message, refusal)
+            connection, message, replies.error_reply(self.server.daemon, connection, message, refusal)
         )
 
     def look(self) -> None:

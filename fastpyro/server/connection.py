@@ -13,7 +13,7 @@ from typing import Any
 from fastpyro._foreign_text import shown
 from fastpyro.constants import PROTOCOL_VERSION
 from fastpyro.serializers.registry import Serializer
-from fastpyro.server._calls import ConnectionCore
+from fastpyro.server._connection import ConnectionCore
 from fastpyro.server.complaints import Complaints
 from fastpyro.transport.channel import Channel
 

@@ -10,7 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastpyro._lazy_logging import logger
 from fastpyro._mutex import Mutex
@@ -19,8 +19,9 @@ from fastpyro.config import config
 from fastpyro.errors import CommunicationError, MessageTooLargeError, PyroError
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import PICKLE_IDS, native
-from fastpyro.server import dispatch, forks
-from fastpyro.server._calls import OrdinaryRequests, Term
+from fastpyro.server import dispatch, forks, replies
+from fastpyro.server._calls import OrdinaryRequests
+from fastpyro.server._leader import Term
 from fastpyro.server._order import in_turn
 from fastpyro.server.accepting import accept_for
 from fastpyro.server.complaints import Complaints, say_dropped, say_rest
@@ -29,10 +30,10 @@ from fastpyro.server.coroutine_replies import LateReplies
 from fastpyro.server.crowds import Crowd
 from fastpyro.server.deadlines import drop_overdue
 from fastpyro.server.descriptors import LISTENER_GONE, most_descriptors
-from fastpyro.server.dispatch import PendingReply, Postponed
 from fastpyro.server.hooks import call_hook
 from fastpyro.server.idle_connections import drop_stranger, keep_within
 from fastpyro.server.refusals import refuse
+from fastpyro.server.replies import PendingReply, Postponed
 from fastpyro.server.turns import TURN, Turns
 from fastpyro.server.unfinished import UnfinishedMessages
 from fastpyro.server.unsent import ALONE, Patience, UnsentReplies
@@ -46,7 +47,8 @@ from fastpyro.transport.trusted_peers import hmac_key_of, may_use_pickles
 
 if TYPE_CHECKING:
     from fastpyro.server.big_replies import BigReplies
-    from fastpyro.server.dispatch import Called, MayRun, Reply
+    from fastpyro.server.dispatch import MayRun
+    from fastpyro.server.replies import Reply
     from fastpyro.server.service import Service
 
 __all__ = ["ConnectionServer"]
@@ -353,14 +355,14 @@ class ConnectionServer(ABC):
         """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
         reply = None
         try:
-            reply = dispatch.handle(self.daemon, connection, message, may_run)
+            reply = dispatch.handle(self.requests, connection, message, may_run)
         except Postponed as error:
             assert self.big_replies is not None
             self.big_replies.wait(connection, message, error.size)
         except CommunicationError as error:
             self.give_up(connection, error)
         except KeyboardInterrupt as error:
-            self._interrupted(connection, message, error)
+            self.interrupted(connection, message, error)
         except Exception as error:
             # A hook of the daemon's subclass can get here, such as annotations(), or a lack of memory.
             self.give_up_after_bug(connection, error)
@@ -379,23 +381,9 @@ class ConnectionServer(ABC):
         log.error("dropping %r: the daemon failed to answer it", connection, exc_info=error)
         self.drop(connection)
 
-    def failed(self, connection: Connection, message: Message, called: Called, error: BaseException) -> Reply | None:
-        """Report an ordinary request that failed; returns the reply, if one is wanted."""
-        if isinstance(error, KeyboardInterrupt):
-            self._interrupted(connection, message, error)
-            return None
-        if isinstance(error, SystemExit) and self.forked:
-            raise error
-        return dispatch.failed(self.daemon, connection, message, called, error)
-
-    def finished(
-        self, connection: Connection, message: Message, called: Called, result: Any
-    ) -> Reply | PendingReply | None:
-        """Return the reply of an ordinary request whose result turned out not to be ordinary."""
-        return dispatch.finished(self.daemon, connection, message, called, result)
-
-    def _interrupted(self, connection: Connection, message: Message, error: KeyboardInterrupt) -> None:
-        self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
+    def interrupted(self, connection: Connection, message: Message, error: KeyboardInterrupt) -> None:
+        """Answer a call that was interrupted; in the main thread, the interrupt goes on."""
+        self.send_reply(connection, message, replies.error_reply(self.daemon, connection, message, error))
         if threading.current_thread() is threading.main_thread():
             raise error
 
@@ -413,7 +401,7 @@ class ConnectionServer(ABC):
             try:
                 self._send(connection, message, reply)
             except MessageTooLargeError as error:
-                self._send(connection, message, dispatch.error_reply(self.daemon, connection, message, error))
+                self._send(connection, message, replies.error_reply(self.daemon, connection, message, error))
         except CommunicationError as error:
             self.give_up(connection, error)
             return

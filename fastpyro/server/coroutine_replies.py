@@ -20,15 +20,15 @@ from fastpyro.config import config
 from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.errors import PyroError, ServerOverloadedError
 from fastpyro.futures.thread_pool import call_threads
-from fastpyro.server import dispatch
+from fastpyro.server import replies
 from fastpyro.server.complaints import complain
 from fastpyro.server.shares import Shares
 
 if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
     from fastpyro.server.connection import Connection
-    from fastpyro.server.dispatch import PendingReply, Reply
     from fastpyro.server.interfaces import Server
+    from fastpyro.server.replies import PendingReply, Reply
 
 __all__ = ["LateReplies"]
 
@@ -149,7 +149,7 @@ class LateReplies:
             self._answer_with(connection, message, refusal)
 
     def _answer_with(self, connection: Connection, message: Message, error: PyroError) -> None:
-        reply = dispatch.error_reply(self.server.daemon, connection, message, error)
+        reply = replies.error_reply(self.server.daemon, connection, message, error)
         self.server.send_reply(connection, message, reply)
 
 

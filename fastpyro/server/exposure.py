@@ -390,3 +390,27 @@ def _exposed_property(obj: Any, name: str, require_expose: bool) -> Any:
         raise AttributeError(
             f"attempt to access unexposed or unknown remote attribute {shown(name)} of {type(obj).__name__}"
         ) from None
+
+
+def _get_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> Any:
+    (name,) = args
+    return get_exposed_property(target, name, require_expose)
+
+
+def _set_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> None:
+    name, value = args
+    set_exposed_property(target, name, value, require_expose)
+
+
+def _delete_attribute(target: Any, args: tuple[Any, ...], require_expose: bool) -> None:
+    (name,) = args
+    delete_exposed_property(target, name, require_expose)
+
+
+ATTRIBUTE_METHODS: dict[str, Callable[..., Any]] = {
+    "__getattr__": _get_attribute,
+    "__setattr__": _set_attribute,
+    "__delattr__": _delete_attribute,
+}
+"""The names of methods that stand for the use of an attribute: called with the object, their arguments, and whether only
+what is exposed counts."""

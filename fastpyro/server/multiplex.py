@@ -17,7 +17,7 @@ from fastpyro._lazy_logging import logger
 from fastpyro._mutex import ServingThread, set_leading
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
-from fastpyro.server._calls import Term
+from fastpyro.server._leader import Term
 from fastpyro.server.big_replies import size_of
 from fastpyro.server.connection_server import ConnectionServer
 from fastpyro.server.oneway_calls import OnewayCalls

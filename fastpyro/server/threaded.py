@@ -30,8 +30,8 @@ from fastpyro.config import config
 from fastpyro.constants import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.errors import ServerOverloadedError
 from fastpyro.protocol.peer_batches import BATCH_METHOD
-from fastpyro.server import dispatch, forks
-from fastpyro.server._calls import Term
+from fastpyro.server import forks, replies
+from fastpyro.server._leader import Term
 from fastpyro.server.big_replies import BigReplies, size_of
 from fastpyro.server.complaints import complain
 from fastpyro.server.connection_server import ConnectionServer
@@ -459,7 +459,7 @@ class ThreadedServer(ConnectionServer):
         )
         complain(log, connection, refusal)
         if not message.flags & FLAGS_ONEWAY:
-            self.send_reply(connection, message, dispatch.error_reply(self.daemon, connection, message, refusal))
+            self.send_reply(connection, message, replies.error_reply(self.daemon, connection, message, refusal))
 
     def _serve_queued(self) -> bool:
         """Serve one request of the queue. False when there is none, or as many are slow as may be."""

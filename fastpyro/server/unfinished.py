@@ -22,7 +22,7 @@ from fastpyro._mutex import Mutex
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.errors import ServerOverloadedError
-from fastpyro.server import dispatch
+from fastpyro.server import replies
 from fastpyro.transport._intake import Intake
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class UnfinishedMessages:
             return
         try:
             self.server.send_reply(
-                connection, message, dispatch.error_reply(self.server.daemon, connection, message, error)
+                connection, message, replies.error_reply(self.server.daemon, connection, message, error)
             )
         except Exception:  # the daemon's annotations() may raise anything
             log.exception("%r could not be told why", connection)

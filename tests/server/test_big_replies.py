@@ -17,8 +17,9 @@ from fastpyro.constants import MSG_INVOKE
 from fastpyro.errors import MessageTooLargeError
 from fastpyro.protocol._message import Outgoing
 from fastpyro.serializers.registry import native
-from fastpyro.server import big_replies, dispatch
+from fastpyro.server import big_replies
 from fastpyro.server.big_replies import BigReplies, size_of
+from fastpyro.server.replies import Postponed
 
 DEADLINE = 30.0
 MIB = 1 << 20
@@ -57,7 +58,7 @@ class Server:
         self.held -= 1
 
     def answer(self, connection: Any, message: Any) -> None:
-        self.calls.begin(message, int, ["big"])  # as dispatch does
+        self.calls.begin(message, int, ["big"])  # as decoding does
         self.answered.append(message)
 
     def connect(self) -> Any:
@@ -91,7 +92,7 @@ def test_calls_run_while_there_is_room_and_wait_in_order(server: Server) -> None
         calls.begin(request, int, ["small", "big"])  # type: ignore[arg-type]
     waiting = [Request() for _ in range(3)]
     for request in waiting:
-        with pytest.raises(dispatch.Postponed):
+        with pytest.raises(Postponed):
             calls.begin(request, int, ["big"])  # type: ignore[arg-type]
         calls.wait(server.connect(), request, size)  # type: ignore[arg-type]
     calls.begin(Request(), int, ["small"])  # type: ignore[arg-type]

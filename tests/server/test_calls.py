@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference_calls import in_charge
 from socket_pairs import DEADLINE, unix_pair
 
 import fastpyro
@@ -19,8 +20,10 @@ from fastpyro.errors import CommunicationError
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import accepted_ids, native
 from fastpyro.server import dispatch
-from fastpyro.server._calls import OrdinaryRequests, Term
+from fastpyro.server._calls import OrdinaryRequests
+from fastpyro.server._leader import Term
 from fastpyro.server.connection import Connection
+from fastpyro.server.replies import PendingReply
 from fastpyro.server.turns import TURN
 from fastpyro.transport._link import Link
 from fastpyro.transport.channel import PlainChannel
@@ -112,16 +115,10 @@ class Server:
         self.stepped_down = 0
         self.woken = 0
         self.turns = 0
-        self.pending: list[dispatch.PendingReply] = []
-
-    def failed(self, connection: Any, message: Message, *rest: Any) -> Any:
-        return dispatch.failed(self.daemon, connection, message, *rest)
-
-    def finished(self, connection: Any, message: Message, *rest: Any) -> Any:
-        return dispatch.finished(self.daemon, connection, message, *rest)
+        self.pending: list[PendingReply] = []
 
     def send_reply(self, connection: Connection, message: Message, reply: Any) -> None:
-        if isinstance(reply, dispatch.PendingReply):
+        if isinstance(reply, PendingReply):
             self.pending.append(reply)
             return
         connection.channel.send(
@@ -183,7 +180,8 @@ class Both:
         return self.long_way_for(message)
 
     def long_way_for(self, message: Message) -> Any:
-        reply = dispatch.handle(self.daemon, self.connection, message)
+        with in_charge():
+            reply = dispatch.handle(self.requests, self.connection, message)
         if reply is not None:
             self.server.send_reply(self.connection, message, reply)
         return self.facts(self.client.receive(DEADLINE)) if reply is not None else None
@@ -408,57 +406,3 @@ def test_members_are_looked_at_anew_when_told(both: Both) -> None:
     both.daemon.resetMetadataCache("growing")
     both.requests.forget_classes()
     assert both.short_way(new, 0)[4] == 2
-
-
-def test_a_term_is_deposed_once_and_only_while_it_serves(both: Both) -> None:
-    requests, term = both.requests, Term()
-    assert not requests.depose(term, 0, True)
-    requests.begin_request(term, both.connection, 0)
-    assert both.connection.in_call == 1
-    assert not requests.depose(term, 2**40, True), "another request by now"
-    assert requests.depose(term, 0, True) is both.connection
-    assert not requests.depose(term, 0, True)
-    assert term.deposed
-    requests.end_request(term)
-    assert both.connection.in_call == 0
-    assert not requests.depose(Term(), 0, True)
-
-
-@pytest.mark.parametrize(
-    ("flags", "free_oneway", "session", "alone"),
-    [
-        (0, True, False, False),
-        (0, True, True, True),
-        (FLAGS_ONEWAY, True, False, False),
-        (FLAGS_ONEWAY, False, False, True),
-        (FLAGS_ONEWAY, True, True, True),
-    ],
-)
-def test_who_keeps_the_connection(both: Both, flags: int, free_oneway: bool, session: bool, alone: bool) -> None:
-    near, far = unix_pair()
-    connection = Connection(PlainChannel(far), "peer", accepted_ids(["native"]))
-    with near, contextlib.closing(connection):
-        connection.handshaken = True
-        if session:
-            connection.ordered = True
-        term = Term()
-        both.requests.begin_request(term, connection, flags)
-        assert both.requests.depose(term, 0, free_oneway)
-        assert (term.alone, connection.held) == (alone, alone)
-        both.requests.end_request(term)
-
-
-def test_the_monitor_sees_a_slow_request_and_sleeps_without_one(both: Both) -> None:
-    requests = OrdinaryRequests(both.server, both.daemon, native.codec, True)
-    assert requests.watch() == 0
-    assert requests.park()
-    woken, term = both.server.woken, Term()
-    requests.begin_request(term, both.connection, 0)
-    assert both.server.woken == woken + 1
-    assert not requests.park()
-    serial = requests.watch()
-    assert serial > 0
-    assert requests.depose(term, serial, True)
-    requests.end_request(term)
-    requests.stop()
-    assert requests.watch() == 0

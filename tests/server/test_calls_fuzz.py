@@ -1,7 +1,7 @@
-"""Whole conversations are the same, whether their ordinary requests are served natively or by `dispatch`.
+"""Whole conversations are the same, from where they were received, as messages, and by the reference.
 
-Two servers whose loops do not run get the same bytes. One serves them as its leader would, natively where it can; the
-other one asks `dispatch.handle` each time. Whatever a client can see must be the same.
+Three servers whose loops do not run get the same bytes. One serves them as its leader would, the small ones from where they
+were received; one has all of them as messages; one has a reference serve them. Whatever a client can see must be the same.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference_calls import in_charge
 from reference_wire import ReferenceMessage, decode_stream, encode
 from socket_pairs import unix_pair
 
@@ -21,7 +22,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.constants import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_INVOKE, MSG_PING
 from fastpyro.errors import SerializeError
 from fastpyro.serializers.registry import get_serializer_by_id, native
-from fastpyro.server._calls import Term
+from fastpyro.server._leader import Term
 from fastpyro.server.connection import Connection
 from fastpyro.server.connection_server import ConnectionServer
 
@@ -177,8 +178,8 @@ class Side:
         channel = self.connection.channel
         return channel.unsent > 0 and channel.send_unsent(1 << 20) > 0
 
-    def serve_by_dispatch(self) -> None:
-        """Serve what is here, all of it by `dispatch.handle`."""
+    def serve_messages(self) -> None:
+        """Serve what is here, all of it as messages."""
         link: Any = self.connection.channel
         while not link.closed and (message := link.receive_available()) is not None:
             self.server.answer(self.connection, message)
@@ -197,28 +198,30 @@ def facts_of(reply: ReferenceMessage) -> Any:
 
 
 def check_same(requests: list[bytes]) -> list[ReferenceMessage]:
-    """Send the same bytes both ways, in one piece; returns the replies."""
-    native_way, long_way = Side(), Side()
+    """Send the same bytes all three ways, in one piece; returns the replies."""
+    sides = served, by_messages, by_reference = Side(), Side(), Side()
     try:
-        for side in (native_way, long_way):
+        for side in sides:
             side.far.sendall(b"".join(requests))
-        native_way.serve()
-        long_way.serve_by_dispatch()
-        replies = native_way.replies()
-        assert [facts_of(one) for one in replies] == [facts_of(one) for one in long_way.replies()]
-        assert repr(native_way.subject.calls) == repr(long_way.subject.calls)
-        assert repr(native_way.reports) == repr(long_way.reports)
-        assert native_way.connection.channel.closed == long_way.connection.channel.closed
-        assert set(native_way.connection.instances) == set(long_way.connection.instances)
-        for side in (native_way, long_way):
-            assert side.connection.in_call == 0
+        served.serve()
+        by_messages.serve_messages()
+        with in_charge():
+            by_reference.serve_messages()
+        replies = served.replies()
+        for other in (by_messages, by_reference):
+            assert [facts_of(one) for one in replies] == [facts_of(one) for one in other.replies()]
+            assert repr(served.subject.calls) == repr(other.subject.calls)
+            assert repr(served.reports) == repr(other.reports)
+            assert served.connection.channel.closed == other.connection.channel.closed
+            assert set(served.connection.instances) == set(other.connection.instances)
+        assert [side.connection.in_call for side in sides] == [0, 0, 0]
         assert current_context.client is None
         assert current_context.annotations == current_context.response_annotations == {}
         assert current_context.correlation_id is None
         return replies
     finally:
-        native_way.close()
-        long_way.close()
+        for side in sides:
+            side.close()
         current_context.annotations.clear()
         current_context.response_annotations.clear()
 

@@ -49,15 +49,26 @@ cdef inline int write_vector(
     return 0
 
 
-cdef inline tuple read_names(ValueDecoder decoder, Reader *reader, str kind):
-    """Return object id and method of a call or, as its `kind` says, a batch. Arguments and keywords must follow."""
+cdef inline int read_size(ValueDecoder decoder, Reader *reader, str kind) except -1:
+    """Begin to read a call or, as its `kind` says, a batch: object id, method, arguments, keywords must follow."""
     if decoder.read_count(reader, 0x90, 0xdc) != 4:
         raise invalid(f"a {kind} is an array of 4 elements")
-    object_id = decoder.read_key(reader, 1)
-    method = decoder.read_key(reader, 1)
-    if type(object_id) is not str or type(method) is not str:
+    return 0
+
+
+cdef inline str read_member(ValueDecoder decoder, Reader *reader, str kind):
+    """Return the object id, or the method."""
+    member = decoder.read_key(reader, 1)
+    if type(member) is not str:
         raise invalid(f"object id and method of a {kind} are str")
-    return object_id, method
+    return member
+
+
+cdef inline tuple read_names(ValueDecoder decoder, Reader *reader, str kind):
+    """Return object id and method of a call or batch. Arguments and keywords must follow."""
+    read_size(decoder, reader, kind)
+    object_id = read_member(decoder, reader, kind)
+    return object_id, read_member(decoder, reader, kind)
 
 
 cdef inline str read_name(ValueDecoder decoder, Reader *reader):

@@ -9,7 +9,7 @@ Rule 4: a connection that takes long says so once, in its first turn or after ma
         with that.
 """
 
-from fastpyro.server._calls cimport ConnectionCore
+from fastpyro.server._connection cimport ConnectionCore
 from fastpyro.server._cost cimport NEW, STRANGER, TURN
 from fastpyro.transport._spin cimport monotonic
 
