@@ -6,12 +6,14 @@ look like another one. They are escaped wherever a text is shown, and refused in
 
 from __future__ import annotations
 
+from functools import cache
+
 from fastpyro._light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["MASKED", "has_controls", "is_key_name", "is_secret_name", "on_lines", "on_one_line", "shown"]
+__all__ = ["MASKED", "escapes", "has_controls", "is_key_name", "is_secret_name", "on_lines", "on_one_line", "shown"]
 
 SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 """Spaces of all widths, which Python does not count as printable; they do no harm."""
@@ -37,31 +39,33 @@ _KEY_PARTS = ("hmac", "passw", "passphrase", "secret", "token", "api_key", "apik
 _SECRET_PARTS = ("hmac", "key", "passw", "passphrase", "pwd", "secret", "token", "handshake", "credential", "cookie")
 
 
+@cache
+def escapes() -> Any:
+    """Return the module `_escapes`."""
+    from fastpyro import _escapes as module  # which few programs need
+
+    return module
+
+
 def has_controls(text: str) -> bool:
     """Return whether a text holds control, format, direction or surrogate characters, or characters that do not exist."""
     if text.isprintable():
         return False
-    from fastpyro._escapes import has_others  # which few programs need
-
-    return has_others(text, SPACES)
+    return escapes().has_others(text, SPACES)
 
 
 def on_one_line(text: str) -> str:
     """Return a text with everything escaped that could end a line or steer a terminal: ``\\n``, ``\\x1b``, ``\\u202e``."""
     if text.isprintable():
         return text
-    from fastpyro._escapes import escaped
-
-    return escaped(text, SPACES)
+    return escapes().escaped(text, SPACES)
 
 
 def on_lines(text: str) -> str:
     """Return a text that may have lines and tabs, with everything else escaped that could steer a terminal."""
     if text.isprintable():
         return text
-    from fastpyro._escapes import escaped
-
-    return escaped(text, _LAYOUT)
+    return escapes().escaped(text, _LAYOUT)
 
 
 def shown(value: Any, limit: int = LONGEST_SHOWN) -> str:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 
-from fastpyro._foreign_text import MASKED, is_key_name, is_secret_name, on_lines, on_one_line
+from fastpyro._foreign_text import MASKED, escapes, is_key_name, is_secret_name, on_lines, on_one_line
 from fastpyro._light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def attach_remote_traceback(error: BaseException, lines: list[str]) -> None:
 
 def remote_note(lines: Iterable[str]) -> str:
     """Return the note of an exception that shows its remote traceback."""
-    from fastpyro._escapes import joined_lines
-
-    text = on_lines(joined_lines(lines)).rstrip("\n").replace("\n", "\n | ")
+    text = on_lines(escapes().joined_lines(lines)).rstrip("\n").replace("\n", "\n | ")
     return f"{REMOTE_HEAD}\n | {text}\n{REMOTE_END}"
 
 

@@ -32,7 +32,7 @@ REPEATS = 7
 MOST = 10
 """On a machine that does other things as well; most kinds take less than 5 times as much."""
 NEAR = 18
-"""Collections of the standard library, which Python code builds."""
+"""Ranges, which Python code builds, and the simplest addresses of `ipaddress`."""
 OF_PROXIES = 28
 """Addresses of `ipaddress`, whose constructors and hashes are in Python."""
 
@@ -133,10 +133,10 @@ NATIVE: dict[str, tuple[int, Any]] = {
     "proxy by IPv6": (MOST, [StateOf("fastpyro.Proxy", ("PYRO:o@[::1]:1", (), (), (), None, None))] * COUNT),
     "range": (NEAR, [range(5)] * COUNT),
     "range as key": (NEAR, {range(index): None for index in range(COUNT)}),
-    "deque": (NEAR, [deque([1])] * COUNT),
-    "ordered dict": (NEAR, [OrderedDict(a=1)] * COUNT),
-    "default dict": (NEAR, [defaultdict(int, a=1)] * COUNT),
-    "counter": (NEAR, [Counter("a")] * COUNT),
+    "deque": (MOST, [deque([1])] * COUNT),
+    "ordered dict": (MOST, [OrderedDict(a=1)] * COUNT),
+    "default dict": (MOST, [defaultdict(int, a=1)] * COUNT),
+    "counter": (MOST, [Counter("a")] * COUNT),
     "address": (NEAR, [ip_address("1.2.3.4")] * COUNT),
     "network": (OF_PROXIES, [ip_network("1.2.3.0/24")] * COUNT),
     "interface": (OF_PROXIES, [ip_interface("1::/24")] * COUNT),

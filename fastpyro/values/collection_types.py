@@ -136,7 +136,8 @@ def _addresses() -> dict[str, Any]:
 
 
 def _address(name: str, state: Any) -> Any:
-    kind, text = tuple_of(state, "the state of an ip address", 2)
+    quick = type(state) is tuple and len(state) == 2
+    kind, text = state if quick else tuple_of(state, "the state of an ip address", 2)
     if type(kind) is not str or type(text) is not str or len(text) > LONGEST_ADDRESS:
         raise refused(name, "expected a kind and a text")
     cls = _addresses().get(kind)
