@@ -51,21 +51,21 @@ def has_controls(text: str) -> bool:
     """Return whether a text holds control, format, direction or surrogate characters, or characters that do not exist."""
     if text.isprintable():
         return False
-    return escapes().has_others(text, SPACES)
+    return escapes().has_others(text, SPACES)  # type: ignore[no-any-return]
 
 
 def on_one_line(text: str) -> str:
     """Return a text with everything escaped that could end a line or steer a terminal: ``\\n``, ``\\x1b``, ``\\u202e``."""
     if text.isprintable():
         return text
-    return escapes().escaped(text, SPACES)
+    return escapes().escaped(text, SPACES)  # type: ignore[no-any-return]
 
 
 def on_lines(text: str) -> str:
     """Return a text that may have lines and tabs, with everything else escaped that could steer a terminal."""
     if text.isprintable():
         return text
-    return escapes().escaped(text, _LAYOUT)
+    return escapes().escaped(text, _LAYOUT)  # type: ignore[no-any-return]
 
 
 def shown(value: Any, limit: int = LONGEST_SHOWN) -> str:
