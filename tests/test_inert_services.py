@@ -131,7 +131,7 @@ def test_whole_requests_are_served(daemon: fastpyro.Daemon, name: str, dialect: 
 
     def serve(flags: int, payload: bytes, **annotations: bytes) -> None:
         message = message_of(MSG_INVOKE, payload, serializer, flags, **annotations)
-        reply = watched(lambda: dispatch.handle(daemon, connection, message))
+        reply = watched(lambda: dispatch.handle(daemon.transportServer.requests, connection, message))
         assert (reply is None) is bool(flags & FLAGS_ONEWAY)
 
     for wire in wires_of(name):
@@ -154,7 +154,9 @@ def test_handshakes_are_judged(daemon: fastpyro.Daemon, name: str, dialect: int)
 
     def asked(payload: bytes, **annotations: bytes) -> None:
         message = message_of(MSG_CONNECT, payload, serializer, FLAGS_META_ON_CONNECT, **annotations)
-        reply = watched(lambda: dispatch.handle(daemon, connection_of(dialect, handshaken=False), message))
+        reply = watched(
+            lambda: dispatch.handle(daemon.transportServer.requests, connection_of(dialect, handshaken=False), message)
+        )
         assert reply.kind in (MSG_CONNECTOK, MSG_CONNECTFAIL)
 
     def answered(kind: int, payload: bytes) -> None:
