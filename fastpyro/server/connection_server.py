@@ -234,6 +234,7 @@ class ConnectionServer(ABC):
                 return  # dropped already; the descriptor may be somebody else's by now
             # First: after an interrupt it can be dropped again, and its number is watched no more.
             self.poller.remove(fd)
+            self._parting.pop(connection, None)
             self.unadmitted.remove(fd)
             self.crowd.remove(fd)
             del self.connections[fd]
@@ -251,12 +252,19 @@ class ConnectionServer(ABC):
         """Call the daemon's hook for a client that has gone."""
         call_hook(self.daemon.clientDisconnect, connection)
 
+    def unwatch(self, connection: Connection) -> bool:
+        """Expect nothing more of a connection. False when it was dropped: its descriptor may be somebody else's by now."""
+        assert self._lock.owned
+        is_there = self.connections.get(connection.fd) is connection
+        if is_there:
+            self.poller.remove(connection.fd)
+        return is_there
+
     def hold(self, connection: Connection) -> None:
         """Let a connection's further requests wait where they are, in order, until ``give_back``."""
         with self._lock.guard():
             connection.held += 1
-            if self.connections.get(connection.fd) is connection:
-                self.poller.remove(connection.fd)
+            self.unwatch(connection)
 
     def give_back(self, connection: Connection) -> None:
         """A request is done that held its connection: when it was the last such one, the next request may come."""
@@ -313,7 +321,9 @@ class ConnectionServer(ABC):
         """
         message: Message | None = None
         if self._parting and connection in self._parting:
-            self._end(connection, self._parting.pop(connection))
+            if reason := self._parting.pop(connection, None):
+                self._say_why(connection, reason)
+            self.drop(connection)
             return None
         try:
             if isinstance(connection.channel, Link):
@@ -341,15 +351,11 @@ class ConnectionServer(ABC):
 
     def part(self, connection: Connection, error: CommunicationError | None) -> None:
         """Drop a connection that is gone or babbles, when its turn comes: many may do so at the same time."""
-        self.poller.remove(connection.fd)
-        self._parting[connection] = error
-        self.next_turn(connection)
-
-    def _end(self, connection: Connection, error: CommunicationError | None) -> None:
-        if error is None:
-            self.drop(connection)
-        else:
-            self.give_up(connection, error)
+        with self._lock.guard():
+            if self.unwatch(connection):  # a thread that was deposed may be late: somebody else has dropped it
+                self._parting[connection] = error
+                self.turns.add(connection)
+        self.wakeup()  # the leader may be another thread
 
     def answer(self, connection: Connection, message: Message, may_run: MayRun | None = None) -> None:
         """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""

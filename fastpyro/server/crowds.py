@@ -1,6 +1,7 @@
 """Connections by the place they come from: who is oldest, and where most are from, are known without looking at all.
 
-Rule 1: every operation takes constant time, however many connections there are, since a stranger causes them.
+Rule 1: every operation takes about constant time, however many connections there are, since a stranger causes them. (Places
+        are sorted by how many they have: there are no more such numbers than the root of twice the connections.)
 Rule 2: the lock that it is given guards what changes it. Who only reads gets a copy, made in one step.
 """
 
@@ -24,7 +25,7 @@ class Crowd:
         self._places: dict[int, Any] = {}
         self._connections: dict[int, Connection] = {}
         self._of_place: dict[Any, dict[int, Connection]] = {}
-        self._with: list[dict[Any, None]] = [{}]  # the places with so many connections; the last of these is not empty
+        self._with: dict[int, dict[Any, None]] = {}  # by a number of connections, the places with so many
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -60,13 +61,13 @@ class Crowd:
             del self._connections[fd]
 
     def _move(self, place: Any, before: int, now: int) -> None:
-        self._with[before].pop(place, None)
-        if now == len(self._with):
-            self._with.append({})
+        # Whatever an interrupt or a destructor leaves here by half: a place may stand nowhere until it is moved again.
+        former = self._with.get(before, {})
+        former.pop(place, None)
+        if not former:
+            self._with.pop(before, None)
         if now:
-            self._with[now][place] = None
-        while len(self._with) > 1 and not self._with[-1]:
-            self._with.pop()
+            self._with.setdefault(now, {})[place] = None
 
     def put_last(self, connections: list[Connection]) -> None:
         """Let connections be the newest ones of their place."""
@@ -92,8 +93,8 @@ class Crowd:
     def largest(self, places: int, each: int) -> list[tuple[int, list[Connection]]]:
         """Return how many come from each of some places, those with most, and the first few of them."""
         with self.lock.guard():
-            counts = range(len(self._with) - 1, 0, -1)
-            names = chain.from_iterable(list(islice(self._with[count], places)) for count in counts)
+            counts = sorted(self._with, reverse=True)
+            names = chain.from_iterable(list(islice(self._with.get(count, ()), places)) for count in counts)
             of_places = [self._of_place.get(place, {}) for place in islice(names, places)]
             return [(len(own), list(islice(own.values(), each))) for own in of_places if own]
 

@@ -270,7 +270,7 @@ class ThreadedServer(ConnectionServer):
             if there is not connection:
                 pass  # dropped since, and somebody else may have its descriptor
             elif connection.held:
-                self.poller.remove(connection.fd)  # before the deposed thread can give it back
+                self.unwatch(connection)  # before the deposed thread can give it back
             elif connection.channel.has_buffered:
                 self.turns.add(connection)
         self._elect()
@@ -429,7 +429,7 @@ class ThreadedServer(ConnectionServer):
                 connection.in_call += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
                 if waiting.holds or waiting.pauses:
                     connection.held += 1  # its further requests wait where they are, in order
-                    self.poller.remove(connection.fd)
+                    self.unwatch(connection)
         for one in refused:
             self._refuse_call(one)
             if one is not waiting:  # it has waited

@@ -268,6 +268,10 @@ class Field:
             return 0
         return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{key}:")), 0)
 
+    def descriptors(self) -> int:
+        """Return how many descriptors the daemon has open."""
+        return len(os.listdir(f"/proc/{self.server.pid}/fd"))
+
     def cpu_seconds(self) -> float:
         """Processor time of all its threads that live, in seconds, finely."""
         total = 0

@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -220,6 +221,31 @@ def test_d06_no_memory_to_be_had_ends_no_loop(make_field: Callable[..., Field]) 
         assert verdict.crashed is None
         field.still_serves()
         field.stop()
+
+
+def test_d08_who_sends_nothing_more_while_its_calls_run_is_noticed(make_field: Callable[..., Field]) -> None:
+    """Slow calls are answered, and then the connection ends, in whatever thread its end is read; nothing of it stays."""
+    field = make_field()
+
+    def attack(field: Field) -> None:
+        hello, slow = packer.connect(), packer.call("slow", 0.002)
+        for _ in range(40):
+            attackers = [field.attacker() for _ in range(4)]
+            for one in attackers:
+                one.send(hello + 2 * slow)
+                one.sock.shutdown(socket.SHUT_WR)
+            for one in attackers:
+                while one.sock.recv(65536):
+                    pass
+                one.sock.close()
+
+    before = field.descriptors()
+    verdict = field.fight("D8 calls, and nothing more", attack, seconds=2)
+    assert verdict.crashed is None
+    field.still_serves()
+    deadline = time.monotonic() + 20
+    while field.descriptors() > before:
+        assert time.monotonic() < deadline, "connections whose clients have gone stay"
 
 
 # D7: time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -254,3 +255,22 @@ def test_a_client_may_send_big_messages_when_it_hears_that_it_is_admitted(
             daemon.shutdown()
             thread.join()
     assert happened == ["limit", "admitted"]
+
+
+def test_a_late_thread_leaves_the_descriptors_next_owner_alone() -> None:
+    """A connection that was dropped meanwhile says nothing of the one that has its descriptor now."""
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        server: Any = daemon.transportServer
+        ours, theirs = socket.socketpair()
+        gone = server.admit(ours, "gone")
+        server.drop(gone)
+        theirs.close()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            next_one = server.admit(socket.socket(fileno=os.dup2(ours.fileno(), gone.fd)), "next")
+            assert next_one.fd == gone.fd
+            server.part(gone, None)
+            assert not server._parting
+            assert server.turns.next() is None
+            theirs.sendall(b"x")
+            assert next_one.fd in server.poller.wait(20)
