@@ -263,11 +263,16 @@ def test_a_late_thread_leaves_the_descriptors_next_owner_alone() -> None:
         server: Any = daemon.transportServer
         ours, theirs = socket.socketpair()
         gone = server.admit(ours, "gone")
+        fd = gone.fd
         server.drop(gone)
         theirs.close()
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            next_one = server.admit(socket.socket(fileno=os.dup2(ours.fileno(), gone.fd)), "next")
+        with theirs:
+            number = ours.detach()
+            if number != fd:
+                os.dup2(number, fd)
+                os.close(number)
+            next_one = server.admit(socket.socket(fileno=fd), "next")
             assert next_one.fd == gone.fd
             server.part(gone, None)
             assert not server._parting
