@@ -353,28 +353,30 @@ def _believed(answer: bytes, sender: str) -> URI:
 
 
 def _is_plausible(host: str, sender: str) -> bool:
+    """Judge by addresses alone: a name stands for those that this machine finds for it, and each must be plausible."""
     if host == sender:
         return True
+    is_name = host.isascii() and host.replace("-", "").replace(".", "").replace("_", "").isalnum()
+    if not is_name and ":" not in host:
+        return False
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(_is_address_plausible(str(place[0]), sender) for *_, place in found)
+
+
+def _is_address_plausible(text: str, sender: str) -> bool:
     import ipaddress
 
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:  # a name: the resolver of this machine decides, but not who is "localhost"
-        is_name = host.isascii() and host.replace("-", "").replace(".", "").replace("_", "").isalnum()
-        return is_name and (not _means_here(host) or _is_own(sender))
+    address = ipaddress.ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if str(address) == sender:
+        return True
     if address.is_loopback or address.is_unspecified:
         return _is_own(sender)
     # A name server behind several interfaces may say another address than the one it answers from, of the same kind.
     return address.is_private and not address.is_link_local and ipaddress.ip_address(sender).is_private
-
-
-def _means_here(host: str) -> bool:
-    try:
-        socket.inet_aton(host)  # numbers of other forms, such as 2130706433, which the C library reads as addresses
-    except OSError:
-        name = host.lower().rstrip(".")
-        return name.split(".")[0] == "localhost" or name.endswith(".localhost")
-    return True
 
 
 def _is_own(address: str) -> bool:

@@ -32,10 +32,11 @@ LONGEST_ANSWER = 100
 """Bytes; those who ask receive no more."""
 
 
-WINDOW_SECONDS = 10.0
-MOST_ANSWERS_TO_ONE = 30
-"""Answers to one address in a window: enough for many programs of a machine that start together, 300 bytes a second."""
-MOST_ANSWERS = 5000
+WINDOW_SECONDS = 1.0
+"""A short one: who asks again, because somebody else asked under his address, is answered soon."""
+MOST_ANSWERS_TO_ONE = 3
+"""Answers to one address in a window, 300 bytes; programs that start together ask again."""
+MOST_ANSWERS = 500
 """Answers to all addresses in a window."""
 REST_SECONDS = 0.1
 """After a failure of the socket itself."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import html
 import json
+import math
 import re
 import time
 import uuid
@@ -18,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastpyro._foreign_text import has_controls, on_one_line, shown
+from fastpyro._mutex import Mutex
 from fastpyro.callcontext import current_context
 from fastpyro.client.locate import check_location
 from fastpyro.compat.shared.http_server import WHEN_GONE, GatewayServer
@@ -46,6 +48,9 @@ CALL_SECONDS = 300.0
 
 CONNECT_SECONDS = 10.0
 """How long an object may take to say what it has, and a name server to answer."""
+
+PAGE_SECONDS = 3.0
+"""How long the home page is shown as it is: a name server has to list all names for it."""
 
 LOOK_SECONDS = 3.0
 """How long the home page waits for all names that it shows."""
@@ -86,6 +91,10 @@ class HttpGateway:
         self.comm_timeout = 0.0
         self.hmac_key: str | bytes | None = None
         self.cors: str | None = None
+        self._making_page = Mutex()
+        self._page = ("", "", b"")
+        self._page_pattern = ""
+        self._page_until = -math.inf
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Answer:
         """Answer one HTTP request."""
@@ -123,6 +132,17 @@ class HttpGateway:
         """Answer with a page that explains the gateway and lists some objects."""
         if not self._has_key(environ, _parameters_of(environ.get("QUERY_STRING", ""))):
             return self._wrong_key(start_response)
+        with self._making_page.guard():  # by one request at a time: the others find it made
+            if time.monotonic() > self._page_until or self._page_pattern != self.ns_regex:
+                self._page = self._make_page()
+                self._page_pattern = self.ns_regex
+                self._page_until = time.monotonic() + PAGE_SECONDS
+            status, kind, page = self._page
+        start_response(status, self._headers(("Content-Type", kind)))
+        return [page]
+
+    def _make_page(self) -> tuple[str, str, bytes]:
+        """Return status, content type and text of the home page."""
         try:
             with self._name_server() as nameserver:
                 names = sorted(mapping_of(nameserver.list(regex=self.ns_regex), "the listing"))[:MOST_SHOWN]
@@ -130,9 +150,10 @@ class HttpGateway:
             end = time.monotonic() + LOOK_SECONDS
             rows = [self._row(name, uri, end - time.monotonic()) for name, uri in uris.items()]
         except Exception as error:
-            return self._text(start_response, "500 Internal Server Error", f"Error 500: {on_one_line(str(error))}")
-        start_response("200 OK", self._headers(("Content-Type", "text/html; charset=utf-8")))
-        return [_PAGE.format(pattern=html.escape(self.ns_regex), rows="\n".join(rows)).encode("utf-8")]
+            text = f"Error 500: {on_one_line(str(error))}"
+            return "500 Internal Server Error", TEXT_HEADER[1], text.encode("utf-8")
+        page = _PAGE.format(pattern=html.escape(self.ns_regex), rows="\n".join(rows))
+        return "200 OK", "text/html; charset=utf-8", page.encode("utf-8")
 
     def answer(
         self, environ: dict[str, Any], path: str, parameters: dict[str, Any], start_response: StartResponse

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.parse import unquote_plus
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from fastpyro._foreign_text import on_one_line
@@ -51,7 +52,7 @@ LARGEST_HEAD = 32768
 LARGEST_BODY = 1 << 20
 PART = 1 << 20
 
-_KEY = re.compile(r"((?:\$|%24)key=)[^&\s]*", re.IGNORECASE)
+_PARAMETER = re.compile(r"([^?&=\s]*)=[^&\s]*")
 _BUSY = b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\nError 503: too many requests\n"
 
 REST_SECONDS = 0.1
@@ -264,9 +265,14 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Print a line about a request; keys are left out."""
-        text = _KEY.sub(r"\1<hidden>", on_one_line(format % args))
+        text = _PARAMETER.sub(_without_key, on_one_line(format % args))
         with contextlib.suppress(OSError, ValueError):  # a terminal that has gone is no matter
             print(f"{self.client_address[0]} - - [{self.log_date_time_string()}] {text[:500]}", file=sys.stderr)
+
+
+def _without_key(parameter: re.Match[str]) -> str:
+    # As an application reads it: any of the name's characters may be written as %xx.
+    return f"{parameter[1]}=<hidden>" if unquote_plus(parameter[1]).lower() == "$key" else parameter[0]
 
 
 class _TooLargeError(Exception):
