@@ -50,13 +50,13 @@ def open_session(caller: Caller, key: bytes | None) -> Opened:
     Arguments: ``key``, the HMAC key or None. Raises as ``handshake.connect`` and ``attach``, and NamingError.
     """
     uri = caller._pyroUri
+    name = caller._pyroSerializer or config.SERIALIZER
+    settings = handshake.Settings(name, caller._pyroHandshake, key, caller._pyro_timeout).begun()
     if uri.protocol != "PYRO":
         from fastpyro.client.resolver import resolve
 
-        uri = resolve(uri, timeout=caller._pyro_timeout or None, hmac_key=key)
+        uri = resolve(uri, timeout=settings.seconds_left() or None, hmac_key=key)
     annotations, correlation_id = current_context.request_annotations()
-    name = caller._pyroSerializer or config.SERIALIZER
-    settings = handshake.Settings(name, caller._pyroHandshake, key, caller._pyro_timeout)
     rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}
     if caller._pyro_socket is None:
         connected = handshake.connect(uri, settings, seq=caller._pyroSeq, **rest)

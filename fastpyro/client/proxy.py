@@ -112,7 +112,7 @@ class Proxy(SpecialMethods, ProxyCore):
 
     @property
     def _pyroTimeout(self) -> float | None:
-        """Seconds that one call may take, connecting included; None or 0: no limit."""
+        """Seconds that one call may take, and that connecting for it may take before; None or 0: no limit."""
         return self._pyro_timeout or None
 
     @_pyroTimeout.setter

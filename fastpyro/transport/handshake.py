@@ -12,6 +12,7 @@ A client begins with protocol 502. A daemon that refuses it in protocol 48 is Py
 from __future__ import annotations
 
 import socket
+import time
 
 from fastpyro._foreign_text import on_one_line, shown
 from fastpyro._lazy_logging import LazyLogger
@@ -34,6 +35,7 @@ from fastpyro.errors import (
     RemoteProtocolError,
     SecurityError,
     SerializeError,
+    TimeoutError,
 )
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol.compression import payload_of
@@ -87,12 +89,29 @@ _dialects: dict[str, int] = {}
 
 
 class Settings(NamedTuple):
-    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds."""
+    """What a proxy wants of its connection: name of its serializer, handshake data, HMAC key or None, seconds.
+
+    The seconds (0: no limit) are for all steps of connecting together, once ``begun()`` has said when that began.
+    """
 
     serializer: str
     data: Any
     hmac_key: bytes | None
     timeout: float
+    until: float = 0.0
+
+    def begun(self) -> Settings:
+        """Return the same, beginning now."""
+        return self._replace(until=time.monotonic() + self.timeout) if self.timeout and not self.until else self
+
+    def seconds_left(self) -> float:
+        """Return how long the next step may take, 0 for no limit. Raises TimeoutError when there is no time left."""
+        if not self.until:
+            return self.timeout
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"connecting: timeout after {self.timeout:g} s")
+        return left
 
 
 class Connected(NamedTuple):
@@ -125,6 +144,7 @@ def connect(
     Raises CommunicationError when the daemon cannot be reached or refuses, TimeoutError when it does not answer,
     SecurityError when only one side has an HMAC key, or the serializer needs a peer that has shown who it is.
     """
+    settings = settings.begun()
     place = uri.location or ""
     rest = (seq, annotations, correlation_id)
     if settings.hmac_key is not None or settings.serializer in PICKLES or config.PROTOCOL == OLD_PROTOCOL_VERSION:
@@ -177,7 +197,7 @@ def _connect(
             flags = FLAGS_META_ON_CONNECT
             extra.pop(FAST, None)
         request = Outgoing(MSG_CONNECT, flags, seq, serializer.serializer_id, payload, extra, correlation_id)
-        message = channel.exchange(request, settings.timeout)
+        message = channel.exchange(request, settings.seconds_left())
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
             raise _OtherDialectError
         received = dict(message.annotations)
@@ -213,12 +233,11 @@ def _request(serializer: Serializer, data: Any, object_id: str, annotations: dic
 
 def _open_socket(uri: URI, settings: Settings) -> socket.socket:
     """Return a connected socket, whose other end may be spoken to with these settings."""
-    timeout = settings.timeout
     try:
-        sock = sockets.connect(uri.host, uri.port, uri.sockname, timeout)
+        sock = sockets.connect(uri.host, uri.port, uri.sockname, settings.seconds_left())
         context = None if uri.sockname else tls.client_context()
         if context is not None:
-            sock = _wrapped(sock, context, uri, timeout)
+            sock = _wrapped(sock, context, uri, settings)
     except OSError as error:
         raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
     try:
@@ -235,14 +254,14 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
     return sock
 
 
-def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, timeout: float) -> socket.socket:
+def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, settings: Settings) -> socket.socket:
     try:
         wrapped = tls.wrapped(sock, context, server_hostname=uri.host)
     except BaseException:
         sock.close()
         raise
     try:
-        wrapped.do_handshake(min(timeout, LONGEST_SOCKET_TIMEOUT))
+        wrapped.do_handshake(min(settings.seconds_left(), LONGEST_SOCKET_TIMEOUT))
         wrapped.settimeout(None)
     except BaseException:
         wrapped.close()

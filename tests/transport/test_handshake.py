@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 import zlib
 
 import pytest
@@ -21,6 +22,7 @@ from fastpyro.errors import (
 )
 from fastpyro.protocol._assembler import Decoder
 from fastpyro.protocol._message import Message, pack_message
+from fastpyro.protocol._pyro4_message import pack_pyro4_message
 from fastpyro.serializers.registry import accepted_ids, get_serializer, native
 from fastpyro.transport import handshake
 from fastpyro.uri import URI
@@ -141,6 +143,43 @@ def test_wrong_answers(reply: bytes, error: type[Exception], text: str) -> None:
 def test_daemon_that_says_nothing() -> None:
     with pytest.raises(TimeoutError):
         connect_to(b"", timeout=0.2)
+
+
+def test_the_steps_of_connecting_share_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: now[0])
+        begun = settings(0.5).begun()
+        now[0] += 0.375
+        assert begun.begun().seconds_left() == 0.125
+        now[0] += 0.125
+        with pytest.raises(TimeoutError, match=r"after 0\.5 s"):
+            begun.seconds_left()
+        assert settings(0).begun().seconds_left() == 0
+
+
+def test_a_daemon_that_is_slow_at_each_step() -> None:
+    """It is slow to say that it speaks the other dialect, and then says nothing."""
+    refusal = pack_pyro4_message(MSG_CONNECTFAIL, 0, 0, SERPENT.serializer_id, SERPENT.dumps("no"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as first:
+                first.recv(65536)
+                threading.Event().wait(0.6)
+                first.sendall(refusal)
+            with listener.accept()[0] as second:
+                while second.recv(65536):
+                    pass  # until the client gives up
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        uri = URI(f"PYRO:object@127.0.0.1:{listener.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            handshake.connect(uri, settings(0.8), seq=0, annotations=None, correlation_id=None)
+        assert time.monotonic() - began < 1.3, "and not 0.6 and 0.8"
+        thread.join()
 
 
 def test_too_much_handshake_data_is_refused_here() -> None:
