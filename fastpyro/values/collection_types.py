@@ -124,33 +124,29 @@ def _user_type(name: str, state: Any) -> Any:
     return value
 
 
-@cache
-def _addresses() -> dict[str, Any]:
-    import ipaddress
-
-    kinds = {f"IPv{version}{kind}" for version in (4, 6) for kind in ("Address", "Network", "Interface")}
-    found = {kind: getattr(ipaddress, kind) for kind in kinds}
-    for cls in found.values():
-        know_pure_key(cls)
-    return found
-
-
 def _address(name: str, state: Any) -> Any:
     quick = type(state) is tuple and len(state) == 2
     kind, text = state if quick else tuple_of(state, "the state of an ip address", 2)
     if type(kind) is not str or type(text) is not str or len(text) > LONGEST_ADDRESS:
         raise refused(name, "expected a kind and a text")
-    cls = _addresses().get(kind)
-    if cls is None:
+    from fastpyro.values.ip_addresses import MAKERS
+
+    make = MAKERS.get(kind)
+    if make is None:
         raise refused(name, "there is no such kind of address")
     try:
-        return cls(text)
+        return make(text)
     except ValueError as error:
         raise refused(name, reason_of(error)) from None
 
 
 def _address_state(kind: str) -> Any:
-    return lambda value: (kind, _addresses()[kind].__str__(value))
+    def state_of(value: Any) -> Any:
+        from fastpyro.values.ip_addresses import CLASSES
+
+        return kind, CLASSES[kind].__str__(value)
+
+    return state_of
 
 
 def _register_all() -> None:
