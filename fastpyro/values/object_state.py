@@ -206,7 +206,12 @@ def takes_attributes(cls: Any) -> bool:
     """Return whether the state of a class's objects is a dict of attributes, and nothing else that the class has chosen."""
     if hasattr(cls, "__struct_fields__"):
         return True
-    return is_plain(cls) and not _defines(cls, "__getstate__") and not _defines(cls, "__setstate__")
+    return (
+        is_plain(cls)
+        and not issubclass(cls, Enum)
+        and not _defines(cls, "__getstate__")
+        and not _defines(cls, "__setstate__")
+    )
 
 
 def strategy_for(cls: type) -> Strategy:
