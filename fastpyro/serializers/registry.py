@@ -108,19 +108,31 @@ class PeerSerializer:
         self.dumps_parts: Callable[[Any], Any] = codec.encode
         self.dumps_call: Callable[..., Any] = codec.encode_call
         self.expand = None if dicts is None else lambda value: (None, dicts.simplify(value))
-        self._finish: Callable[[Any], Any] = dicts.finish if dicts is not None else lambda value: value
+        self._dicts: Any = _Finished if dicts is None else dicts
 
     def loads(self, data: Any, buffers: list[Any] | None = None) -> Any:
         """Return the value that the bytes hold. Raises SerializeError, and what a converter of the user's raises."""
-        return self._finish(self.codec.decode(data))
+        before = self._dicts.last_unbuilt
+        return self._dicts.finish(self.codec.decode(data), before)
 
     def loads_call(
         self, data: Any, buffers: list[Any] | None = None
     ) -> tuple[str, str, tuple[Any, ...], dict[str, Any]]:
         """Return ``(object id, method, args, kwargs)``. Raises as ``loads``."""
+        before = self._dicts.last_unbuilt
         object_id, method, args, kwargs = self.codec.decode_call(data)
-        args, kwargs = self._finish((args, kwargs))
+        args, kwargs = self._dicts.finish((args, kwargs), before)
         return object_id, method, tuple(args), kwargs or {}
+
+
+class _Finished:
+    """What finishes the values of a format that has no class dicts: nothing."""
+
+    last_unbuilt = 0
+
+    @staticmethod
+    def finish(value: Any, before: int) -> Any:
+        return value
 
 
 Serializer = NativeSerializer | PeerSerializer

@@ -10,6 +10,7 @@ Rule 2: every state is checked before anything is made of it, because anybody ma
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -170,8 +171,16 @@ class FormatRules(NamedTuple):
 _NO_RULES = FormatRules()
 
 
+_tokens = itertools.count(1)
+
+
 class ClassDicts:
-    """Objects to class dicts and back, in the names of one peer. Arguments: ``names``; ``rules``, those of the format."""
+    """Objects to class dicts and back, in the names of one peer. Arguments: ``names``; ``rules``, those of the format.
+
+    Attribute: ``last_unbuilt``, another number after each object that ``restore`` left to ``finish``, whatever the thread.
+    """
+
+    last_unbuilt = 0
 
     def __init__(self, names: PeerNames, rules: FormatRules = _NO_RULES) -> None:
         self.names = names
@@ -199,11 +208,17 @@ class ClassDicts:
 
     def restore(self, class_name: str, data: dict[str, Any]) -> Any:
         """Return what a reader puts in the place of a class dict: its object, or something that ``finish`` replaces."""
-        return Unbuilt(class_name, data) if class_registry.has_converters() else self.build(class_name, data)
-
-    def finish(self, value: Any) -> Any:
-        """Return a value that was read, with all of its objects. An error of a user's converter is raised as it is."""
         if not class_registry.has_converters():
+            return self.build(class_name, data)
+        self.last_unbuilt = next(_tokens)
+        return Unbuilt(class_name, data)
+
+    def finish(self, value: Any, before: int) -> Any:
+        """Return a value that was read, with all of its objects. An error of a user's converter is raised as it is.
+
+        Argument: ``before``, what ``last_unbuilt`` was before: it is another one if any object of this value waits.
+        """
+        if self.last_unbuilt == before:
             return value
         return build_all(value, self.build, _takes_raw, self._keeps)
 

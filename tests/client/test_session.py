@@ -16,7 +16,7 @@ from fastpyro.config import config
 from fastpyro.constants import FLAGS_COMPRESSED
 from fastpyro.protocol import compression
 from fastpyro.serializers.registry import native
-from fastpyro.server import dispatch
+from fastpyro.server import _calls, _request
 
 
 class Subject:
@@ -131,7 +131,7 @@ def compressed(proxy: Any) -> Iterator[list[int]]:
             proxy._pyroRelease()
             proxy.__init__(proxy._pyroUri)  # as a proxy that is made now
             patch.setattr(session, "payload_of", payload_of)
-            patch.setattr(dispatch, "payload_of", payload_of)
+            patch.setattr(_request, "payload_of", payload_of)
             yield sizes
     finally:
         config.COMPRESSION = False
@@ -167,25 +167,11 @@ def test_a_batch_has_as_many_results_as_calls(proxy: Any, monkeypatch: pytest.Mo
     results = proxy._pyro_session.serializer.dumps([1] * count)
 
     class Odd:
-        def __init__(self, *_: Any) -> None:
-            pass
-
-        def __len__(self) -> int:
-            return 0
-
-        def add(self, value: Any) -> None:
-            pass
-
-        def watch(self, watcher: Any) -> None:
-            pass
-
         def payload(self) -> bytes:
             payload: bytes = results
             return payload
 
-    monkeypatch.setattr(dispatch, "ResultList", Odd)
-    monkeypatch.setattr(dispatch, "ResultWriter", Odd)
-    monkeypatch.setattr(dispatch, "perform_batch", lambda *_: True)
+    monkeypatch.setattr(_calls, "run_batch", lambda *_: Odd())
     batch = proxy._pyroBatch()
     batch.echo(1)
     batch.echo(2)

@@ -45,6 +45,7 @@ cdef enum:
     LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
 
 cdef bytes SLEEP = struct.pack("ll", LONGEST_SLEEP, 0)  # a timeval, of a socket that waits in recv
+cdef int SHUT_BOTH = socket_module.SHUT_RDWR  # here, because at exit a module's names go before its objects
 cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
 
 
@@ -165,7 +166,7 @@ cdef class Stream:
     cdef int give_up(self) noexcept:
         # Wakes every thread that waits in the connection.
         try:
-            self.sock.shutdown(socket_module.SHUT_RDWR)
+            self.sock.shutdown(SHUT_BOTH)
         except OSError:
             pass  # not connected any more
         return 0

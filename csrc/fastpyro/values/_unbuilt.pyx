@@ -93,7 +93,10 @@ cdef class Builder:
         return items if walked is None else walked
 
     cdef dict dict_of(self, dict items, bint raw):
-        cdef list keys = list(items), walked_keys, values = list(items.values()), walked
+        cdef list keys, walked_keys, values, walked
+        if not items:
+            return items
+        keys, values = list(items), list(items.values())
         walked_keys = self.list_of(keys, False)
         walked = self.list_of(values, raw)
         if walked_keys is keys:

@@ -49,8 +49,9 @@ CALL_SECONDS = 300.0
 CONNECT_SECONDS = 10.0
 """How long an object may take to say what it has, and a name server to answer."""
 
-PAGE_SECONDS = 3.0
-"""How long the home page is shown as it is: a name server has to list all names for it."""
+QUICK_SECONDS = 0.01
+KEPT_TIMES = 5
+"""A home page that was not made quickly is shown for so many times as long as that took: a name server lists all names."""
 
 LOOK_SECONDS = 3.0
 """How long the home page waits for all names that it shows."""
@@ -92,7 +93,7 @@ class HttpGateway:
         self.hmac_key: str | bytes | None = None
         self.cors: str | None = None
         self._making_page = Mutex()
-        self._page = ("", "", b"")
+        self._page = b""
         self._page_pattern = ""
         self._page_until = -math.inf
 
@@ -132,28 +133,26 @@ class HttpGateway:
         """Answer with a page that explains the gateway and lists some objects."""
         if not self._has_key(environ, _parameters_of(environ.get("QUERY_STRING", ""))):
             return self._wrong_key(start_response)
-        with self._making_page.guard():  # by one request at a time: the others find it made
-            if time.monotonic() > self._page_until or self._page_pattern != self.ns_regex:
-                self._page = self._make_page()
-                self._page_pattern = self.ns_regex
-                self._page_until = time.monotonic() + PAGE_SECONDS
-            status, kind, page = self._page
-        start_response(status, self._headers(("Content-Type", kind)))
+        try:
+            with self._name_server() as nameserver, self._making_page.guard():  # by one request at a time
+                if time.monotonic() > self._page_until or self._page_pattern != self.ns_regex:
+                    self._make_page(nameserver)
+                page = self._page
+        except Exception as error:
+            return self._text(start_response, "500 Internal Server Error", f"Error 500: {on_one_line(str(error))}")
+        start_response("200 OK", self._headers(("Content-Type", "text/html; charset=utf-8")))
         return [page]
 
-    def _make_page(self) -> tuple[str, str, bytes]:
-        """Return status, content type and text of the home page."""
-        try:
-            with self._name_server() as nameserver:
-                names = sorted(mapping_of(nameserver.list(regex=self.ns_regex), "the listing"))[:MOST_SHOWN]
-                uris = {name: self._uri_of(nameserver, name) for name in names}
-            end = time.monotonic() + LOOK_SECONDS
-            rows = [self._row(name, uri, end - time.monotonic()) for name, uri in uris.items()]
-        except Exception as error:
-            text = f"Error 500: {on_one_line(str(error))}"
-            return "500 Internal Server Error", TEXT_HEADER[1], text.encode("utf-8")
-        page = _PAGE.format(pattern=html.escape(self.ns_regex), rows="\n".join(rows))
-        return "200 OK", "text/html; charset=utf-8", page.encode("utf-8")
+    def _make_page(self, nameserver: Any) -> None:
+        began = time.monotonic()
+        self._page_pattern = self.ns_regex
+        names = sorted(mapping_of(nameserver.list(regex=self._page_pattern), "the listing"))[:MOST_SHOWN]
+        uris = {name: self._uri_of(nameserver, name) for name in names}
+        end = time.monotonic() + LOOK_SECONDS
+        rows = [self._row(name, uri, end - time.monotonic()) for name, uri in uris.items()]
+        self._page = _PAGE.format(pattern=html.escape(self._page_pattern), rows="\n".join(rows)).encode("utf-8")
+        now = time.monotonic()
+        self._page_until = now + KEPT_TIMES * (now - began) if now - began > QUICK_SECONDS else now
 
     def answer(
         self, environ: dict[str, Any], path: str, parameters: dict[str, Any], start_response: StartResponse

@@ -233,24 +233,22 @@ def test_the_home_page_waits_for_all_names_together(gateway: HttpGateway, monkey
     assert (status, answer.count(b"cannot be reached"), answer.count(b"took too long")) == (200, 10, 9)
 
 
-def test_the_home_page_is_made_once_for_many(gateway: HttpGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server lists all its names for it. Another pattern is another page."""
-    find, found = gateway._find_name_server, []
-
-    def count() -> Any:
-        found.append(1)
-        return find()
-
-    monkeypatch.setattr(gateway, "_find_name_server", count)
+def test_the_home_page_is_kept_if_it_took_long(gateway: HttpGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server lists all its names for it. Another pattern is another page, and a quick one is made anew."""
+    made: list[None] = []
+    make = gateway._make_page
+    monkeypatch.setattr(gateway, "_make_page", lambda nameserver: made.append(make(nameserver)))
+    monkeypatch.setattr(http_gateway, "QUICK_SECONDS", -1.0)
+    monkeypatch.setattr(http_gateway, "KEPT_TIMES", 1e6)
     pages = {ask(gateway, "/pyro/")[2] for _ in range(5)}
-    assert (len(pages), len(found)) == (1, 1)
+    assert (len(pages), len(made)) == (1, 1)
     gateway.ns_regex = "secret"
     assert b"secret.subject" in ask(gateway, "/pyro/")[2]
-    monkeypatch.setattr(http_gateway, "PAGE_SECONDS", -1.0)
+    monkeypatch.setattr(http_gateway, "QUICK_SECONDS", 1e6)
     gateway.ns_regex = r"http\."
-    before = len(found)
+    before = len(made)
     assert [ask(gateway, "/pyro/")[0] for _ in range(2)] == [200, 200]
-    assert len(found) == before + 2
+    assert len(made) == before + 2
 
 
 def test_a_client_that_has_gone_ends_its_call(gateway: HttpGateway) -> None:
