@@ -19,6 +19,7 @@ from fastpyro.protocol.compression import payload_of
 from fastpyro.serializers.registry import PICKLES, get_serializer, native
 from fastpyro.transport import handshake, trusted_peers
 from fastpyro.transport.channel import open_channel
+from fastpyro.transport.sockets import receive_limit_kept
 from fastpyro.values.checked import is_kind
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fastpyro.client.interfaces import Caller
     from fastpyro.protocol._message import Message
     from fastpyro.serializers.registry import Serializer
+    from fastpyro.transport.channel import Channel
     from fastpyro.uri import URI
 
 __all__ = ["Opened", "attach", "connected_callers", "open_session"]
@@ -90,7 +92,7 @@ def attach(
     serializer = get_serializer(
         handshake.FALLBACK if settings.serializer == native.name else settings.serializer, dialect
     )
-    channel = open_channel(sock.dup(), handshake.answer_limit())
+    channel = _open_on_copy(sock)
     try:
         channel.set_hmac_key(settings.hmac_key)
         channel.set_dialect(dialect)
@@ -112,6 +114,11 @@ def attach(
     except BaseException:
         channel.abandon()
         raise
+
+
+def _open_on_copy(sock: socket.socket) -> Channel:
+    with receive_limit_kept(sock):
+        return open_channel(sock.dup(), handshake.answer_limit())
 
 
 def _metadata_in(message: Message, serializer: Serializer) -> dict[str, Any]:

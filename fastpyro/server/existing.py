@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._lazy_logging import logger
 from fastpyro.errors import PyroError
 from fastpyro.server.multiplex import MultiplexServer
+from fastpyro.transport.sockets import receive_limit_kept
 
 if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
@@ -31,7 +32,8 @@ class ExistingConnectionServer(MultiplexServer):
         super().__init__(daemon, silent)
         log.info("starting server on user-supplied connected socket %s", sock)
         self._given = sock
-        self.admit(sock.dup(), sock.getsockname())
+        with receive_limit_kept(sock):
+            self.admit(sock.dup(), sock.getsockname())
         (connection,) = self.connections.values()
         self.unadmitted.clear()
         connection.attached = connection.handshaken = True

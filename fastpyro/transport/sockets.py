@@ -14,6 +14,7 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Iterator
 
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 
@@ -23,10 +24,13 @@ __all__ = [
     "host_port_text",
     "listen",
     "peer_uid",
+    "receive_limit_kept",
     "remove_socket_file",
     "tune",
     "tunes_accepted",
 ]
+
+_TIMEVAL = struct.calcsize("ll")
 
 BACKLOG = 1024
 
@@ -179,6 +183,16 @@ def remove_socket_file(path: str) -> None:
 def host_port_text(host: str, port: int) -> str:
     """Return ``host:port`` as a URI's location has it, with brackets round an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextlib.contextmanager
+def receive_limit_kept(sock: socket.socket) -> Iterator[None]:
+    """Let a socket that stays its owner's have the limit that it had for a recv, whatever is set on copies of it."""
+    before = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
+    try:
+        yield
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, before)
 
 
 def peer_uid(sock: socket.socket) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -66,6 +67,23 @@ def test_one_proxy_after_the_other_and_again(client: socket.socket) -> None:
     second._pyroRelease()
     assert first.add(3, 3) == 6
     del first, second
+
+
+def test_the_sockets_options_stay_its_owners(ends: tuple[socket.socket, socket.socket]) -> None:
+    """A socket that waits for a second, and not for ever, would fail its owner, who goes on with it."""
+    near, far = ends
+    limit = struct.pack("ll", 7, 0)
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    with fastpyro.Daemon(connected_socket=far) as daemon:
+        daemon.register(Subject(), "subject")
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        with fastpyro.Proxy("subject", connected_socket=near) as proxy:
+            assert proxy.add(1, 2) == 3
+            assert near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, len(limit)) == limit
+            assert far.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, len(limit)) == bytes(len(limit))
+        daemon.shutdown()
+        thread.join()
 
 
 def test_unknown_object(client: socket.socket) -> None:
