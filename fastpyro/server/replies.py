@@ -203,6 +203,7 @@ def error_reply(service: Service, connection: Connection, message: Message, erro
 
 
 def annotations_of(service: Service) -> dict[str, Any] | None:
+    """Return what travels beside a reply: the call's own annotations and those of the service, or None for none."""
     own = current_context.reply_annotations()
     if service.has_annotations:
         return {**service.annotations(), **(own or {})}

@@ -440,9 +440,7 @@ class ThreadedServer(ConnectionServer):
 
     def _may_start(self, term: Term, waiting: Waiting) -> bool:
         assert self._lock.owned
-        own = (
-            term.place
-        )  # of a leader who was deposed while it looked at the call; it goes back if the call has to wait
+        own = term.place  # of a leader who was deposed while it looked at the call: given back if the call has to wait
         if own is not None:
             self.places.give(own)
         try:

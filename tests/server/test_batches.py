@@ -1,8 +1,7 @@
-"""The calls of a batch are performed in order, as many at a time as there is time for."""
+"""The calls of a batch are performed in order."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -18,11 +17,7 @@ from fastpyro.server._batches import perform_batch
 class Subject:
     """What the calls call."""
 
-    def __init__(self) -> None:
-        self.calls = 0
-
     def echo(self, *args: Any, **kwargs: Any) -> Any:
-        self.calls += 1
         return args, kwargs
 
     def fail(self) -> None:
@@ -30,16 +25,6 @@ class Subject:
 
     async def later(self) -> Any:
         return 1
-
-    def work(self, milliseconds: float) -> None:
-        self.calls += 1
-        until = time.perf_counter() + milliseconds / 1e3
-        while time.perf_counter() < until:
-            pass
-
-    def times(self, value: bytes, count: int) -> bytes:
-        self.calls += 1
-        return value * count
 
 
 def no_coroutine(coroutine: Any) -> Any:
@@ -62,49 +47,12 @@ def test_a_batch_has_coroutines_awaited() -> None:
 
     results = ResultWriter(native.codec)
     calls: list[Any] = [("later", (), None), ("echo", (2,), None)]
-    assert perform_batch(Subject(), calls, True, results, run)
+    perform_batch(Subject(), calls, True, results, run)
     assert decode_results(native.codec, results.payload()) == (["awaited", ((2,), {})], None)
 
 
-def pieces(results: Any, calls: list[Any], seconds: float) -> list[int]:
-    """Perform a batch in pieces; returns how many calls each of them had."""
-    subject, found = Subject(), []
-    done = False
-    while not done:
-        before = subject.calls
-        done = perform_batch(subject, calls, True, results, no_coroutine, seconds)
-        found.append(subject.calls - before)
-        assert len(found) <= len(calls)
-    assert sum(found) == len(calls) == len(results)
-    return found
-
-
-def test_it_goes_on_where_it_stopped() -> None:
-    calls: list[Any] = [("echo", (number,), None) for number in range(1000)]
-    expected: list[Any] = [((number,), {}) for number in range(1000)]
-    writer = ResultWriter(native.codec)
-    assert len(pieces(writer, calls, 1e-9)) > 100
-    assert decode_results(native.codec, writer.payload())[0] == expected
+def test_results_in_a_peers_format() -> None:
     serializer = get_serializer("serpent")
-    listed = ResultList(serializer)
-    assert len(pieces(listed, calls, 1e-9)) > 100
-    assert serializer.loads(listed.payload()) == [list(one) if isinstance(one, list) else one for one in expected]
-
-
-def test_without_a_limit_it_stops_nowhere() -> None:
-    assert pieces(ResultWriter(native.codec), [("work", (0.1,), None)] * 100, 0) == [100]
-
-
-def test_slow_calls_come_one_at_a_time() -> None:
-    assert pieces(ResultWriter(native.codec), [("work", (1.0,), None)] * 20, 250e-6) == [1] * 20
-
-
-def test_slow_calls_behind_quick_ones_are_few() -> None:
-    calls = [*[("echo", (), None)] * 20, *[("work", (1.0,), None)] * 40]
-    assert max(pieces(ResultWriter(native.codec), calls, 250e-6)[2:]) <= 8
-
-
-def test_big_results_are_noticed_at_once() -> None:
-    calls = [*[("times", (b"x", 1), None)] * 20, *[("times", (b"x", 4_000_000), None)] * 10]
-    found = pieces(ResultWriter(native.codec), calls, 250e-6)
-    assert found[-9:] == [1] * 9
+    results = ResultList(serializer)
+    perform_batch(Subject(), [("echo", (number,), None) for number in range(3)], True, results, no_coroutine)
+    assert serializer.loads(results.payload()) == [((number,), {}) for number in range(3)]

@@ -193,7 +193,7 @@ cdef class OrdinaryRequests(Leadership):
                 request.let_go()
                 self.spare = request
             else:  # a coroutine has it
-                request.kept()
+                request.outlive()
 
     def invoke(self, Request request not None):
         """Serve a call that came as a message. Returns the reply, or None where there is none yet, or none is wanted.

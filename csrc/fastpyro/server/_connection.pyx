@@ -1,6 +1,6 @@
 """The native half of a connection: what serving its calls needs to know of a client."""
 
-from fastpyro.server._cost cimport STRANGER, TURN, begin_turn, end_turn, is_long
+from fastpyro.server._cost cimport STRANGER, begin_turn, end_turn, is_long
 from fastpyro.transport._link cimport Link
 from fastpyro.transport._spin cimport monotonic
 
@@ -55,10 +55,3 @@ cdef class ConnectionCore:
     def took(self):
         """Seconds that the last one lasted, whoever had the processor meanwhile."""
         return self.turn.took
-
-    def put_off(self):
-        """Let it have its turns among those that take long. Returns False if it has them there already."""
-        cdef bint is_quick = 0 <= self.turn.cost <= TURN * 1e-6
-        if is_quick:
-            self.turn.cost = 2 * TURN * 1e-6
-        return is_quick

@@ -36,5 +36,6 @@ cdef class Request:
     cdef int read_arguments(self, Codec codec, Reader *reader) except -1
     cdef int read_message(self, object held_memory) except -1
     cdef int let_go(self) except -1
+    cdef int outlive(self) except -1
     cdef tuple given(self)
     cdef Message kept(self)

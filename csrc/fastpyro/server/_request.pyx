@@ -75,6 +75,14 @@ cdef class Request:
         self.keywords = None
         self.out = None
         self.has_room = False
+        self.header = NULL
+        self.payload = NULL
+        return 0
+
+    cdef int outlive(self) except -1:
+        """Go on without what was received, which will be somebody else's: a message stands for it from now on."""
+        self.kept()
+        self.header = NULL
         self.payload = NULL
         return 0
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from fastpyro import errors
+from fastpyro.compat.shared.class_dicts import ClassDictMethods, all_exceptions
 from fastpyro.compat.shared.module_names import also_there
-from fastpyro.compat.shared.registrations import Registrations
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_COMPRESSED, OLD_PROTOCOL_VERSION
 from fastpyro.protocol._pyro4_message import SERIALIZERS
@@ -49,23 +48,14 @@ __all__ = [
 __getattr__ = also_there(
     __name__,
     "config errors message",
-    "array copyreg datetime decimal importlib inspect json linecache logging marshal numbers pickle struct sys "
+    "array builtins copyreg datetime decimal importlib inspect json linecache logging marshal numbers pickle struct sys "
     "traceback uuid zlib serpent",
 )
 
-all_exceptions: dict[str, type[BaseException]] = {
-    name: value
-    for module in (builtins, errors)
-    for name, value in vars(module).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-}
-"""Exceptions that arrive as themselves, by name."""
-
 _PYRO4_IDS = dict(SERIALIZERS)
-_class_dicts = ClassDicts(PYRO4)
 
 
-class SerializerBase(Registrations):
+class SerializerBase(ClassDictMethods):
     """What all serializers have; and the place where classes are registered.
 
     A serializer turns values into bytes (``serializeData``, ``dumps``) and calls into bytes (``serializeCall``,
@@ -74,6 +64,7 @@ class SerializerBase(Registrations):
 
     name: ClassVar[str]
     serializer_id: ClassVar[int]
+    _class_dicts = ClassDicts(PYRO4)
 
     def __init__(self) -> None:
         self._serializer = _get_serializer(self.name, OLD_PROTOCOL_VERSION)
@@ -117,38 +108,6 @@ class SerializerBase(Registrations):
     def loadsCall(self, data: Any) -> Any:
         """Return the (object id, method, args, kwargs) that bytes hold."""
         return self._serializer.loads_call(bytes(data))
-
-    @classmethod
-    def recreate_classes(cls, literal: Any) -> Any:
-        """Return plain values with the objects in the place of the dicts that stand for some."""
-        if isinstance(literal, set | frozenset):
-            return {cls.recreate_classes(item) for item in literal}
-        if isinstance(literal, list | tuple):
-            return type(literal)(cls.recreate_classes(item) for item in literal)
-        if not isinstance(literal, dict):
-            return literal
-        if isinstance(literal.get("__class__"), str):
-            return cls.dict_to_class(literal)
-        return {key: cls.recreate_classes(value) for key, value in literal.items()}
-
-    @staticmethod
-    def class_to_dict(obj: Any) -> Any:
-        """Return the dict that an object is sent as, with its "__class__"; for a replaced object what replaces it."""
-        return _class_dicts.simplify(obj)
-
-    @staticmethod
-    def dict_to_class(data: dict[str, Any]) -> Any:
-        """Build an object from a dict whose "__class__" names its class."""
-        class_name = data.get("__class__")
-        return _class_dicts.build(class_name if isinstance(class_name, str) else "<unknown>", data)
-
-    @staticmethod
-    def make_exception(exceptiontype: Callable[..., BaseException], data: dict[str, Any]) -> BaseException:
-        """Build an exception from its class and the dict that stands for it."""
-        error = exceptiontype(*data["args"])
-        for name, value in data.get("attributes", {}).items():
-            setattr(error, name, value)
-        return error
 
 
 def _perhaps_deflated(data: bytes, compress: bool) -> tuple[bytes, bool]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import Any, ClassVar
 
-from fastpyro import errors
+from fastpyro.compat.shared.class_dicts import ClassDictMethods, all_exceptions
 from fastpyro.compat.shared.module_names import also_there
-from fastpyro.compat.shared.registrations import Registrations
 from fastpyro.serializers.registry import IDS, get_serializer
 from fastpyro.values.peer_dicts import PYRO5, ClassDicts
 
@@ -29,25 +27,16 @@ __all__ = [
 __getattr__ = also_there(
     __name__,
     "errors config",
-    "array contextlib datetime decimal inspect json logging marshal numbers struct uuid serpent",
+    "array builtins contextlib datetime decimal inspect json logging marshal numbers struct uuid serpent",
 )
 
-all_exceptions: dict[str, type[BaseException]] = {
-    name: value
-    for module in (builtins, errors)
-    for name, value in vars(module).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-}
-"""Exceptions that arrive as themselves, by name."""
 
-_class_dicts = ClassDicts(PYRO5)
-
-
-class SerializerBase(Registrations):
+class SerializerBase(ClassDictMethods):
     """What all serializers have; and the place where classes are registered."""
 
     name: ClassVar[str]
     serializer_id: ClassVar[int] = 0
+    _class_dicts = ClassDicts(PYRO5)
 
     def dumps(self, data: Any) -> bytes:
         """Return a value as bytes. Raises SerializeError for what cannot travel."""
@@ -64,37 +53,6 @@ class SerializerBase(Registrations):
     def loadsCall(self, data: Any) -> Any:
         """Return (object id, method, args, kwargs)."""
         return get_serializer(self.name).loads_call(data)
-
-    @staticmethod
-    def class_to_dict(obj: Any) -> Any:
-        """Return the dict that an object is sent as, with its "__class__"; for a replaced object what replaces it."""
-        return _class_dicts.simplify(obj)
-
-    @staticmethod
-    def dict_to_class(data: dict[str, Any]) -> Any:
-        """Build an object from a dict whose "__class__" names its class."""
-        class_name = data.get("__class__")
-        return _class_dicts.build(class_name if isinstance(class_name, str) else "<unknown>", data)
-
-    @staticmethod
-    def make_exception(exceptiontype: Any, data: dict[str, Any]) -> BaseException:
-        """Build an exception from its class and the dict that stands for it."""
-        error: BaseException = exceptiontype(*data["args"])
-        for name, value in data.get("attributes", {}).items():
-            setattr(error, name, value)
-        return error
-
-    def recreate_classes(self, literal: Any) -> Any:
-        """Return plain values with the objects in the place of the dicts that stand for some."""
-        if isinstance(literal, set):
-            return {self.recreate_classes(item) for item in literal}
-        if isinstance(literal, list | tuple):
-            return type(literal)(self.recreate_classes(item) for item in literal)
-        if not isinstance(literal, dict):
-            return literal
-        if "__class__" in literal:
-            return self.dict_to_class(literal)
-        return {key: self.recreate_classes(value) for key, value in literal.items()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SerializerBase) and vars(self) == vars(other)

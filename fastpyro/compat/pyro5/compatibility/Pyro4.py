@@ -41,8 +41,8 @@ batch = BatchProxy = api.BatchProxy
 behavior, callback, expose, oneway = api.behavior, api.callback, api.expose, api.oneway
 current_context = api.current_context
 
-NO_ASYNC = "async proxy is no longer available in Pyro5"
-NO_KEY = "hmac_key is no longer available in Pyro5, consider using 2-way SSL instead"
+NO_ASYNC = "Pyro5 has no asynchronous proxies; run the call in a thread of concurrent.futures, or use the package Pyro4"
+NO_KEY = "Pyro5 has no HMAC keys; certificates on both sides (SSL) say who somebody is"
 
 
 class _Elsewhere:
@@ -84,7 +84,7 @@ class Proxy(api.Proxy):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyroHmacKey":
-            raise NotImplementedError("pyro5 doesn't have hmacs anymore")
+            raise NotImplementedError(NO_KEY)
         super().__setattr__(name, value)
 
 
