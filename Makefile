@@ -33,7 +33,7 @@ test: $(HAS_BUILD) $(HAS_TESTS)
 fuzz: $(HAS_BUILD) $(HAS_TESTS)
 	HYPOTHESIS_PROFILE=fuzz $(RUN) -m pytest tests -m hypothesis --timeout=3600 $(PYTEST_ARGS)
 
-# A daemon under attack beside a good client, with exact bounds, into docs/pages/security.md; six minutes on a still machine.
+# A daemon under attack beside a good client, with exact bounds, into docs/pages/security.md; ten minutes on a still machine.
 attack: $(HAS_BUILD) $(HAS_TESTS)
 	$(RUN) tests/hostile/run.py $(PYTEST_ARGS)
 

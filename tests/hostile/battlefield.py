@@ -44,11 +44,22 @@ SECONDS = 2.0 if EXACT else 1.0
 
 
 class Attacker:
-    """A socket that sends what it likes to a daemon and counts it. Each answer must come within the patience."""
+    """A socket that sends what it likes to a daemon and counts it. Each answer must come within the patience.
 
-    def __init__(self, battlefield: Field, *, admitted: bool = False, patience: float = 10.0, **hello: Any) -> None:
+    Arguments: ``place``, where another daemon of that process is; None for the daemon itself.
+    """
+
+    def __init__(
+        self,
+        battlefield: Field,
+        *,
+        admitted: bool = False,
+        patience: float = 10.0,
+        place: str | None = None,
+        **hello: Any,
+    ) -> None:
         self.field = battlefield
-        self.sock = battlefield.dial()
+        self.sock = battlefield.dial(place)
         self.sock.settimeout(patience)
         if admitted:
             try:
@@ -232,14 +243,15 @@ class Field:
         """Whether the attack is to go on."""
         return time.monotonic() < self._end and self.server.process.poll() is None
 
-    def dial(self) -> socket.socket:
-        """Connect to the daemon, as anybody may."""
-        if self.location.startswith("./u:"):
+    def dial(self, location: str | None = None) -> socket.socket:
+        """Connect to the daemon, or to another one of its process, as anybody may."""
+        location = location or self.location
+        if location.startswith("./u:"):
             sock = socket.socket(socket.AF_UNIX)
             sock.settimeout(10)
-            sock.connect(self.location[4:])
+            sock.connect(location[4:])
             return sock
-        host, _, port = self.location.rpartition(":")
+        host, _, port = location.rpartition(":")
         sock = socket.create_connection((host, int(port)), timeout=10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock

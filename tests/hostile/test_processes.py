@@ -10,12 +10,13 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hostile import gadgets, packer
-from hostile.battlefield import EXACT, Attacker, Field, Trap
+from hostile.battlefield import EXACT, Field, Trap
 from hostile.hostile_server import MODES, Conversation, HostileServer
 from server_process import ServerProcess
 from socket_pairs import make_certificate
@@ -70,17 +71,8 @@ def test_d15_whatever_children_do_the_parent_serves_on(make_field: Callable[...,
 def test_d15_strangers_at_a_combined_daemon(make_field: Callable[..., Field]) -> None:
     """Its limits are its own, and so is its end: its neighbour in the same loop serves on."""
     daemon = make_field("--combined", "--set", "HANDSHAKE_TIMEOUT=0.5", "--logging", servertype="multiplex")
-    own, other = daemon.location, daemon.server.wait_for(r"^other = (.+)$")[1].strip()
-
-    @contextlib.contextmanager
-    def neighbour(**more: Any) -> Iterator[Attacker]:
-        daemon.location = other
-        try:
-            client = daemon.attacker(**more)
-        finally:
-            daemon.location = own
-        with client:
-            yield client
+    other = daemon.server.wait_for(r"^other = (.+)$")[1].strip()
+    neighbour = partial(daemon.attacker, place=other)
 
     def attack(field: Field) -> None:
         with contextlib.ExitStack() as open_ones:
