@@ -96,9 +96,9 @@ def test_any_bytes(server: SubjectServer, data: bytes, admitted: bool, places: l
 
 @SETTINGS
 @given(st.integers(0, len(CALL) * 8 - 1), st.integers(0, len(HELLO) * 8 - 1), CUTS)
-def test_flipped_bits(server: SubjectServer, in_call: int, in_hello: int, places: list[int]) -> None:
+def test_flipped_bits(server: SubjectServer, calls_running: int, in_hello: int, places: list[int]) -> None:
     call, hello = bytearray(CALL), bytearray(HELLO)
-    call[in_call // 8] ^= 1 << in_call % 8
+    call[calls_running // 8] ^= 1 << calls_running % 8
     hello[in_hello // 8] ^= 1 << in_hello % 8
     converse(server, cut(HELLO + call, places))
     converse(server, cut(bytes(hello) + CALL, places))

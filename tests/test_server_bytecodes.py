@@ -35,7 +35,7 @@ pytestmark = [
 class Client:
     """Stands for a connection."""
 
-    ordered = False
+    serial_calls = False
     origin = "192.0.2.1"
 
     def __init__(self) -> None:

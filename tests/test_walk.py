@@ -127,7 +127,7 @@ def bind(proxy: Any) -> None:
 
 MAKERS: dict[str, Callable[[Any], None]] = {
     "An ordinary call": call,
-    "The long way": serpent_call,
+    "The slow path": serpent_call,
     "An error": error,
     "An item of a stream": item,
     "An asynchronous call": asynchronous,

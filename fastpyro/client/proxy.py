@@ -1,7 +1,7 @@
 """The client's stand-in for a remote object.
 
 `Proxy` is an ordinary class that users subclass. Calls go through `_pyroInvoke`, or, where that makes no difference, the
-short way of `_proxy`. Threads may share a proxy: their calls are under way at once on one connection. An exchange that
+fast path of `_proxy`. Threads may share a proxy: their calls are under way at once on one connection. An exchange that
 fails in the middle closes the connection: nobody ever gets another call's answer. Knows nothing of daemons.
 """
 

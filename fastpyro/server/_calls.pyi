@@ -4,14 +4,14 @@ from typing import Any, Self, final
 from fastpyro.protocol._message import Message
 from fastpyro.serializers._codec import Codec
 from fastpyro.server._connection import ConnectionCore
-from fastpyro.server._leader import Leadership, Term
+from fastpyro.server._leader import Leadership, LeaderWatch
 from fastpyro.server._request import Request
 from fastpyro.server.replies import PendingReply, Reply
 from fastpyro.server.service import Service
-from fastpyro.transport._link import Looker
+from fastpyro.transport._link import Spinner
 
 @final
-class OrdinaryRequests(Leadership):
+class CallServer(LeaderWatch):
     big_replies: Any
     @property
     def big(self) -> dict[tuple[type, str], int]: ...
@@ -26,10 +26,10 @@ class OrdinaryRequests(Leadership):
         ready: list[int],
         start: int,
         connections: Mapping[int, ConnectionCore],
-        term: Term,
+        leadership: Leadership,
         timeout: float,
-        looker: Looker | None = None,
+        spinner: Spinner | None = None,
     ) -> tuple[int, Any, Message | None, Exception | None]: ...
     def serve(
-        self, connection: ConnectionCore, term: Term, timeout: float, looker: Looker | None = None
+        self, connection: ConnectionCore, leadership: Leadership, timeout: float, spinner: Spinner | None = None
     ) -> Message | None: ...

@@ -7,11 +7,11 @@ class ConnectionCore:
     channel: Channel
     peer_address: Any
     handshaken: bool
-    held: Any  # a number that other threads change: nobody shall narrow it
+    read_holds: Any  # a number that other threads change: nobody shall narrow it
     waits_turn: bool
-    ordered: bool
+    serial_calls: bool
     oneway_apart: bool
-    in_call: int
+    calls_running: int
     last_used: float
     instances: dict[type, Any]
     def __init__(self, channel: Any, peer_address: Any) -> None: ...

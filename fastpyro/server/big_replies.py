@@ -191,7 +191,7 @@ class BigReplies:
     def _let_go(self, connection: Connection) -> None:
         connection.end_call()
         if self.server.stopping:
-            self.server.say_farewell(connection)
+            self.server.close_if_drained(connection)
         else:
             self.server.give_back(connection)
 
@@ -199,7 +199,7 @@ class BigReplies:
         """The server stops: forget the calls that wait."""
         with self._lock.guard():
             for call in self._waiting:
-                call.connection.in_call -= 1
+                call.connection.calls_running -= 1
             self._waiting.clear()
             self._queued_bytes = 0
 

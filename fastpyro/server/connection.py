@@ -25,9 +25,10 @@ class Connection(ConnectionCore):
 
     Attributes: ``channel``; ``peer_address``, as the socket gives it; ``handshaken``, whether it was admitted;
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
-    seconds; ``in_call``, how many of its requests are being served now; ``held``, how many of them keep it to themselves, so
-    that the next one waits; ``ordered``, whether it has used an object of its session, so that its requests are served one
-    by one; ``accepted``, the ids of the serializers that it may use; ``serializer``, the one that it used last;
+    seconds; ``calls_running``, how many of its requests are being served now; ``read_holds``, how many of them keep it to
+    themselves, so that the next one waits; ``serial_calls``, whether it has used an object of its session, so that its
+    requests are served one by one; ``accepted``, the ids of the serializers that it may
+    use; ``serializer``, the one that it used last;
     ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
     free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
     is likely to be big, or None; ``released``, whether it is over for the daemon; ``complaints``, what the log was told of

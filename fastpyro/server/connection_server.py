@@ -20,8 +20,8 @@ from fastpyro.errors import CommunicationError, MessageTooLargeError, PyroError
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import PICKLE_IDS, native
 from fastpyro.server import dispatch, forks, replies
-from fastpyro.server._calls import OrdinaryRequests
-from fastpyro.server._leader import Term
+from fastpyro.server._calls import CallServer
+from fastpyro.server._leader import Leadership
 from fastpyro.server._order import in_turn
 from fastpyro.server.accepting import accept_for
 from fastpyro.server.complaints import Complaints, say_dropped, say_rest
@@ -39,7 +39,7 @@ from fastpyro.server.unfinished import UnfinishedMessages
 from fastpyro.server.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.server.wakeups import Wakeups
 from fastpyro.transport import sockets, tls
-from fastpyro.transport._link import Link, Looker
+from fastpyro.transport._link import Link, Spinner
 from fastpyro.transport.channel import open_channel
 from fastpyro.transport.handshake import HANDSHAKE_LIMIT
 from fastpyro.transport.poller import make_poller
@@ -61,7 +61,7 @@ MOST_UNADMITTED = 1000
 LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
 
-FAREWELL_SECONDS = 2.0
+DRAIN_SECONDS = 2.0
 """How long the end of the loop waits for the reply to the call that asked for the shutdown."""
 
 
@@ -88,7 +88,7 @@ class ConnectionServer(ABC):
         self._lock = Mutex(reentrant=True, leaf=True)
         self.crowd, self.unadmitted = Crowd(self._lock), Crowd(self._lock)  # all of them; those in their handshake
         self.poller = make_poller()
-        self.looker = self.poller if isinstance(self.poller, Looker) else None
+        self.spinner = self.poller if isinstance(self.poller, Spinner) else None
         self.timeout = config.COMMTIMEOUT
         self.late_replies = LateReplies(self)
         self.unsent = UnsentReplies(self, self.patience)
@@ -96,14 +96,14 @@ class ConnectionServer(ABC):
         self.turns, self.drops = Turns(), Complaints()
         self._parting: dict[Connection, CommunicationError | None] = {}  # who will be dropped in its turn
         self._newest = False
-        self._farewells: set[Connection] = set()
-        self._farewell_said = threading.Event()
+        self._draining: set[Connection] = set()
+        self._drained = threading.Event()
         self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
         self.max_message_size = config.MAX_MESSAGE_SIZE
         self.most_unadmitted = min(MOST_UNADMITTED, most_descriptors() // 2)
         plain = not (daemon.has_annotations or config.COMPRESSION)
         plain = plain and native.serializer_id in daemon.accepted_serializers
-        self.requests = OrdinaryRequests(self, daemon, native.codec, plain)
+        self.requests = CallServer(self, daemon, native.codec, plain)
         self._next_look = 0.0
         self._streams_due = False
         self._accepting = True
@@ -139,7 +139,7 @@ class ConnectionServer(ABC):
             self.unadmitted.clear()
             return
         self.poller = make_poller()
-        self.looker = self.poller if isinstance(self.poller, Looker) else None
+        self.spinner = self.poller if isinstance(self.poller, Spinner) else None
         self._watch_listener()
 
     @property
@@ -263,14 +263,14 @@ class ConnectionServer(ABC):
     def hold(self, connection: Connection) -> None:
         """Let a connection's further requests wait where they are, in order, until ``give_back``."""
         with self._lock.guard():
-            connection.held += 1
+            connection.read_holds += 1
             self.unwatch(connection)
 
     def give_back(self, connection: Connection) -> None:
         """A request is done that held its connection: when it was the last such one, the next request may come."""
         with self._lock.guard():  # the monitor has taken it out of the poller when it lets go of the lock
-            connection.held -= 1
-            if connection.held or self.stopping or self.connections.get(connection.fd) is not connection:
+            connection.read_holds -= 1
+            if connection.read_holds or self.stopping or self.connections.get(connection.fd) is not connection:
                 return
             try:
                 self.poller.add(connection.fd)
@@ -295,29 +295,31 @@ class ConnectionServer(ABC):
         client = current_context.client
         return client if client is not None and self.connections.get(client.fd) is client else None
 
-    def say_farewell(self, connection: Connection) -> None:
+    def close_if_drained(self, connection: Connection) -> None:
         """A request is done while the server stops: its connection is not needed any more, unless by another request, or
         by the rest of a reply.
         """
-        if connection.in_call:
+        if connection.calls_running:
             return
         if self.unsent.waits(connection):
-            self._farewells.add(connection)
+            self._draining.add(connection)
             return
         self.drop(connection)
-        self._farewells.discard(connection)
-        self._farewell_said.set()
+        self._draining.discard(connection)
+        self._drained.set()
 
-    def await_farewells(self) -> None:
+    def await_draining(self) -> None:
         """Wait, within bounds, for the reply to the call that asked for the shutdown."""
-        deadline = time.monotonic() + FAREWELL_SECONDS
-        while self._farewells and self._farewell_said.wait(max(deadline - time.monotonic(), 0.0)):
-            self._farewell_said.clear()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._draining and self._drained.wait(max(deadline - time.monotonic(), 0.0)):
+            self._drained.clear()
 
-    def next_request(self, connection: Connection, term: Term, looker: Looker | None = None) -> Message | None:
-        """Serve ordinary requests whose bytes are here, then return the first other one, if there is one.
+    def next_request(
+        self, connection: Connection, leadership: Leadership, spinner: Spinner | None = None
+    ) -> Message | None:
+        """Serve requests on the fast path whose bytes are here, then return the first other one, if there is one.
 
-        With a looker also those that come soon. Drops a connection that is gone or babbles.
+        With a spinner also those that come soon. Drops a connection that is gone or breaks the protocol.
         """
         message: Message | None = None
         if self._parting and connection in self._parting:
@@ -327,7 +329,7 @@ class ConnectionServer(ABC):
             return None
         try:
             if isinstance(connection.channel, Link):
-                message = self.requests.serve(connection, term, self.timeout, looker)
+                message = self.requests.serve(connection, leadership, self.timeout, spinner)
             else:
                 message = connection.channel.receive_available()
         except Exception as error:
@@ -335,14 +337,14 @@ class ConnectionServer(ABC):
         return self.requested(connection, message, None)
 
     def requested(self, connection: Connection, message: Message | None, error: Exception | None) -> Message | None:
-        """Take note of what came of serving a connection's ordinary requests: a message, an error, its end, or nothing.
+        """Take note of what came of serving a connection on the fast path: a message, an error, its end, or nothing.
 
-        Returns the message. Drops a connection that is gone or babbles.
+        Returns the message. Drops a connection that is gone or breaks the protocol.
         """
         if isinstance(error, CommunicationError):
             self.part(connection, error)
         elif error is not None:  # such as a MemoryError: it costs the one who caused it, and nobody else
-            self.give_up_after_bug(connection, error)
+            self.drop_after_bug(connection, error)
         elif message is not None:
             connection.last_used = time.monotonic()
         elif connection.link is not None and connection.link.ended:  # without an error, which costs as much as a call
@@ -350,9 +352,9 @@ class ConnectionServer(ABC):
         return message
 
     def part(self, connection: Connection, error: CommunicationError | None) -> None:
-        """Drop a connection that is gone or babbles, when its turn comes: many may do so at the same time."""
+        """Drop a connection that is gone or breaks the protocol, when its turn comes: many may do so at the same time."""
         with self._lock.guard():
-            if self.unwatch(connection):  # a thread that was deposed may be late: somebody else has dropped it
+            if self.unwatch(connection):  # a thread that has handed over may be late: somebody else has dropped it
                 self._parting[connection] = error
                 self.turns.add(connection)
         self.wakeup()  # the leader may be another thread
@@ -371,18 +373,18 @@ class ConnectionServer(ABC):
             self.interrupted(connection, message, error)
         except Exception as error:
             # A hook of the daemon's subclass can get here, such as annotations(), or a lack of memory.
-            self.give_up_after_bug(connection, error)
+            self.drop_after_bug(connection, error)
         else:
             if reply is not None:
                 try:
                     self.send_reply(connection, message, reply)
                 except Exception as error:
-                    self.give_up_after_bug(connection, error)
+                    self.drop_after_bug(connection, error)
         finally:
             if self.big_replies is not None and not isinstance(reply, PendingReply):
                 self.big_replies.end(message)
 
-    def give_up_after_bug(self, connection: Connection, error: Exception) -> None:
+    def drop_after_bug(self, connection: Connection, error: Exception) -> None:
         """Drop a connection because the server failed to serve it: that must not end what others are served by."""
         log.error("dropping %r: the daemon failed to answer it", connection, exc_info=error)
         self.drop(connection)
@@ -423,7 +425,7 @@ class ConnectionServer(ABC):
         self._say_why(connection, error)
         self.drop(connection)
 
-    def step_down(self, term: Term) -> None:  # noqa: B027 - a hook that not every server needs
+    def step_down(self, leadership: Leadership) -> None:  # noqa: B027 - a hook that not every server needs
         """Called before a method runs that is known to be slow. A server of one thread has nobody to hand over to."""
 
     def wake_monitor(self) -> None:  # noqa: B027 - as above

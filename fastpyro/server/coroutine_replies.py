@@ -90,7 +90,7 @@ class LateReplies:
         self._end_big(message)
         connection.end_call()
         if self.server.stopping:
-            self.server.say_farewell(connection)
+            self.server.close_if_drained(connection)
         elif held:
             self.server.give_back(connection)
 
@@ -100,8 +100,8 @@ class LateReplies:
 
     def _holds(self, connection: Connection, message: Message) -> bool:
         if message.flags & FLAGS_ONEWAY:
-            return not self.oneway_threaded or (connection.ordered and not connection.oneway_apart)
-        return connection.ordered or connection.link is None
+            return not self.oneway_threaded or (connection.serial_calls and not connection.oneway_apart)
+        return connection.serial_calls or connection.link is None
 
     def _have_sent(self, connection: Connection, send: Callable[[], object]) -> None:
         """Have another thread send a reply; one thread for a connection, however many of its replies wait."""

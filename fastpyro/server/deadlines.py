@@ -25,7 +25,7 @@ def drop_overdue(server: Server, now: float, seconds: float) -> bool:
     """
     until = time.monotonic() + seconds
     for connection in server.unadmitted.values():
-        if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.in_call:
+        if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.calls_running:
             say_dropped(log, server.drops, connection, ": no handshake within %g s", config.HANDSHAKE_TIMEOUT)
             server.drop(connection)
             if time.monotonic() > until:
@@ -43,5 +43,5 @@ def drop_overdue(server: Server, now: float, seconds: float) -> bool:
 
 def _is_silent(server: Server, connection: Connection, now: float) -> bool:
     # A reply that waits has the same limit, and another log line.
-    silent = now - connection.last_used > server.timeout and not connection.in_call
+    silent = now - connection.last_used > server.timeout and not connection.calls_running
     return silent and not server.unsent.waits(connection)

@@ -24,7 +24,7 @@ from fastpyro.constants import (
 )
 from fastpyro.errors import ProtocolError
 from fastpyro.serializers.registry import Serializer, get_serializer_by_id, native
-from fastpyro.server._calls import OrdinaryRequests
+from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
 from fastpyro.server.complaints import complain
 from fastpyro.server.replies import PendingReply, Reply, annotations_of
@@ -43,7 +43,7 @@ MayRun: TypeAlias = Callable[[Any, list[Any]], bool]
 
 
 def handle(
-    calls: OrdinaryRequests, connection: Connection, message: Message, may_run: MayRun | None = None
+    calls: CallServer, connection: Connection, message: Message, may_run: MayRun | None = None
 ) -> Reply | PendingReply | None:
     """Serve one request of a client. Returns the reply, the one that it will have, or None where none is wanted.
 
@@ -65,11 +65,11 @@ def handle(
         current_context.end()
 
 
-def _ping(_: OrdinaryRequests, request: Request) -> Reply:
+def _ping(_: CallServer, request: Request) -> Reply:
     return Reply(MSG_PING, 0, request.serializer_id, b"pong")
 
 
-def _connect(calls: OrdinaryRequests, request: Request) -> Reply:
+def _connect(calls: CallServer, request: Request) -> Reply:
     service, connection, message = calls.service, request.connection, request.message
     try:
         hello = handshake.read_request(message, connection.dialect, connection.accepted)
@@ -97,7 +97,7 @@ def _connect(calls: OrdinaryRequests, request: Request) -> Reply:
     return Reply(MSG_CONNECTOK, flags, serializer.serializer_id, payload, annotations)
 
 
-def _invoke(calls: OrdinaryRequests, request: Request) -> Reply | PendingReply | None:
+def _invoke(calls: CallServer, request: Request) -> Reply | PendingReply | None:
     return calls.invoke(request)  # bound: a native method that is called by its class does not look at what it is given
 
 
@@ -113,7 +113,7 @@ def refusal(reason: object, connection: Connection, message: Message | None = No
     )
 
 
-REQUESTS: dict[int, Callable[[OrdinaryRequests, Request], Reply | PendingReply | None]] = {
+REQUESTS: dict[int, Callable[[CallServer, Request], Reply | PendingReply | None]] = {
     MSG_CONNECT: _connect,
     MSG_INVOKE: _invoke,
     MSG_PING: _ping,

@@ -83,4 +83,6 @@ def _drop_idle(server: Server, reason: str) -> bool:
 
 
 def _is_idle(server: Server, connection: Connection) -> bool:
-    return connection.handshaken and not (connection.in_call or connection.held or server.unsent.waits(connection))
+    return connection.handshaken and not (
+        connection.calls_running or connection.read_holds or server.unsent.waits(connection)
+    )

@@ -37,7 +37,7 @@ class InstanceTable:
         if mode == "percall":
             return _make(cls, creator)
         if mode == "session":
-            connection.ordered = True  # from here on its requests are served one by one, so no lock
+            connection.serial_calls = True  # from here on its requests are served one by one, so no lock
             if cls in connection.instances:
                 return connection.instances[cls]
             return connection.instances.setdefault(cls, _make(cls, creator))

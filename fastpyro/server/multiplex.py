@@ -17,12 +17,12 @@ from fastpyro._lazy_logging import logger
 from fastpyro._mutex import ServingThread, set_leading
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
-from fastpyro.server._leader import Term
+from fastpyro.server._leader import Leadership
 from fastpyro.server.big_replies import size_of
 from fastpyro.server.connection_server import ConnectionServer
 from fastpyro.server.oneway_calls import OnewayCalls
 from fastpyro.server.turns import TURN
-from fastpyro.transport._link import Link, Looker
+from fastpyro.transport._link import Link, Spinner
 from fastpyro.transport.serving_threads import begin_to_serve, end_serving
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class MultiplexServer(ConnectionServer):
         self.combined: list[Any] = []
         self._serving: Connection | None = None
         self._last: Connection | None = None
-        self._term = Term()
+        self._leadership = Leadership()
         self._thread = ServingThread()
         self.oneway_calls = OnewayCalls()
 
@@ -55,7 +55,7 @@ class MultiplexServer(ConnectionServer):
         """Listener and connections of this server and of those combined with it."""
         if self.stopping:
             return []
-        served = [connection.sock for connection in list(self.connections.values()) if not connection.held]
+        served = [connection.sock for connection in list(self.connections.values()) if not connection.read_holds]
         own = [self.listener, self._wakeups.receiver, *served]
         own = [sock for sock in own if sock.fileno() >= 0]
         return own + [sock for other in self.others() for sock in other.sockets]
@@ -72,7 +72,7 @@ class MultiplexServer(ConnectionServer):
             else:
                 self.turn(self.longest_wait)
         self._thread.ident = 0
-        self.await_farewells()
+        self.await_draining()
 
     def begin(self) -> None:
         """As any server, and remember whose thread this is from now on."""
@@ -85,7 +85,7 @@ class MultiplexServer(ConnectionServer):
         try:
             last = self._last.channel if self._last is not None and not self.turns.waiting else None
             ready = self.poller.wait(wait, last if isinstance(last, Link) else None)
-            self.serve_ready(ready, self.looker if len(ready) == 1 and wait else None)
+            self.serve_ready(ready, self.spinner if len(ready) == 1 and wait else None)
             self.look_at_deadlines()
         except Exception:
             if not self.stopping:
@@ -171,7 +171,7 @@ class MultiplexServer(ConnectionServer):
         self.combined.append(other)
         self.wakeup()
 
-    def serve_ready(self, descriptors: Iterable[int], looker: Looker | None = None) -> None:
+    def serve_ready(self, descriptors: Iterable[int], spinner: Spinner | None = None) -> None:
         """Serve those of the descriptors that are this server's, and whose turn it is."""
         ready = list(descriptors)
         if len(ready) > 1:
@@ -181,7 +181,7 @@ class MultiplexServer(ConnectionServer):
                 return
             connection = self.connections.get(fd)
             if connection is not None:
-                if not (connection.held or connection.waits_turn) and self._serve(connection, looker):
+                if not (connection.read_holds or connection.waits_turn) and self._serve(connection, spinner):
                     return  # what the others wait for is looked at anew
             elif fd == self.listener_fd:
                 self._last = self.accept_some()
@@ -191,24 +191,24 @@ class MultiplexServer(ConnectionServer):
 
     def _serve_next(self) -> None:
         connection = self.turns.next()
-        if connection is not None and not connection.held and self.connections.get(connection.fd) is connection:
+        if connection is not None and not connection.read_holds and self.connections.get(connection.fd) is connection:
             self._serve(connection, None)
         if self.turns.waiting:
             self.wakeup()  # for the others, once the poller has named who else has something to say
 
-    def _serve(self, connection: Connection, looker: Looker | None) -> bool:
+    def _serve(self, connection: Connection, spinner: Spinner | None) -> bool:
         """Serve what has arrived on one connection. Returns whether that took long."""
-        if looker is None:
+        if spinner is None:
             connection.begin_turn()
         self._serving = connection
         try:
-            self._serve_on(connection, self.next_request(connection, self._term, looker))
+            self._serve_on(connection, self.next_request(connection, self._leadership, spinner))
         finally:
             self._serving = None
-            self._last = None if connection.channel.closed or connection.held else connection
+            self._last = None if connection.channel.closed or connection.read_holds else connection
             if self.stopping:
-                self.say_farewell(connection)
-        return looker is None and connection.end_turn(alone=True)
+                self.close_if_drained(connection)
+        return spinner is None and connection.end_turn(alone=True)
 
     def _serve_on(self, connection: Connection, message: Message | None) -> None:
         until = connection.last_used + TURN
@@ -218,11 +218,11 @@ class MultiplexServer(ConnectionServer):
             else:
                 self._answer(connection, message)
             more = connection.channel.has_buffered and not connection.channel.closed
-            more = more and not connection.held and not self.stopping
+            more = more and not connection.read_holds and not self.stopping
             if more and time.monotonic() > until:
                 self.next_turn(connection)
                 break
-            message = self.next_request(connection, self._term) if more else None
+            message = self.next_request(connection, self._leadership) if more else None
 
     def _answer(self, connection: Connection, message: Message) -> None:
         connection.begin_call()
@@ -253,7 +253,7 @@ class MultiplexServer(ConnectionServer):
         end_serving(self._thread)
         asking = self.asking_client()
         if asking is not None and asking is not self._serving:
-            self._farewells.add(asking)  # the coroutine of a call asks for it
+            self._draining.add(asking)  # the coroutine of a call asks for it
         self.requests.stop()
         self.poller.remove(self.listener_fd)
         self.listener.close()

@@ -1,17 +1,17 @@
 """The server that runs methods in threads, without a thread for each connection.
 
 One thread, the leader, waits for requests, runs the method itself and replies: no hand-over in the fast case. A monitor
-looks about every millisecond; when it sees the leader inside the same request twice, that leader is deposed: a standby
-thread becomes the leader, and the deposed one answers its client when it is done. A method that was slow before is not
+looks about every millisecond; when it sees the leader inside the same request twice, the lead is handed over: a standby
+thread becomes the leader, and the former leader answers its client when it is done. A method that was slow before is not
 waited for: its leader steps down before it runs it.
 
-Rule 1: only the leader of the current term waits in the poller, accepts, reads and drops idle connections.
+Rule 1: only the leader of the current leadership waits in the poller, accepts, reads and drops idle connections.
 Rule 2: requests of one connection may run at once, but for those of session objects: such a connection is held by the
-        deposed thread, out of the poller, until it is done (`ONEWAY_THREADED = False` does the same to oneway requests).
+        former leader, out of the poller, until it is done (`ONEWAY_THREADED = False` does the same to oneway requests).
 Rule 3: THREADPOOL_SIZE requests are slow at once (`places`). Beyond it the leader queues those whose methods are known to be
         slow, and refuses some when the queue is full. Others run at once; a small reserve is for those that turn out slow.
         When that is used up too, all requests are queued but the urgent ones, and coroutines.
-Rule 4: `_lock` guards terms, threads and the queue. Under it nothing runs that can wait, and no user code.
+Rule 4: `_lock` guards leaderships, threads and the queue. Under it nothing runs that can wait, and no user code.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fastpyro.constants import FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.errors import ServerOverloadedError
 from fastpyro.protocol.peer_batches import BATCH_METHOD
 from fastpyro.server import forks, replies
-from fastpyro.server._leader import Term
+from fastpyro.server._leader import Leadership
 from fastpyro.server.big_replies import BigReplies, size_of
 from fastpyro.server.complaints import complain
 from fastpyro.server.connection_server import ConnectionServer
@@ -50,7 +50,7 @@ __all__ = ["ThreadedServer"]
 log = logger("fastpyro.servers.threaded")
 
 VACANCY_SECONDS = 0.1
-"""How long the office is vacant before another thread is called. A destructor may keep the one that was called first."""
+"""How long nobody leads before another thread is called. A destructor may keep the one that was called first."""
 
 STANDBY_SECONDS = 10.0
 """How long a standby thread beyond THREADPOOL_SIZE_MIN waits to be needed."""
@@ -63,7 +63,7 @@ class ThreadedServer(ConnectionServer):
 
     def __init__(self, daemon: Service, listener: socket.socket) -> None:
         super().__init__(daemon, listener)
-        self._term = Term()
+        self._leadership = Leadership()
         self._vacant = True  # nobody leads
         self._started = False
         self._threads = 0
@@ -85,7 +85,7 @@ class ThreadedServer(ConnectionServer):
         while not self._stopped.wait(self.longest_wait):
             if not condition():
                 return
-        self.await_farewells()
+        self.await_draining()
 
     def events(self, ready: Iterable[Any]) -> None:
         """Called by a foreign loop when the listener is readable; the server's own threads do the rest."""
@@ -110,10 +110,10 @@ class ThreadedServer(ConnectionServer):
             self.stopping = True
             own = self.asking_client()
             if own is not None:
-                self._farewells.add(own)
+                self._draining.add(own)
             standby, self._standby = self._standby, deque()
             for waiting in self.places.clear():
-                waiting.place.connection.in_call -= 1
+                waiting.place.connection.calls_running -= 1
         if self.big_replies is not None:
             self.big_replies.stop()
         self.requests.stop()
@@ -122,7 +122,7 @@ class ThreadedServer(ConnectionServer):
         for connection in list(self.connections.values()):
             if connection is not own:
                 connection.close()  # a thread that serves it notices; the others are dropped here
-                if not connection.in_call:
+                if not connection.calls_running:
                     self.drop(connection)
         for event in standby:
             event.set()
@@ -133,7 +133,7 @@ class ThreadedServer(ConnectionServer):
     # ---- who leads
 
     def _elect(self, again: bool = False) -> None:
-        """Begin a new term: wake a standby thread, or start one. ``again``: whoever was on the way has not come."""
+        """Begin a new leadership: wake a standby thread, or start one. ``again``: whoever was on the way has not come."""
         with self._lock.guard():
             if self.stopping or (again and not self._vacant):
                 return
@@ -152,16 +152,16 @@ class ThreadedServer(ConnectionServer):
             with self._lock.guard():
                 self._threads -= 1
 
-    def _take_office(self) -> Term | None:
+    def _take_lead(self) -> Leadership | None:
         with self._lock.guard():
             if not self._vacant or self.stopping:
                 return None
             self._vacant = False
-            self._term = Term()
-            return self._term
+            self._leadership = Leadership()
+            return self._leadership
 
     def _live(self) -> None:
-        set_leading(True)  # but for its requests: others wait for whoever is on the way to the office, too
+        set_leading(True)  # but for its requests: others wait for whoever is on the way to lead, too
         while True:
             try:
                 self._work()
@@ -176,25 +176,25 @@ class ThreadedServer(ConnectionServer):
                 log.exception("a worker failed; it goes on")
 
     def _work(self) -> None:
-        """The life of a worker thread: lead when the office is vacant, serve what is queued, else stand by."""
+        """The life of a worker thread: lead when nobody leads, serve what is queued, else stand by."""
         while not self.stopping:
-            term = self._take_office()
-            if term is not None:
-                self._current.term = term
+            leadership = self._take_lead()
+            if leadership is not None:
+                self._current.leadership = leadership
                 try:
-                    self._lead(term)
+                    self._lead(leadership)
                 except BaseException:
                     if self.forked:
                         raise
                     if not self.stopping:
                         log.exception("a leader failed; another one takes over")
                         with self._lock.guard():
-                            self._vacant = self._vacant or self._term is term
+                            self._vacant = self._vacant or self._leadership is leadership
                 finally:
-                    set_leading(True)  # the end of a request does not say so when its leader was deposed
-                    self._current.term = None
-                    if term.deposed:
-                        self._give_place_of(term)
+                    set_leading(True)  # the end of a request does not say so when its leader handed over
+                    self._current.leadership = None
+                    if leadership.handed_over:
+                        self._give_place_of(leadership)
                 continue
             if not self._serve_queued() and not self._stand_by():
                 return
@@ -230,13 +230,13 @@ class ThreadedServer(ConnectionServer):
                     return
                 log.exception("the monitor failed; it goes on")
                 self._stopped.wait(VACANCY_SECONDS)
-                if self._term.deposed:
+                if self._leadership.handed_over:
                     self._elect()
 
     def _watch_leader(self) -> None:
         serial = self.requests.watch()
         if serial:
-            self._depose(self._term, serial)
+            self._hand_over(self._leadership, serial)
             return
         self._monitor_wake.clear()
         if self.requests.park() and not self.stopping:
@@ -246,31 +246,31 @@ class ThreadedServer(ConnectionServer):
     def wake_monitor(self) -> None:
         self._monitor_wake.set()
 
-    def step_down(self, term: Term) -> None:
-        """Give up the office before a request whose method is known to be slow."""
+    def step_down(self, leadership: Leadership) -> None:
+        """Hand over the lead before a request whose method is known to be slow."""
         leading = set_leading(True)  # until somebody else leads
         try:
-            self._depose(term, 0)
+            self._hand_over(leadership, 0)
         finally:
             set_leading(leading)
 
-    def _depose(self, term: Term, serial: int) -> None:
-        """Depose the leader of a term that serves the request of that serial number, or any request (0)."""
+    def _hand_over(self, leadership: Leadership, serial: int) -> None:
+        """Take the lead from a leader that serves the request of that serial number, or any request (0)."""
         with self._lock.guard():
-            if self.stopping or term is not self._term:
+            if self.stopping or leadership is not self._leadership:
                 return
-            connection: Any = self.requests.depose(term, serial, self.oneway_threaded)
+            connection: Any = self.requests.hand_over(leadership, serial, self.oneway_threaded)
             if connection is None:
                 return
-            # The deposed thread may be done by now; it waits for this lock where it needs what follows.
-            term.place = place_of(connection, term.urgent)
-            self.places.take(term.place)
+            # The former leader may be done by now; it waits for this lock where it needs what follows.
+            leadership.place = place_of(connection, leadership.urgent)
+            self.places.take(leadership.place)
             self._note_places()
             there: Any = self.connections.get(connection.fd)
             if there is not connection:
                 pass  # dropped since, and somebody else may have its descriptor
-            elif connection.held:
-                self.unwatch(connection)  # before the deposed thread can give it back
+            elif connection.read_holds:
+                self.unwatch(connection)  # before the former leader can give it back
             elif connection.channel.has_buffered:
                 self.turns.add(connection)
         self._elect()
@@ -280,10 +280,10 @@ class ThreadedServer(ConnectionServer):
             self.places.give(place)
             self._note_places()
 
-    def _give_place_of(self, term: Term) -> None:
-        with self._lock.guard():  # first: who deposed this thread notes its place under the lock
-            if term.place is not None:
-                self.places.give(term.place)
+    def _give_place_of(self, leadership: Leadership) -> None:
+        with self._lock.guard():  # first: whoever took the lead from this thread notes its place under the lock
+            if leadership.place is not None:
+                self.places.give(leadership.place)
             self._note_places()
 
     def _note_places(self) -> None:
@@ -293,95 +293,104 @@ class ThreadedServer(ConnectionServer):
 
     # ---- what a leader does
 
-    def _lead(self, term: Term) -> None:
+    def _lead(self, leadership: Leadership) -> None:
         wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
-        serve_ready, turns = self.requests.serve_ready, self.turns.waiting
+        serve_ready, turns, timeout = self.requests.serve_ready, self.turns.waiting, self.timeout
         last: Any = None
-        while not self.stopping and not term.deposed:  # it may have been, in a hook that `look_at_deadlines` called
+        while not self.stopping and not leadership.handed_over:  # it may be, by a hook that `look_at_deadlines` called
             if turns:
                 waiting = self.turns.next()
-                if waiting is not None and not waiting.held and self._serve(term, waiting):
+                if waiting is not None and not waiting.read_holds and self._serve(leadership, waiting):
                     return
             ready = wait(0.0 if turns else self.longest_wait, last)
-            looker = self.looker if len(ready) == 1 and not turns else None  # nobody else waits for an answer
+            spinner = self.spinner if len(ready) == 1 and not turns else None  # nobody else waits for an answer
             if len(ready) > 1:
                 ready = self.in_turn(ready)
             newest, index = None, 0
             while True:
-                index, served, message, error = serve_ready(ready, index, connections, term, self.timeout, looker)
+                index, served, message, error = serve_ready(ready, index, connections, leadership, timeout, spinner)
                 if index == len(ready):
                     break
                 fd = ready[index]
                 index += 1
                 if served is not None:
-                    if self._serve_on(term, served, self.requested(served, message, error)):
+                    if self._serve_on(leadership, served, self.requested(served, message, error)):
                         return
                     if served.took > TURN:
                         break  # what the others wait for is looked at anew
                 elif fd in connections:
-                    if not connections[fd].waits_turn and self._serve(term, connections[fd]):
+                    if not connections[fd].waits_turn and self._serve(leadership, connections[fd]):
                         return
                 elif fd == listener_fd:
                     newest = self.accept_some()
                 elif fd == wake_fd:
                     self.drain_wakeups()
-                if term.deposed:  # in a hook that was told of a disconnected client
+                if leadership.handed_over:  # in a hook that was told of a disconnected client
                     return
             speaker = newest or (connections.get(ready[-1]) if ready else None)  # who is likely to speak next
-            last = None if speaker is None or speaker.held else speaker.link
+            last = None if speaker is None or speaker.read_holds else speaker.link
             self.look_at_deadlines()
 
-    def _serve(self, term: Term, connection: Connection) -> bool:
-        """Serve what has arrived on one connection. True when this thread was deposed meanwhile."""
-        return self._serve_on(term, connection, self.next_request(connection, term))
+    def _serve(self, leadership: Leadership, connection: Connection) -> bool:
+        """Serve what has arrived on one connection. True when this thread has handed over meanwhile."""
+        return self._serve_on(leadership, connection, self.next_request(connection, leadership))
 
-    def _serve_on(self, term: Term, connection: Connection, message: Message | None) -> bool:
-        """Go on serving a connection with a message that is not ordinary, if there is one. As `_serve`."""
+    def _serve_on(self, leadership: Leadership, connection: Connection, message: Message | None) -> bool:
+        """Go on serving a connection with a message off the fast path, if there is one. As `_serve`."""
         until = time.monotonic() + TURN
         connection.begin_turn()
         try:
-            while message is not None and not term.deposed:
-                self._run(term, connection, message)
-                if term.deposed or not connection.channel.has_buffered or connection.held or connection.channel.closed:
+            while message is not None and not leadership.handed_over:
+                self._run(leadership, connection, message)
+                if (
+                    leadership.handed_over
+                    or not connection.channel.has_buffered
+                    or connection.read_holds
+                    or connection.channel.closed
+                ):
                     break
                 if time.monotonic() > until:
                     self.next_turn(connection)
                     break
-                message = self.next_request(connection, term)
+                message = self.next_request(connection, leadership)
         finally:
             if self.stopping:
-                self.say_farewell(connection)
-        if term.deposed:
-            if term.alone:
+                self.close_if_drained(connection)
+        if leadership.handed_over:
+            if leadership.alone:
                 self.give_back(connection)
             return True
         connection.end_turn(alone=False)
         return False
 
-    def _run(self, term: Term, connection: Connection, message: Message) -> None:
-        self.requests.begin_request(term, connection, message.flags)
+    def _run(self, leadership: Leadership, connection: Connection, message: Message) -> None:
+        self.requests.begin_request(leadership, connection, message.flags)
         try:
             is_call = message.kind == MSG_INVOKE
-            self.answer(connection, message, partial(self._may_run, term, connection, message) if is_call else None)
+            self.answer(
+                connection, message, partial(self._may_run, leadership, connection, message) if is_call else None
+            )
         finally:
-            self.requests.end_request(term)
+            self.requests.end_request(leadership)
 
     def tell_disconnect(self, connection: Connection) -> None:
-        """Call the daemon's hook as if it were a request, so that a slow hook costs the leader its office and no more."""
-        term = getattr(self._current, "term", None)
-        if term is None or term.connection is not None or term.deposed:
+        """Call the daemon's hook as if it were a request, so that a slow hook costs the leader its lead and no more."""
+        leadership = getattr(self._current, "leadership", None)
+        if leadership is None or leadership.connection is not None or leadership.handed_over:
             super().tell_disconnect(connection)
             return
-        self.requests.begin_request(term, connection, 0)
+        self.requests.begin_request(leadership, connection, 0)
         try:
             super().tell_disconnect(connection)
         finally:
-            self.requests.end_request(term)
+            self.requests.end_request(leadership)
 
     # ---- the queue, for when as many requests are slow as may be
 
-    def _may_run(self, term: Term, connection: Connection, message: Message, object_id: Any, names: list[Any]) -> bool:
-        """Whether a call that is not ordinary may run now. If not, it is in the queue then, or refused."""
+    def _may_run(
+        self, leadership: Leadership, connection: Connection, message: Message, object_id: Any, names: list[Any]
+    ) -> bool:
+        """Whether a call off the fast path may run now. If not, it is in the queue then, or refused."""
         daemon, requests, places = self.daemon, self.requests, self.places
         found = daemon.registered_as(object_id) if type(object_id) is str else None
         if found is None:
@@ -400,35 +409,35 @@ class ThreadedServer(ConnectionServer):
         if places.full and not prompt:
             place, holds = place_of(connection, urgent), self._holds(connection, message, found)
             waiting = Waiting(place, message, size_of(message), slow, holds, False)
-            if not self._start_or_wait(term, waiting):
+            if not self._start_or_wait(leadership, waiting):
                 return False
-        if not term.deposed:
-            requests.note(term, kind, called, slow, urgent)
+        if not leadership.handed_over:
+            requests.note(leadership, kind, called, slow, urgent)
             if slow:
-                self.step_down(term)
-                requests.note(term, kind, called, slow, urgent)  # from now on its time counts
+                self.step_down(leadership)
+                requests.note(leadership, kind, called, slow, urgent)  # from now on its time counts
         return True
 
     def _holds(self, connection: Connection, message: Message, found: Any) -> bool:
         """Whether a connection is held while a call of it waits, because its calls are served one by one."""
-        ordered = connection.ordered
+        ordered = connection.serial_calls
         if isinstance(found, type):
             ordered = ordered or getattr(found, "_pyroInstancing", ("session", None))[0] == "session"
         if message.flags & FLAGS_ONEWAY:
             return not self.oneway_threaded or (ordered and not connection.oneway_apart)
         return ordered or connection.link is None
 
-    def _start_or_wait(self, term: Term, waiting: Waiting) -> bool:
+    def _start_or_wait(self, leadership: Leadership, waiting: Waiting) -> bool:
         """True when a call may begin now; else let it wait, and refuse who has too many there."""
         connection = waiting.place.connection
         with self._lock.guard():
-            if self.stopping or self._may_start(term, waiting):
+            if self.stopping or self._may_start(leadership, waiting):
                 return True
             waiting, refused = self.places.enqueue(waiting)
             if not any(one is waiting for one in refused):
-                connection.in_call += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
+                connection.calls_running += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
                 if waiting.holds or waiting.pauses:
-                    connection.held += 1  # its further requests wait where they are, in order
+                    connection.read_holds += 1  # its further requests wait where they are, in order
                     self.unwatch(connection)
         for one in refused:
             self._refuse_call(one)
@@ -438,9 +447,11 @@ class ThreadedServer(ConnectionServer):
                     self.give_back(one.place.connection)
         return False
 
-    def _may_start(self, term: Term, waiting: Waiting) -> bool:
+    def _may_start(self, leadership: Leadership, waiting: Waiting) -> bool:
         assert self._lock.owned
-        own = term.place  # of a leader who was deposed while it looked at the call: given back if the call has to wait
+        own = (
+            leadership.place
+        )  # of a leader that handed over while it looked at the call: given back if the call has to wait
         if own is not None:
             self.places.give(own)
         try:
@@ -477,7 +488,7 @@ class ThreadedServer(ConnectionServer):
             connection.end_call()
             self._give_place(waiting.place)
             if self._stopped.is_set():
-                self.say_farewell(connection)
+                self.close_if_drained(connection)
             elif waiting.holds:
                 self.give_back(connection)
         return True

@@ -5,7 +5,7 @@ Rule 2: a client that takes nothing for SEND_TIMEOUT is dropped, and so is, whil
         all, whoever has taken nothing for the longest time; far beyond it, whoever is the slowest. But not a reply that
         waits alone, however big it is.
 Rule 3: this thread runs no code of users and drops nobody: it breaks the connection off, and whoever reads it next, in
-        the server's own way, meets its end. Only while the server stops it says farewell, as others do.
+        the server's own way, meets its end. Only while the server stops it closes what is drained, as others do.
 """
 
 from __future__ import annotations
@@ -335,7 +335,7 @@ class UnsentReplies:
 
     def _let_go(self, connection: Connection) -> None:
         if self.server.stopping:
-            self.server.say_farewell(connection)
+            self.server.close_if_drained(connection)
         else:
             self.server.give_back(connection)
 

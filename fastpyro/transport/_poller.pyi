@@ -1,10 +1,10 @@
 from socket import socket
 from typing import Self, final
 
-from fastpyro.transport._link import Link, Looker
+from fastpyro.transport._link import Link, Spinner
 
 @final
-class EpollPoller(Looker):
+class EpollPoller(Spinner):
     def __new__(cls, spin: int = 0) -> Self: ...
     def add(self, fd: int) -> None: ...
     def remove(self, fd: int) -> None: ...

@@ -204,7 +204,7 @@ def _connect(
         fast = received.pop(FAST, b"")
         speaks_native = fast.startswith(NATIVE_VERSION) and dialect == PROTOCOL_VERSION
         if speaks_native and fast.startswith(LOOKS, len(NATIVE_VERSION)):
-            channel.part_from_peer()
+            channel.leave_shared_cpu()
         answer = _accepted(uri, message, serializer, dialect, speaks_native)
         channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)

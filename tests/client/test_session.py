@@ -1,4 +1,4 @@
-"""The long way of a call: what travels beside the values, and replies that do not fit."""
+"""The slow path of a call: what travels beside the values, and replies that do not fit."""
 
 from __future__ import annotations
 
@@ -137,9 +137,9 @@ def compressed(proxy: Any) -> Iterator[list[int]]:
         config.COMPRESSION = False
 
 
-def test_no_habit_keeps_a_thread_from_the_short_way(daemon: fastpyro.Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_habit_keeps_a_thread_from_the_fast_path(daemon: fastpyro.Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     if config.PORTABLE:
-        pytest.skip("the portable channel always takes the long way")
+        pytest.skip("the portable channel always takes the slow path")
     with fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
         proxy._pyroBind()
         batch = fastpyro.BatchProxy(proxy)
@@ -154,7 +154,7 @@ def test_no_habit_keeps_a_thread_from_the_short_way(daemon: fastpyro.Daemon, mon
         context.annotations = {}
 
         def long_way(*arguments: Any) -> None:
-            raise AssertionError(f"the long way was taken: {arguments}")
+            raise AssertionError(f"the slow path was taken: {arguments}")
 
         monkeypatch.setattr(session, "invoke", long_way)
         assert proxy.size("4444") == 4

@@ -14,7 +14,7 @@ URI = r"(?P<uri>PYRO:[^\s'\"]+)"
 """What a server prints when it is ready, unless it says otherwise."""
 
 SERVING = rf"uri = {URI}[\s\S]*Pyro daemon running"
-"""What a server prints that uses the library's own short way to serve."""
+"""What a server prints that uses the library's own fast path to serve."""
 
 DEFAULT_SECONDS = 30.0
 

@@ -62,9 +62,9 @@ class Server:
         self.answered.append(message)
 
     def connect(self) -> Any:
-        connection = SimpleNamespace(fd=len(self.connections), channel=SimpleNamespace(closed=False), in_call=0)
-        connection.begin_call = lambda: setattr(connection, "in_call", connection.in_call + 1)
-        connection.end_call = lambda: setattr(connection, "in_call", connection.in_call - 1)
+        connection = SimpleNamespace(fd=len(self.connections), channel=SimpleNamespace(closed=False), calls_running=0)
+        connection.begin_call = lambda: setattr(connection, "calls_running", connection.calls_running + 1)
+        connection.end_call = lambda: setattr(connection, "calls_running", connection.calls_running - 1)
         self.connections[connection.fd] = connection
         return connection
 
@@ -141,7 +141,7 @@ def test_a_call_whose_client_has_gone_does_not_begin(server: Server) -> None:
     calls.release(calls.most)
     until(lambda: server.answered == requests[2:])
     until(lambda: server.held == 0)
-    assert gone.in_call == closed.in_call == there.in_call == 0
+    assert gone.calls_running == closed.calls_running == there.calls_running == 0
 
 
 def test_what_waits_when_the_server_stops_is_forgotten(server: Server) -> None:
@@ -149,7 +149,7 @@ def test_what_waits_when_the_server_stops_is_forgotten(server: Server) -> None:
     connection = server.connect()
     server.calls.wait(connection, Request(), MIB)  # type: ignore[arg-type]
     server.calls.stop()
-    assert (server.calls.waiting, connection.in_call) == (0, 0)
+    assert (server.calls.waiting, connection.calls_running) == (0, 0)
 
 
 def test_a_batch_ends_when_there_is_no_room_for_its_results(server: Server) -> None:

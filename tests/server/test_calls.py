@@ -1,4 +1,4 @@
-"""The short way of an ordinary request gives what the long way gives, for every request; and who is in office."""
+"""The fast path of an ordinary request gives what the slow path gives, for every request; and who leads."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from fastpyro.errors import CommunicationError
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import accepted_ids, native
 from fastpyro.server import dispatch
-from fastpyro.server._calls import OrdinaryRequests
-from fastpyro.server._leader import Term
+from fastpyro.server._calls import CallServer
+from fastpyro.server._leader import Leadership
 from fastpyro.server.connection import Connection
 from fastpyro.server.replies import PendingReply
 from fastpyro.server.turns import TURN
@@ -108,7 +108,7 @@ class Session:
 
 
 class Server:
-    """As much of a server as ordinary requests ask for, and which of its methods they called."""
+    """As much of a server as requests on the fast path ask for, and which of its methods they called."""
 
     def __init__(self, daemon: fastpyro.Daemon) -> None:
         self.daemon = daemon
@@ -125,7 +125,7 @@ class Server:
             Outgoing(reply.kind, reply.flags, message.seq, reply.serializer_id, reply.payload, reply.annotations)
         )
 
-    def step_down(self, term: Term) -> None:
+    def step_down(self, leadership: Leadership) -> None:
         self.stepped_down += 1
 
     def wake_monitor(self) -> None:
@@ -148,8 +148,8 @@ class Both:
         self.connection = Connection(PlainChannel(far), "peer", accepted_ids(["native"]))
         self.connection.handshaken = True
         self.server = Server(self.daemon)
-        self.requests = OrdinaryRequests(self.server, self.daemon, native.codec, True)
-        self.term = Term()
+        self.requests = CallServer(self.server, self.daemon, native.codec, True)
+        self.leadership = Leadership()
 
     def close(self) -> None:
         self.client.close()
@@ -169,7 +169,7 @@ class Both:
 
     def short_way(self, payload: bytes, flags: int, kind: int = MSG_INVOKE) -> Any:
         self.client.send(Outgoing(kind, flags, 5, native.serializer_id, payload))
-        rest = self.requests.serve(self.connection, self.term, 0)
+        rest = self.requests.serve(self.connection, self.leadership, 0)
         if rest is not None:
             return self.long_way_for(rest)
         return None if flags & FLAGS_ONEWAY else self.facts(self.client.receive(DEADLINE))
@@ -264,13 +264,13 @@ def test_what_is_not_ordinary_is_handed_over(both: Both) -> None:
     both.requests.jammed = True
     try:
         both.client.send(Outgoing(MSG_INVOKE, 0, 5, native.serializer_id, payload))
-        rest = both.requests.serve(both.connection, both.term, 0)
+        rest = both.requests.serve(both.connection, both.leadership, 0)
         assert rest is not None
         assert rest.payload == payload
     finally:
         both.requests.jammed = False
     both.client.send(Outgoing(MSG_INVOKE, 0, 5, native.serializer_id, payload, {"NOTE": b"x"}))
-    rest = both.requests.serve(both.connection, both.term, 0)
+    rest = both.requests.serve(both.connection, both.leadership, 0)
     assert rest is not None
     assert rest.annotations == {"NOTE": b"x"}
 
@@ -287,10 +287,10 @@ def test_coroutines_are_left_to_others(both: Both, flags: int) -> None:
     both.client.send(
         Outgoing(MSG_INVOKE, flags, 5, native.serializer_id, native.codec.encode_call("subject", "later", (3,), {}))
     )
-    assert both.requests.serve(both.connection, both.term, 0) is None
+    assert both.requests.serve(both.connection, both.leadership, 0) is None
     (pending,) = both.server.pending
     both.server.pending.clear()
-    assert both.connection.in_call == 0
+    assert both.connection.calls_running == 0
     former = current_context.replace(pending.state)
     try:
         client = current_context.client
@@ -314,7 +314,7 @@ def test_coroutines_are_left_to_others(both: Both, flags: int) -> None:
 
 def test_ready_connections_are_served_until_one_needs_more() -> None:
     ends = [Both() for _ in range(4)]
-    requests, term = ends[0].requests, Term()
+    requests, leadership = ends[0].requests, Leadership()
     for end in ends[1:]:
         end.daemon.close()
     connections = {end.connection.fd: end.connection for end in ends}
@@ -325,7 +325,7 @@ def test_ready_connections_are_served_until_one_needs_more() -> None:
 
     def serve(start: int = 0) -> Any:
         for _ in range(100):
-            index, served, message, error = requests.serve_ready(ready, start, connections, term, 0)
+            index, served, message, error = requests.serve_ready(ready, start, connections, leadership, 0)
             if index < len(ready) or all(end.connection.took <= TURN for end in ends):
                 break  # and not because one of them took long, on a busy machine
         return index, served, None if message is None else message.kind, type(error)
@@ -337,13 +337,13 @@ def test_ready_connections_are_served_until_one_needs_more() -> None:
     try:
         for end in ends:  # the first message of a connection says which dialect it speaks
             ask(end, kind=MSG_PING)
-            assert requests.serve(end.connection, term, 0) is not None
+            assert requests.serve(end.connection, leadership, 0) is not None
             ask(end)
-        ends[1].connection.held += 1
+        ends[1].connection.read_holds += 1
         assert serve() == (4, None, None, nothing)  # what is no connection's
         assert answers() == [True, False, True, True]
         assert serve(5) == (5, None, None, nothing)
-        ends[1].connection.held -= 1
+        ends[1].connection.read_holds -= 1
         ask(ends[2], kind=MSG_PING)
         assert serve() == (2, ends[2].connection, MSG_PING, nothing)
         assert answers() == [False, True, False, False]
@@ -352,7 +352,7 @@ def test_ready_connections_are_served_until_one_needs_more() -> None:
         assert ends[3].connection.link is not None
         assert ends[3].connection.link.ended
         ends[0].client.sock.send(b"babble" * 10)
-        index, served, message, error = requests.serve_ready(ready, 0, connections, term, 0)
+        index, served, message, error = requests.serve_ready(ready, 0, connections, leadership, 0)
         assert (index, served, message) == (0, ends[0].connection, None)
         assert isinstance(error, CommunicationError)
     finally:
@@ -364,7 +364,7 @@ def test_a_held_connection_is_not_read_on(both: Both) -> None:
     class Holding(Subject):
         @fastpyro.expose
         def hold(self, by: int) -> int:
-            both.connection.held += by
+            both.connection.read_holds += by
             return by
 
     both.daemon.register(Holding(), "holding")
@@ -373,10 +373,10 @@ def test_a_held_connection_is_not_read_on(both: Both) -> None:
             Outgoing(MSG_INVOKE, 0, 5, native.serializer_id, native.codec.encode_call("holding", "hold", (1,), {}))
         )
     for held in (1, 2):
-        assert both.requests.serve(both.connection, both.term, 0) is None
-        assert both.connection.held == held
+        assert both.requests.serve(both.connection, both.leadership, 0) is None
+        assert both.connection.read_holds == held
         assert both.client.receive(DEADLINE).seq == 5
-    both.connection.held = 0
+    both.connection.read_holds = 0
 
 
 def test_many_requests_at_once_are_all_served(both: Both) -> None:
@@ -385,7 +385,7 @@ def test_many_requests_at_once_are_all_served(both: Both) -> None:
         both.client.send(Outgoing(MSG_INVOKE, 0, number, native.serializer_id, payload))
     answers: list[tuple[int, Any]] = []
     while len(answers) < 100:
-        assert both.requests.serve(both.connection, both.term, 0) is None
+        assert both.requests.serve(both.connection, both.leadership, 0) is None
         while (answer := both.client.receive_available()) is not None:
             answers.append((answer.seq, native.loads(answer.payload)))
     assert answers == [(number, ((number,), {})) for number in range(100)]

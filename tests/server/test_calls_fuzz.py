@@ -22,7 +22,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.constants import FLAGS_EXCEPTION, FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_INVOKE, MSG_PING
 from fastpyro.errors import SerializeError
 from fastpyro.serializers.registry import get_serializer_by_id, native
-from fastpyro.server._leader import Term
+from fastpyro.server._leader import Leadership
 from fastpyro.server.connection import Connection
 from fastpyro.server.connection_server import ConnectionServer
 
@@ -162,16 +162,16 @@ class Side:
 
     def serve(self) -> None:
         """Serve what is here as the leader does."""
-        term = Term()
+        leadership = Leadership()
         self.turns.append(self.connection)
         while self.turns:  # requests that took longer than a turn go on in the next one
             self.turns.clear()
-            while (message := self.server.next_request(self.connection, term)) is not None:
+            while (message := self.server.next_request(self.connection, leadership)) is not None:
                 self.server.answer(self.connection, message)
             if self.send_rest():  # nothing more is read until that is sent
                 self.turns.append(self.connection)
-        assert term.connection is None
-        assert not term.deposed
+        assert leadership.connection is None
+        assert not leadership.handed_over
 
     def send_rest(self) -> bool:
         """Send what could not be sent at once, as the server does when there is room. Returns whether some was sent."""
@@ -214,7 +214,7 @@ def check_same(requests: list[bytes]) -> list[ReferenceMessage]:
             assert repr(served.reports) == repr(other.reports)
             assert served.connection.channel.closed == other.connection.channel.closed
             assert set(served.connection.instances) == set(other.connection.instances)
-        assert [side.connection.in_call for side in sides] == [0, 0, 0]
+        assert [side.connection.calls_running for side in sides] == [0, 0, 0]
         assert current_context.client is None
         assert current_context.annotations == current_context.response_annotations == {}
         assert current_context.correlation_id is None

@@ -51,7 +51,7 @@ def test_a_new_connection(connected: Connected) -> None:
     connection, _ = connected
     assert connection.peer_address == ("127.0.0.1", 4711)
     assert not connection.handshaken
-    assert not connection.in_call
+    assert not connection.calls_running
     assert connection.instances == {}
     assert connection.pyroInstances is connection.instances
     assert connection.sock is connection.channel.sock

@@ -17,7 +17,7 @@ from fastpyro.server.deadlines import drop_overdue
 class Connection:
     """A double."""
 
-    in_call = 0
+    calls_running = 0
     address = "192.0.2.1"
 
     def __init__(self, fd: int, last_used: float) -> None:
@@ -65,11 +65,11 @@ def test_strangers_and_silent_clients_go() -> None:
 
 def test_nobody_who_is_in_a_call_or_whose_reply_waits() -> None:
     server = Server(100, 100, 100, strangers=1)
-    server.connections[0].in_call = server.connections[1].in_call = 1
+    server.connections[0].calls_running = server.connections[1].calls_running = 1
     server.waiting = [2]
     assert left(server, 200) == [0, 1, 2]
     server.timeout = 0.0
-    server.connections[1].in_call, server.waiting = 0, []
+    server.connections[1].calls_running, server.waiting = 0, []
     assert left(server, 200) == [0, 1, 2]
 
 

@@ -24,7 +24,7 @@ class Connection:
     def __init__(self, address: str, silent: float, **more: Any) -> None:
         self.address = address
         self.last_used = time.monotonic() - silent
-        self.handshaken, self.in_call, self.held, self.unsent = True, 0, 0, False
+        self.handshaken, self.calls_running, self.read_holds, self.unsent = True, 0, 0, False
         vars(self).update(more)
 
 
@@ -64,7 +64,9 @@ def test_whoever_is_idle_longest_of_the_address_with_most() -> None:
     assert room() == []
 
 
-@pytest.mark.parametrize("busy", [{"in_call": 1}, {"held": 1}, {"unsent": True}], ids=lambda busy: next(iter(busy)))
+@pytest.mark.parametrize(
+    "busy", [{"calls_running": 1}, {"read_holds": 1}, {"unsent": True}], ids=lambda busy: next(iter(busy))
+)
 def test_nobody_who_is_served(busy: dict[str, Any]) -> None:
     ours = [Connection("192.0.2.2", 5, **busy), Connection("192.0.2.2", 1)]
     assert room(*ours) == ours[1:]
@@ -97,7 +99,7 @@ def test_of_many_connections_some_are_looked_at_and_others_next_time() -> None:
 
 
 def test_an_address_whose_clients_are_busy_is_passed_over() -> None:
-    busy = [Connection("192.0.2.2", 9, in_call=1) for _ in range(3 * MOST_LOOKED_AT)]
+    busy = [Connection("192.0.2.2", 9, calls_running=1) for _ in range(3 * MOST_LOOKED_AT)]
     alone, idle = Connection("192.0.2.3", 9), [Connection("192.0.2.4", number) for number in range(2)]
     assert room(*busy, alone, *idle) == [idle[1]]
     assert room(*busy, alone) == []

@@ -1,4 +1,4 @@
-"""Who leads: a request ends in office, or its leader is deposed; and what the monitor sees."""
+"""Who leads: a request ends while its leader leads, or its lead is handed over; and what the monitor sees."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from socket_pairs import unix_pair
 
 from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.serializers.registry import accepted_ids
-from fastpyro.server._leader import Leadership, Term
+from fastpyro.server._leader import Leadership, LeaderWatch
 from fastpyro.server.connection import Connection
 from fastpyro.server.service import Service
 from fastpyro.transport.channel import PlainChannel
 
 
 class Server:
-    """As much of a server as its leadership asks for."""
+    """As much of a server as its watch asks for."""
 
     def __init__(self) -> None:
         self.woken = 0
@@ -33,8 +33,8 @@ def server() -> Server:
 
 
 @pytest.fixture
-def leadership(server: Server) -> Leadership:
-    return Leadership(server, Service())
+def watch(server: Server) -> LeaderWatch:
+    return LeaderWatch(server, Service())
 
 
 @pytest.fixture
@@ -46,18 +46,18 @@ def connection() -> Iterator[Connection]:
         yield made
 
 
-def test_a_term_is_deposed_once_and_only_while_it_serves(leadership: Leadership, connection: Connection) -> None:
-    term = Term()
-    assert not leadership.depose(term, 0, True)
-    leadership.begin_request(term, connection, 0)
-    assert connection.in_call == 1
-    assert not leadership.depose(term, 2**40, True), "another request by now"
-    assert leadership.depose(term, 0, True) is connection
-    assert not leadership.depose(term, 0, True)
-    assert term.deposed
-    leadership.end_request(term)
-    assert connection.in_call == 0
-    assert not leadership.depose(Term(), 0, True)
+def test_a_lead_is_handed_over_once_and_only_while_it_serves(watch: LeaderWatch, connection: Connection) -> None:
+    leadership = Leadership()
+    assert not watch.hand_over(leadership, 0, True)
+    watch.begin_request(leadership, connection, 0)
+    assert connection.calls_running == 1
+    assert not watch.hand_over(leadership, 2**40, True), "another request by now"
+    assert watch.hand_over(leadership, 0, True) is connection
+    assert not watch.hand_over(leadership, 0, True)
+    assert leadership.handed_over
+    watch.end_request(leadership)
+    assert connection.calls_running == 0
+    assert not watch.hand_over(Leadership(), 0, True)
 
 
 @pytest.mark.parametrize(
@@ -71,46 +71,46 @@ def test_a_term_is_deposed_once_and_only_while_it_serves(leadership: Leadership,
     ],
 )
 def test_who_keeps_the_connection(
-    leadership: Leadership, connection: Connection, *, flags: int, free_oneway: bool, session: bool, alone: bool
+    watch: LeaderWatch, connection: Connection, *, flags: int, free_oneway: bool, session: bool, alone: bool
 ) -> None:
-    connection.ordered = session
-    term = Term()
-    leadership.begin_request(term, connection, flags)
-    assert leadership.depose(term, 0, free_oneway)
-    assert (term.alone, connection.held) == (alone, alone)
-    leadership.end_request(term)
+    connection.serial_calls = session
+    leadership = Leadership()
+    watch.begin_request(leadership, connection, flags)
+    assert watch.hand_over(leadership, 0, free_oneway)
+    assert (leadership.alone, connection.read_holds) == (alone, alone)
+    watch.end_request(leadership)
 
 
 def test_the_monitor_sees_a_slow_request_and_sleeps_without_one(
-    leadership: Leadership, server: Server, connection: Connection
+    watch: LeaderWatch, server: Server, connection: Connection
 ) -> None:
-    assert leadership.watch() == 0
-    assert leadership.park()
-    term = Term()
-    leadership.begin_request(term, connection, 0)
+    assert watch.watch() == 0
+    assert watch.park()
+    leadership = Leadership()
+    watch.begin_request(leadership, connection, 0)
     assert server.woken == 1
-    assert not leadership.park()
-    serial = leadership.watch()
+    assert not watch.park()
+    serial = watch.watch()
     assert serial > 0
-    assert leadership.depose(term, serial, True)
-    leadership.end_request(term)
-    leadership.stop()
-    assert leadership.watch() == 0
+    assert watch.hand_over(leadership, serial, True)
+    watch.end_request(leadership)
+    watch.stop()
+    assert watch.watch() == 0
 
 
-def test_a_method_that_was_noted_and_deposed_is_slow_until_it_is_quick(
-    leadership: Leadership, connection: Connection
+def test_a_method_that_was_noted_and_handed_over_is_slow_until_it_is_quick(
+    watch: LeaderWatch, connection: Connection
 ) -> None:
-    term: Any = Term()
-    leadership.begin_request(term, connection, 0)
-    leadership.note(term, Server, "method", False, False)
-    serial = leadership.watch()
-    leadership.depose(term, serial, True)
-    leadership.end_request(term)
-    assert leadership.is_slow(Server, "method")
-    assert not leadership.is_slow(Server, "other")
-    term = Term()
-    leadership.begin_request(term, connection, 0)
-    leadership.note(term, Server, "method", True, False)
-    leadership.end_request(term)
-    assert not leadership.is_slow(Server, "method")
+    leadership: Any = Leadership()
+    watch.begin_request(leadership, connection, 0)
+    watch.note(leadership, Server, "method", False, False)
+    serial = watch.watch()
+    watch.hand_over(leadership, serial, True)
+    watch.end_request(leadership)
+    assert watch.is_slow(Server, "method")
+    assert not watch.is_slow(Server, "other")
+    leadership = Leadership()
+    watch.begin_request(leadership, connection, 0)
+    watch.note(leadership, Server, "method", True, False)
+    watch.end_request(leadership)
+    assert not watch.is_slow(Server, "method")

@@ -13,7 +13,7 @@ from fastpyro.protocol._batch import BatchWriter
 from fastpyro.protocol._message import Message, pack_message
 from fastpyro.protocol.peer_batches import BATCH_METHOD, write_batch
 from fastpyro.serializers.registry import accepted_ids, get_serializer, native
-from fastpyro.server._calls import OrdinaryRequests
+from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
 from fastpyro.server.connection import Connection
 from fastpyro.server.service import Service
@@ -36,11 +36,11 @@ def connection() -> Connection:
 
 
 @pytest.fixture
-def calls() -> OrdinaryRequests:
-    return OrdinaryRequests(None, Service(), native.codec, True)
+def calls() -> CallServer:
+    return CallServer(None, Service(), native.codec, True)
 
 
-def read(calls: OrdinaryRequests, connection: Connection, message: Message) -> Request:
+def read(calls: CallServer, connection: Connection, message: Message) -> Request:
     """Return a request that was read, and not run: whoever is asked says no."""
     asked: list[Any] = []
 
@@ -55,7 +55,7 @@ def read(calls: OrdinaryRequests, connection: Connection, message: Message) -> R
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_call_is_read_in_every_format(calls: OrdinaryRequests, connection: Connection, name: str) -> None:
+def test_a_call_is_read_in_every_format(calls: CallServer, connection: Connection, name: str) -> None:
     serializer = get_serializer(name)
     sent = message(serializer.dumps_call("object", "method", (1, "x"), {"key": None}), serializer.serializer_id)
     request = read(calls, connection, sent)
@@ -67,7 +67,7 @@ def test_a_call_is_read_in_every_format(calls: OrdinaryRequests, connection: Con
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_batch_is_read_in_every_format(calls: OrdinaryRequests, connection: Connection, name: str) -> None:
+def test_a_batch_is_read_in_every_format(calls: CallServer, connection: Connection, name: str) -> None:
     serializer = get_serializer(name)
     writer = BatchWriter(native.codec)
     writer.add("first", (1,), {})
@@ -79,14 +79,14 @@ def test_a_batch_is_read_in_every_format(calls: OrdinaryRequests, connection: Co
     assert request.used_names() == ["first", "second"]
 
 
-def test_the_use_of_an_attribute_names_the_attribute(calls: OrdinaryRequests, connection: Connection) -> None:
+def test_the_use_of_an_attribute_names_the_attribute(calls: CallServer, connection: Connection) -> None:
     payload = native.dumps_call("object", "__setattr__", ("size", 1), {})
     assert read(calls, connection, message(payload, native.serializer_id)).used_names() == ["size"]
     payload = native.dumps_call("object", "__getattr__", (), {})
     assert read(calls, connection, message(payload, native.serializer_id)).used_names() == ["__getattr__"]
 
 
-def test_nothing_is_known_of_what_cannot_be_read(calls: OrdinaryRequests, connection: Connection) -> None:
+def test_nothing_is_known_of_what_cannot_be_read(calls: CallServer, connection: Connection) -> None:
     calls.service.methodcall_error_handler = lambda *_: None
     connection.accepted = frozenset({native.serializer_id})
     for serializer_id, is_unreadable in [(1, True), (native.serializer_id, False)]:

@@ -216,7 +216,7 @@ def test_urgent_calls_that_are_slow_have_their_own_bound_and_come_first() -> Non
         until(lambda: full.places.busy == 0)
 
 
-def test_a_call_of_a_slow_method_waits_also_where_its_leader_was_deposed_before(
+def test_a_call_of_a_slow_method_waits_also_where_its_lead_was_handed_over_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On a busy machine the monitor may find a request slow which nobody has begun."""
@@ -225,11 +225,11 @@ def test_a_call_of_a_slow_method_waits_also_where_its_leader_was_deposed_before(
         server = full.server
         holds = server._holds
 
-        def deposed_meanwhile(*args: Any) -> bool:
-            server._depose(server._term, 0)
+        def handed_over_meanwhile(*args: Any) -> bool:
+            server._hand_over(server._leadership, 0)
             return holds(*args)
 
-        monkeypatch.setattr(server, "_holds", deposed_meanwhile)
+        monkeypatch.setattr(server, "_holds", handed_over_meanwhile)
         call = full.wait(full.connect(), "late")
         until(lambda: full.places.busy == PLACES)
         assert full.machine.inside == PLACES
@@ -320,4 +320,4 @@ def test_who_pipelines_is_not_refused_but_read_later() -> None:
         full.machine.gate.set()
         assert [future.value for future in futures] == list(range(60))
         until(lambda: full.places.busy == 0)
-        until(lambda: not any(one.held or one.in_call for one in full.server.connections.values()))
+        until(lambda: not any(one.read_holds or one.calls_running for one in full.server.connections.values()))

@@ -8,7 +8,7 @@ from cpython.dict cimport PyDict_Contains, PyDict_GetItem
 from cpython.object cimport PyObject
 
 from fastpyro._mutex cimport Mutex
-from fastpyro.client._session cimport CallerCore, arguments_of, call_ordinary, is_ordinary
+from fastpyro.client._session cimport CallerCore, arguments_of, call_fast, is_fast
 from fastpyro.protocol._batch cimport BatchWriter
 from fastpyro.protocol._call_context cimport CallState, current_state
 from fastpyro.serializers._codec cimport Codec
@@ -191,8 +191,8 @@ cdef object call(object self, PyObject **args, size_t flags, PyObject *names):
     cdef ProxyCore core = method.core
     cdef Py_ssize_t count = PyVectorcall_NARGS(flags)
     cdef CallState state = current_state()
-    if core is not None and is_ordinary(core, state, args, count):
-        return call_ordinary(core, state, method.__name__, args, count, names)
+    if core is not None and is_fast(core, state, args, count):
+        return call_fast(core, state, method.__name__, args, count, names)
     positional, keywords = arguments_of(args, count, names)
     return call_with_retries(method._proxy, method.__name__, positional, keywords)
 

@@ -35,11 +35,11 @@ cdef class CallerCore:
 
 
 # Whether a call takes the fast path; one wording for all of them.
-cdef bint is_ordinary(CallerCore caller, CallState state, PyObject **args, Py_ssize_t count) noexcept
+cdef bint is_fast(CallerCore caller, CallState state, PyObject **args, Py_ssize_t count) noexcept
 
-cdef object call_ordinary(
+cdef object call_fast(
     CallerCore caller, CallState state, str name, PyObject **args, Py_ssize_t count, PyObject *names
 )
 
-# Arguments as a tuple and a dict, for the long way.
+# Arguments as a tuple and a dict, for the slow path.
 cdef tuple arguments_of(PyObject **args, Py_ssize_t count, PyObject *names)

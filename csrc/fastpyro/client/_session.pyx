@@ -123,13 +123,13 @@ cdef class CallerCore:
     def _pyro_submit(self, SessionCore session not None, str name not None, tuple args not None, dict kwargs, callback):
         """Send an ordinary call and have ``callback(message, error)`` called when its reply is here.
 
-        Returns its sequence number, or None for a call that is not ordinary: nothing has been done then.
+        Returns its sequence number, or None for a call off the fast path: nothing has been done then.
         """
         cdef Writer out
         cdef int seq
         cdef PyObject *first = PyTuple_GET_ITEM(args, 0) if len(args) == 1 else NULL
         if (
-            session is not self.session or not is_ordinary(self, current_state(), &first, PyTuple_GET_SIZE(args))
+            session is not self.session or not is_fast(self, current_state(), &first, PyTuple_GET_SIZE(args))
             or self._pyro_timeout or (self.oneway is not None and name in self.oneway)
         ):
             return None
@@ -144,7 +144,7 @@ cdef class CallerCore:
         return seq
 
 
-cdef bint is_ordinary(CallerCore caller, CallState state, PyObject **args, Py_ssize_t count) noexcept:
+cdef bint is_fast(CallerCore caller, CallState state, PyObject **args, Py_ssize_t count) noexcept:
     cdef SessionCore session = caller.session
     return (
         session is not None and caller.plain_invoke and session.native and session.link is not None
@@ -170,7 +170,7 @@ cdef inline int finish_call(SessionCore session, Writer out, int flags, int seq)
     )
 
 
-cdef object call_ordinary(
+cdef object call_fast(
     CallerCore caller, CallState state, str name, PyObject **args, Py_ssize_t count, PyObject *names
 ):
     cdef SessionCore session = caller.session
@@ -184,10 +184,10 @@ cdef object call_ordinary(
     out = begin_call(session, name)
     try:
         write_vector(session.codec.encoder, out, args, count, names, 1)
-    except SerializeError:  # the long way says where the value stands
+    except SerializeError:  # the slow path says where the value stands
         positional, keywords = arguments_of(args, count, names)
         return caller._pyroInvoke(name, positional, keywords)
-    if out.buffers is not None:  # big ones, which must not be copied: the long way sends them from where they are
+    if out.buffers is not None:  # big ones, which must not be copied: the slow path sends them from where they are
         positional, keywords = arguments_of(args, count, names)
         return caller._pyroInvoke(name, positional, keywords)
     seq = caller.next_sequence_number(session)

@@ -3,7 +3,7 @@ message is described in `_message`.
 
 The first six bytes decide in which dialect a conversation is; after that it does not change.
 
-Rule 1: memory grows with the bytes that arrived, never with the bytes that were promised. A block is mapped whole, one
+Rule 1: memory grows with the bytes that arrived, never with the bytes that were announced. A block is mapped whole, one
         at a time, but takes address space only: the system adds memory as bytes arrive.
 Rule 2: each body, and each big buffer, is received straight into the memory that the user gets.
 Rule 3: received bytes give a Message, a RemoteProtocolError or a MessageTooLargeError, and nothing else.

@@ -1,7 +1,7 @@
 """Big blocks of memory for arrays that arrive, used again and again: bulk transfer waits for fresh memory to be filled.
 
 A block is what a buffer-protocol view keeps alive; when the last view is gone its memory goes back to the pool.
-Rule 1: memory is mapped, not written: it becomes resident as bytes arrive, whatever a message promised.
+Rule 1: memory is mapped, not written: it becomes resident as bytes arrive, whatever a message announced.
 Rule 2: the pool holds no more than its limit; what has not been used for IDLE seconds goes back to the system.
 Rule 3: one mutex guards the pool. Under it there is no Python object, and nothing waits: a block may die in any thread.
 """

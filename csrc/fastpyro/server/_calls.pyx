@@ -20,13 +20,13 @@ from libc.stdint cimport uint8_t
 from fastpyro.server._call_form cimport encode_result, is_awaitable, put_target
 from fastpyro.server._connection cimport ConnectionCore
 from fastpyro.server._cost cimport TURN, begin_turn, end_turn, is_long
-from fastpyro.server._leader cimport ACCIDENT, MOST_SLOW, QUICK, Leadership, Term
+from fastpyro.server._leader cimport ACCIDENT, MOST_SLOW, QUICK, STOPPED, Leadership, LeaderWatch
 from fastpyro.server._request cimport Request
 from fastpyro.protocol._call_context cimport CallState, current_state
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.serializers._decoder cimport Reader
 from fastpyro.serializers._encoder cimport Writer
-from fastpyro.transport._link cimport Link, Looker
+from fastpyro.transport._link cimport Link, Spinner
 from fastpyro.transport._spin cimport monotonic
 from fastpyro.transport._stream cimport deadline_in
 from fastpyro.protocol._message cimport Header, Message, message_of
@@ -58,8 +58,8 @@ cdef extern from "Python.h":
 
 
 @cython.final
-cdef class OrdinaryRequests(Leadership):
-    """Serves ordinary requests of a server's connections.
+cdef class CallServer(LeaderWatch):
+    """Serves requests on the fast path of a server's connections.
 
     Arguments: ``server`` (asked to wake its monitor and to send other replies), ``service``, ``codec``; ``plain``,
     whether replies have no annotations of the daemon's own.
@@ -80,10 +80,10 @@ cdef class OrdinaryRequests(Leadership):
         self.slow = {}
         self.big.clear()
 
-    cpdef Message serve(self, ConnectionCore connection, Term term, double timeout, Looker looker=None):
-        """Serve what has arrived on a connection, as long as it is ordinary and the leader stays in office.
+    cpdef Message serve(self, ConnectionCore connection, Leadership leadership, double timeout, Spinner spinner=None):
+        """Serve what has arrived on a connection, as long as it is ordinary and the leader still leads.
 
-        Arguments: ``timeout``, seconds for sending a reply, 0 for no limit; ``looker``, who looks for the next request
+        Arguments: ``timeout``, seconds for sending a reply, 0 for no limit; ``spinner``, who looks for the next request
         of this connection, or None to return when there is none yet. Returns the first whole message that is not
         ordinary and None when there is none. Raises CommunicationError when the connection is broken.
         """
@@ -100,14 +100,14 @@ cdef class OrdinaryRequests(Leadership):
             connection.last_used = monotonic() * 1e-9
             if message is not None:
                 return message
-            if not connection.handshaken or not self.is_ordinary(&header):
+            if not connection.handshaken or not self.is_fast(&header):
                 return message_of(&header, payload)
-            if self.answer(connection, term, &header, payload, timeout):
+            if self.answer(connection, leadership, &header, payload, timeout):
                 return message_of(&header, payload)
-            if term.deposed or connection.held or not link.usable():
+            if leadership.is_over() or connection.read_holds or not link.usable():
                 return None
             if not link.has_received():
-                if looker is None or self.stopped or not looker.look_at(link):
+                if spinner is None or self.monitor == STOPPED or not spinner.spin_for(link):
                     return None
             elif until == 0:
                 until = connection.last_used + TURN * 1e-6
@@ -116,8 +116,8 @@ cdef class OrdinaryRequests(Leadership):
                 return None
 
     def serve_ready(
-        self, list ready not None, Py_ssize_t start, dict connections not None, Term term not None, double timeout,
-        Looker looker=None,
+        self, list ready not None, Py_ssize_t start, dict connections not None, Leadership leadership not None,
+        double timeout, Spinner spinner=None,
     ):
         """Serve the connections whose descriptors are ready, as `serve` does, as long as nothing else is to be done.
 
@@ -125,7 +125,7 @@ cdef class OrdinaryRequests(Leadership):
         descriptors; the others as for `serve`. Returns the index of the first descriptor that needs more, the length of
         ``ready`` when none does; its connection if that has been served, else None; and the message and the error that
         came of serving it (any Exception). A descriptor that no connection has needs more, and so does a
-        connection whose leader was deposed.
+        connection whose leader handed over.
         """
         cdef ConnectionCore connection
         cdef Message message
@@ -137,17 +137,17 @@ cdef class OrdinaryRequests(Leadership):
             if found is None:
                 return index, None, None, None
             connection = found
-            if connection.held or connection.waits_turn:
+            if connection.read_holds or connection.waits_turn:
                 continue
             if connection.link is None:
                 return index, None, None, None
             if others:
                 begin_turn(&connection.turn, now)
             try:
-                message = self.serve(connection, term, timeout, looker)
+                message = self.serve(connection, leadership, timeout, spinner)
             except Exception as error:  # it concerns this connection, whatever it is
                 return index, connection, None, error
-            if message is not None or term.deposed or self.stopped or connection.link.ended:
+            if message is not None or leadership.is_over() or self.monitor == STOPPED or connection.link.ended:
                 return index, connection, message, None
             if others:
                 now = end_turn(&connection.turn, connection.handshaken, False)
@@ -155,14 +155,15 @@ cdef class OrdinaryRequests(Leadership):
                     break
         return len(ready), None, None, None
 
-    cdef bint is_ordinary(self, const Header *header) noexcept:
+    cdef bint is_fast(self, const Header *header) noexcept:
         return (
             header.kind == INVOKE and header.serializer_id == NATIVE and (header.flags & ~ONEWAY) == 0
             and self.plain and not self.jammed
         )
 
     cdef int answer(
-        self, ConnectionCore connection, Term term, const Header *header, const uint8_t *payload, double timeout
+        self, ConnectionCore connection, Leadership leadership, const Header *header, const uint8_t *payload,
+        double timeout
     ) except -1:
         """Serve one small call in our own format. 1 when that is not for now; nothing has been done then."""
         cdef CallState state = current_state()
@@ -170,10 +171,10 @@ cdef class OrdinaryRequests(Leadership):
         cdef bint performed = False
         self.spare = None
         request.receive(connection, header, payload)
-        self.begin(term, connection, header.flags)
+        self.begin(leadership, connection, header.flags)
         state.begin(connection, header.seq, header.flags, NATIVE)
         try:
-            reply = self.perform(request, term, state)
+            reply = self.perform(request, leadership, state)
             if reply is NOT_NOW:
                 return 1
             performed = True
@@ -186,7 +187,7 @@ cdef class OrdinaryRequests(Leadership):
             return 0
         finally:
             state.end()
-            self.end(term)
+            self.end(leadership)
             if request.reserved:
                 self.big_replies.release(request.reserved)
             if Py_REFCNT(request) == 1:
@@ -205,18 +206,18 @@ cdef class OrdinaryRequests(Leadership):
 
     # ---- the stages of a call: decode, find, run, reply, send
 
-    cdef object perform(self, Request request, Term term, CallState state):
+    cdef object perform(self, Request request, Leadership leadership, CallState state):
         """Go through all stages but the last. Returns the reply, None where there is none to be sent, or NOT_NOW.
 
-        Argument: ``term``, that of the leader who serves it, or None when others take note of what runs.
+        Argument: ``leadership``, that of the leader who serves it, or None when others take note of what runs.
         """
         if self.objects is None:
             self.objects = self.service.objectsById
         try:
             if not self.decode(request):
                 return NOT_NOW
-            self.find(request, term)
-            result = self.run(request, term)
+            self.find(request, leadership)
+            result = self.run(request, leadership)
         except (KeyboardInterrupt, Postponed):
             raise
         except BaseException as error:
@@ -244,21 +245,21 @@ cdef class OrdinaryRequests(Leadership):
         request.read_arguments(self.codec, &reader)
         return True
 
-    cdef int find(self, Request request, Term term) except -1:
+    cdef int find(self, Request request, Leadership leadership) except -1:
         """Find the object, or have it made."""
         target = self.objects.get(request.object_id)
         if target is None or isinstance(target, (type, weakref.ref)):
-            if term is not None and isinstance(target, type):
-                term.kind, term.name = <PyObject *> target, <PyObject *> MAKING
+            if leadership is not None and isinstance(target, type):
+                leadership.kind, leadership.name = <PyObject *> target, <PyObject *> MAKING
             try:
                 target = self.service.find_object(request.object_id, request.connection)
             finally:
-                if term is not None:
-                    term.name = NULL
+                if leadership is not None:
+                    leadership.name = NULL
         request.target = target
         return 0
 
-    cdef object run(self, Request request, Term term):
+    cdef object run(self, Request request, Leadership leadership):
         """Run the method, if it is exposed."""
         cdef bint known_slow = False
         cdef long long began = 0
@@ -271,14 +272,14 @@ cdef class OrdinaryRequests(Leadership):
         if names is None:
             names = self.methods[kind] = members_of(kind, self.require_expose).methods
         method = None if name in names else resolve_method(target, name, self.require_expose)
-        if term is None:
+        if leadership is None:
             method = getattr(target, name) if method is None else method
             return PyObject_Call(method, request.given(), request.keywords or {})
         known_slow = len(self.slow) > 0 and (kind, name) in self.slow
-        term.kind, term.name = <PyObject *> kind, <PyObject *> name
+        leadership.kind, leadership.name = <PyObject *> kind, <PyObject *> name
         try:
             if known_slow:
-                self.server.step_down(term)
+                self.server.step_down(leadership)
                 began = monotonic()
             if method is not None:  # what an instance has of its own
                 return PyObject_Call(method, request.given(), request.keywords or {})
@@ -289,11 +290,11 @@ cdef class OrdinaryRequests(Leadership):
                 )
             return PyObject_Call(getattr(target, name), request.given(), request.keywords)
         finally:
-            term.name = NULL
+            leadership.name = NULL
             if known_slow:
                 if monotonic() - began < QUICK:
                     self.slow.pop((kind, name), None)
-            elif term.deposed and self.full and monotonic() - term.deposed_at < ACCIDENT:
+            elif leadership.is_over() and self.full and monotonic() - leadership.handed_over_at < ACCIDENT:
                 self.slow.pop((kind, name), None)
 
     cdef object run_special(self, Request request):

@@ -27,11 +27,11 @@ cdef class ConnectionCore:
 
     def begin_call(self):
         """Note that a request is being served; ``end_call`` must follow, in whichever thread."""
-        self.in_call += 1
+        self.calls_running += 1
 
     def end_call(self):
         """Note that a request has been served."""
-        self.in_call -= 1
+        self.calls_running -= 1
         self.last_used = monotonic() * 1e-9
 
     def begin_turn(self):

@@ -10,24 +10,35 @@ cdef enum:
     MOST_SLOW = 10000  # names of methods that are remembered as slow
 
 
-# One leader's time in office.
-cdef class Term:
+# What one leadership goes through, in this order; the table is at the head of `_leader.pyx`.
+cdef enum LeaderState:
+    READY, SERVING, HANDED_OVER, FORMER
+
+cdef enum MonitorState:
+    WATCHING, PARKED, STOPPED
+
+
+# One thread's time as the leader.
+cdef class Leadership:
     cdef readonly ConnectionCore connection  # whose request is being served
     cdef readonly bint oneway
-    cdef readonly bint deposed
-    cdef bint leading  # the thread of this term led when the request began
-    cdef readonly bint alone  # deposed, and nobody else reads from the connection until this request is done
+    cdef LeaderState state
+    cdef bint leading  # the thread of this leadership led when the request began
+    cdef readonly bint alone  # handed over, and nobody else reads from the connection until this request is done
     # The class and the method that runs, borrowed from its call; no name while none does.
     cdef PyObject *kind
     cdef PyObject *name
-    cdef tuple noted  # the same for a request that is not ordinary, as far as that is known
+    cdef tuple noted  # the same for a request off the fast path, as far as that is known
     cdef bint noted_slow, noted_urgent
-    cdef long long noted_at, deposed_at
-    cdef readonly bint urgent  # deposed, and the method is marked as urgent
-    cdef public object place  # what the request of a deposed leader takes
+    cdef long long noted_at, handed_over_at
+    cdef readonly bint urgent  # handed over, and the method is marked as urgent
+    cdef public object place  # what the request of a leader that handed over takes
+
+    cdef inline bint is_over(self) noexcept:
+        return self.state >= HANDED_OVER
 
 
-cdef class Leadership:
+cdef class LeaderWatch:
     cdef object server
     cdef dict slow
     cdef bint require_expose
@@ -35,7 +46,8 @@ cdef class Leadership:
     cdef public bint jammed  # no request may be run now
     # What the monitor reads without the GIL.
     cdef unsigned long serial
-    cdef int running, stopped, parked
+    cdef int running
+    cdef MonitorState monitor
 
-    cdef int begin(self, Term term, ConnectionCore connection, int flags) except -1
-    cdef int end(self, Term term) except -1
+    cdef int begin(self, Leadership leadership, ConnectionCore connection, int flags) except -1
+    cdef int end(self, Leadership leadership) except -1

@@ -29,7 +29,7 @@ def in_turn(list ready not None, dict connections not None, bint newest):
             quick.append(ready[index])
             continue
         connection = found
-        if connection.held or connection.waits_turn:
+        if connection.read_holds or connection.waits_turn:
             continue
         if 0 <= connection.turn.cost <= TURN * 1e-6:
             quick.append(ready[index])

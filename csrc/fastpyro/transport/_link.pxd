@@ -24,8 +24,8 @@ cdef class Delivery:
 
 
 # Who can look for the next bytes of one link, before anybody sleeps.
-cdef class Looker:
-    cdef bint look_at(self, Link last) except -1
+cdef class Spinner:
+    cdef bint spin_for(self, Link last) except -1
 
 
 cdef class Link(MessageStream):

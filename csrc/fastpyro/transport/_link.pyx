@@ -81,8 +81,8 @@ cdef int call_back(object callback, object message, object error) except -1:
     return 0
 
 
-cdef class Looker:
-    cdef bint look_at(self, Link last) except -1:
+cdef class Spinner:
+    cdef bint spin_for(self, Link last) except -1:
         """Look whether bytes come soon; True when they are in the link's buffer. This one never looks."""
         return False
 
@@ -264,7 +264,7 @@ cdef class Link(MessageStream):
             self.reading = True  # before anybody else can: the reply must not come to somebody who does not expect it
             self.awaited = seq
             try:
-                if size <= SMALL_REPLY and self.has_company() and self.assembler.idle():
+                if size <= SMALL_REPLY and self.is_one_of_many() and self.assembler.idle():
                     count = self.send_and_receive(request, size, deadline)
                 else:
                     count = self.send_at_once(request, size)

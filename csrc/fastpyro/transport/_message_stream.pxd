@@ -43,11 +43,11 @@ cdef class MessageStream(OutputStream):
         # Nobody else reads, and what the peer said before has been taken.
         return not (self.closing or self.broken or self.reading or self.end > self.start)
 
-    cdef int begin_look(self) except -1
+    cdef int begin_spinning(self) except -1
 
-    cdef inline Attempt look_once(self) noexcept nogil:
+    cdef inline Attempt try_receive(self) noexcept nogil:
         if self.peeks:
             return receive_once(self.fd, self.buffer, 1, MSG_DONTWAIT | MSG_PEEK)
         return receive_once(self.fd, self.buffer, BUFFER_SIZE, MSG_DONTWAIT)
 
-    cdef int end_look(self, Outcome received, Py_ssize_t count) except -1
+    cdef int end_spinning(self, Outcome received, Py_ssize_t count) except -1

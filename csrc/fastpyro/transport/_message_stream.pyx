@@ -174,15 +174,15 @@ cdef class MessageStream(OutputStream):
             self.leave()
         return message
 
-    cdef int begin_look(self) except -1:
-        """Let `look_once` be called, without the GIL, until `end_look`, which must follow. Precondition: `is_quiet`."""
-        assert self.is_quiet(), "begin_look is for a quiet stream"
+    cdef int begin_spinning(self) except -1:
+        """Let `try_receive` be called without the GIL, until `end_spinning`, which must follow. For quiet streams."""
+        assert self.is_quiet(), "begin_spinning is for a quiet stream"
         self.take_buffer()
         self.users += 1  # or a close by another thread would give the descriptor to somebody else
         self.peeks = self.assembler.missing() > BUFFER_SIZE
         return 0
 
-    cdef int end_look(self, Outcome received, Py_ssize_t count) except -1:
+    cdef int end_spinning(self, Outcome received, Py_ssize_t count) except -1:
         """Keep what the last look has received, unless it shall be received into its place."""
         if received == DONE and not self.peeks:
             self.end = count

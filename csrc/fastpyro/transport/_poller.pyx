@@ -11,10 +11,10 @@ cimport cython
 from libc.errno cimport EAGAIN, ECONNABORTED, EEXIST, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastpyro.transport._link cimport Link, Looker
+from fastpyro.transport._link cimport Link, Spinner
 from fastpyro.transport._attempt cimport DONE, ENDED, NOTHING_YET, Attempt, Outcome
 from fastpyro.transport._spin cimport (
-    Look, Spin, begin_look, begin_spin, end_spin, hit, missed, monotonic, slept, spin_of
+    Round, Spin, begin_round, begin_spin, end_spin, hit, missed, monotonic, slept, spin_of
 )
 
 import os
@@ -56,7 +56,7 @@ cdef enum:
 
 
 @cython.final
-cdef class EpollPoller(Looker):
+cdef class EpollPoller(Spinner):
     """Level-triggered epoll. Arguments: ``spin``, microseconds to look for requests before sleeping; 0: yield once."""
 
     cdef int epoll
@@ -115,11 +115,11 @@ cdef class EpollPoller(Looker):
             last = None
         if begin_spin(&self.spin):
             if last is not None and self.in_a_row < MOST_IN_A_ROW:
-                count = self.look_into(last, &heard)
+                count = self.spin_on(last, &heard)
             else:
                 self.in_a_row = 0
                 with nogil:
-                    count = self.look(None, NULL)
+                    count = self.spin_once(None, NULL)
             end_spin(&self.spin, count > 0 or heard == DONE)
             if heard == DONE:
                 return [last.descriptor()]
@@ -131,50 +131,50 @@ cdef class EpollPoller(Looker):
         slept(&self.spin, monotonic() - began)
         return self.ready(count)
 
-    cdef bint look_at(self, Link last) except -1:
+    cdef bint spin_for(self, Link last) except -1:
         """Look for the next bytes of the connection that was just served; whether `wait` would have named it alone."""
         cdef int count
         cdef Outcome heard = NOTHING_YET
         if self.crowd > 0 or self.in_a_row >= MOST_IN_A_ROW or not last.is_quiet() or not begin_spin(&self.spin):
             return False
-        count = self.look_into(last, &heard)
+        count = self.spin_on(last, &heard)
         end_spin(&self.spin, count > 0 or heard == DONE)
         if count > 0:
             self.in_a_row = MOST_IN_A_ROW  # others have spoken: `wait` shall ask epoll first, who tells it again
         return heard == DONE
 
-    cdef int look_into(self, Link last, Outcome *heard) except -1:
-        """As `look`, of one connection and of all: `heard` is DONE when it has to be received from."""
+    cdef int spin_on(self, Link last, Outcome *heard) except -1:
+        """As `spin_once`, of one connection and of all: `heard` is DONE when it has to be received from."""
         cdef int count
         cdef Attempt received = Attempt(NOTHING_YET, 0, 0)
         self.in_a_row += 1
-        last.begin_look()
+        last.begin_spinning()
         with nogil:
-            count = self.look(last, &received)
-        last.end_look(received.outcome, received.count)
+            count = self.spin_once(last, &received)
+        last.end_spinning(received.outcome, received.count)
         if received.outcome != NOTHING_YET:
             heard[0] = DONE  # also an end, or an error: who receives will hear of it
         return count
 
-    cdef int look(self, Link last, Attempt *received) noexcept nogil:
+    cdef int spin_once(self, Link last, Attempt *received) noexcept nogil:
         """Look until the time is up: the count of epoll's events, or 0; `received` is what `last` has said, if any."""
-        cdef Look look
+        cdef Round round
         cdef int count, fd = -1
         if last is not None:
             fd = last.descriptor()
-        begin_look(&self.spin, &look, fd, 0)
+        begin_round(&self.spin, &round, fd, 0)
         while True:
             if fd >= 0:
-                received[0] = last.look_once()
+                received[0] = last.try_receive()
                 if received.outcome == DONE or received.outcome == ENDED:
-                    hit(&self.spin, &look)
+                    hit(&self.spin, &round)
                 if received.outcome != NOTHING_YET:
                     return 0
-            if fd < 0 or look.misses % MISSES_BETWEEN == MISSES_BETWEEN - 1:
+            if fd < 0 or round.misses % MISSES_BETWEEN == MISSES_BETWEEN - 1:
                 count = epoll_wait(self.epoll, self.events, MOST_EVENTS, 0)
                 if count > 1 or (count == 1 and self.events[0].data.fd != fd):  # else recv will say it
                     return count
-            if not missed(&self.spin, &look):
+            if not missed(&self.spin, &round):
                 return 0
 
     cdef list ready(self, int count):

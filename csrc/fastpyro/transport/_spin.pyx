@@ -14,6 +14,23 @@ Rule 4: the counters of this process change under the GIL only; whose turn it is
 Rule 5: of the threads of a crowd that come back with bytes one at a time goes for the GIL. The others yield a few times
         first, instead of falling asleep on it: each would have to be woken up, often on the other processor, which
         takes longer than a call and leaves a processor idle meanwhile. A turn is a promise to nobody: it runs out.
+
+Where the peer answers from (`Placement`), as far as the thread that looks can tell. An answer that is here at the first
+look says nothing. Else somebody else ran on this processor in the last yield (near), or nobody did (far).
+
+    state    event                                                            next
+    UNKNOWN  near                                                             SHARED
+    UNKNOWN  far                                                              APART     nothing speaks against it
+    SHARED   near                                                             SHARED    one more in a row
+    SHARED   far                                                              PARTING
+    SHARED   a first miss, patience is over, another processor is idle        LEAVING
+    SHARED   a first miss, patience is over, none is idle                     UNKNOWN   with more patience
+    LEAVING  near                                                             LEAVING
+    LEAVING  far                                                              PARTING
+    LEAVING  a first miss: the thread steps aside                             UNKNOWN   with more patience
+    PARTING  far, MIN_APART times in a row                                    APART
+    APART    far, LONG_APART times in a row                                   APART     with the first patience
+    PARTING, APART  near                                                      SHARED
 """
 
 from fastpyro._posix cimport CLOCK_MONOTONIC, clock_gettime, sched_yield, timespec
@@ -102,14 +119,14 @@ cdef extern from *:
     int step_aside() noexcept nogil
 
 cdef enum:
-    MOST_LOOKING = 4  # threads; from six on they wait for the GIL, and who sleeps at once gets on better
+    MOST_SPINNING = 4  # threads; from six on they wait for the GIL, and who sleeps at once gets on better
     MOST_MISSES = 6  # in a row; then 2 ** 6 waits pass between two tries
     EMPTY_YIELD = 1500  # nanoseconds that a yield takes at the most when there is nobody to yield to
     FIRST_PATIENCE = 8  # hits on a shared processor before stepping aside, which costs as much as ten of them
     LONGEST_PATIENCE = 16384
     BUSY_PATIENCE = 64  # hits between two looks for an idle processor, while there is none
     LONGEST_BULK_PATIENCE = 16  # of who moves something big, where a hit is worth as much as some twenty small ones
-    APART = 32  # hits in a row from another processor; then it need not be yielded after each miss, nor looked longer
+    MIN_APART = 32  # hits in a row from another processor; then no miss needs a yield, and no look is longer
     LONG_APART = 64  # and then stepping aside has helped
     MISSES_APART = 32  # between two yields then: with 4 an answer often came while the thread was in one, call after
     #                    call in the same way, and a call over a Unix socket took 6 to 8 microseconds instead of 5
@@ -123,8 +140,8 @@ cdef enum:
 cdef long long yields_from = 0  # a time: until then no thread of a crowd yields before it sleeps
 cdef int waiting_threads = 0  # that wait for bytes now
 cdef int spinners = 0  # threads of this process that look now
-cdef Spin fresh = Spin(0, 0, 0, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False, False, False, False)
-cdef int former_shared = 0, former_patience = FIRST_PATIENCE  # of the waiter that ended last
+cdef Spin fresh = Spin(0, 0, 0, UNKNOWN, 0, FIRST_PATIENCE, LONGEST_PATIENCE, 0, False, False, False, False)
+cdef Spin former = fresh  # the waiter that ended last
 
 
 def _forget_threads():
@@ -158,22 +175,30 @@ cdef Spin bulk_spin_of(int microseconds) noexcept:
     return spin
 
 
-cdef void part(Spin *spin) noexcept:
+cdef inline bint is_near(const Spin *spin) noexcept nogil:
+    return spin.placement == SHARED or spin.placement == LEAVING
+
+
+cdef void leave_shared_cpu(Spin *spin) noexcept:
     """Step aside for the peer from now on, who looks as well. What the last one found out about both still holds."""
-    spin.parts = True
-    spin.patience = former_patience
-    if (spin.shared > 0) == (former_shared > 0):
-        if former_shared > former_patience:  # another processor was idle a moment ago: the step itself is left to do
-            spin.shared = former_shared
-        else:
-            spin.shared = min(spin.shared + former_shared, spin.patience)
+    spin.may_leave = True
+    spin.patience = former.patience
+    if is_near(spin) != is_near(&former):
+        return
+    spin.hits += former.hits
+    if former.placement == LEAVING:  # another processor was idle a moment ago: the step itself is left to do
+        spin.placement = LEAVING
+    elif is_near(spin):
+        spin.hits = min(spin.hits, spin.patience)
+    elif spin.hits > 0:
+        spin.placement = APART if spin.hits >= MIN_APART else PARTING
 
 
 cdef void end_spins(Spin *spin) noexcept:
     """The waiter will not wait any more: leave what it found out to the next one."""
-    global former_shared, former_patience
-    if spin.parts:
-        former_shared, former_patience = spin.shared, spin.patience
+    global former
+    if spin.may_leave:
+        former = spin[0]
 
 
 cdef bint begin_spin(Spin *spin) noexcept:
@@ -216,60 +241,74 @@ cdef void slept(Spin *spin, long long nanoseconds) noexcept:
         spin.stretched = True
 
 
-cdef void begin_look(Spin *spin, Look *look, int fd, double deadline) noexcept nogil:
+cdef void begin_round(Spin *spin, Round *round, int fd, double deadline) noexcept nogil:
     """Begin a wait, until a deadline (seconds, 0: none) at the latest.
 
     `missed` or `hit` must be told of each time that the thread has looked at that descriptor.
     """
-    cdef bint apart = spin.shared == 0 or spin.shared <= -APART
-    look.misses = 0
-    look.fd = fd
-    look.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget)
+    cdef bint apart = spin.placement == UNKNOWN or spin.placement == APART
+    round.misses = 0
+    round.fd = fd
+    round.limit = monotonic() + (spin.budget if apart else SHARED_TIMES * spin.budget)
     if spin.longer:
-        look.limit += spin.budget
-    if deadline != 0 and look.limit > deadline * 1e9:
-        look.limit = <long long> (deadline * 1e9)
-    look.ran_another = False
+        round.limit += spin.budget
+    if deadline != 0 and round.limit > deadline * 1e9:
+        round.limit = <long long> (deadline * 1e9)
+    round.ran_another = False
 
 
-cdef bint missed(Spin *spin, Look *look) noexcept nogil:
+cdef bint missed(Spin *spin, Round *round) noexcept nogil:
     """Nothing was there: let others run, and say whether to look again."""
     cdef long long before
-    look.misses += 1
-    if spin.budget > 0 and spin.shared <= -APART and look.misses % MISSES_APART != 0:
-        look.ran_another = False
+    round.misses += 1
+    if spin.budget > 0 and spin.placement == APART and round.misses % MISSES_APART != 0:
+        round.ran_another = False
         return True
     before = monotonic()
-    if before > look.limit and look.misses > 1:  # one yield there is always: a peer on this processor can answer then
+    if before > round.limit and round.misses > 1:  # one yield there is always: a peer on this processor can answer then
         return False
-    if spin.parts and spin.shared >= spin.patience and look.misses == 1:
-        if spin.shared == spin.patience and may_step_aside(look.fd):  # in one wait, the step itself in the next one:
-            spin.shared += 1  # together they take so long that the peer would have gone to sleep
-        else:
-            if spin.shared > spin.patience:
-                spin.steps += step_aside()
-                if spin.patience < spin.longest_patience:
-                    spin.patience *= 2  # it may not have helped
-            elif spin.patience < min(BUSY_PATIENCE, spin.longest_patience):
-                spin.patience *= 2  # asking costs as much as two calls
-            spin.shared = 0
+    if round.misses == 1 and spin.may_leave and (
+        spin.placement == LEAVING or (spin.placement == SHARED and spin.hits >= spin.patience)
+    ):
+        leave(spin, round.fd)
     sched_yield()
-    look.ran_another = monotonic() - before > EMPTY_YIELD
+    round.ran_another = monotonic() - before > EMPTY_YIELD
     return True
 
 
-cdef void hit(Spin *spin, Look *look) noexcept nogil:
-    """Something was there: take note of where it came from."""
-    if look.misses == 0:
+cdef inline void leave(Spin *spin, int fd) noexcept nogil:
+    """Ask in one wait whether to step aside, and do it in the next one: both together take so long that the peer would
+    have gone to sleep.
+    """
+    if spin.placement == SHARED and may_step_aside(fd):
+        spin.placement = LEAVING
         return
-    if look.ran_another:
-        spin.shared = spin.shared + 1 if spin.shared > 0 else 1
-    elif spin.shared == 0:
-        spin.shared = -APART
-    elif spin.shared > 0:
-        spin.shared = -1
-    elif spin.shared > -LONG_APART:
-        spin.shared -= 1
+    if spin.placement == LEAVING:
+        spin.steps += step_aside()
+        if spin.patience < spin.longest_patience:
+            spin.patience *= 2  # it may not have helped
+    elif spin.patience < min(BUSY_PATIENCE, spin.longest_patience):
+        spin.patience *= 2  # asking costs as much as two calls
+    spin.placement, spin.hits = UNKNOWN, 0
+
+
+cdef void hit(Spin *spin, Round *round) noexcept nogil:
+    """Something was there: take note of where it came from."""
+    if round.misses == 0:
+        return
+    if round.ran_another:
+        if is_near(spin):
+            spin.hits += 1
+        else:
+            spin.placement, spin.hits = SHARED, 1
+    elif spin.placement == UNKNOWN:
+        spin.placement, spin.hits = APART, MIN_APART
+    elif is_near(spin):
+        spin.placement, spin.hits = PARTING, 1
+    elif spin.hits < LONG_APART:
+        spin.hits += 1
+        if spin.hits >= MIN_APART:
+            spin.placement = APART
     else:
         spin.patience = FIRST_PATIENCE  # stepping aside has helped
 
@@ -288,7 +327,7 @@ cdef void end_wait() noexcept:
 
 cdef bint is_crowd() noexcept:
     """Whether as many threads of this process wait for bytes as may look; one more sleeps at once."""
-    return spinners + waiting_threads >= MOST_LOOKING
+    return spinners + waiting_threads >= MOST_SPINNING
 
 
 cdef bint may_yield() noexcept:

@@ -70,14 +70,14 @@ cdef class Stream:
     cdef int send_bytes(self, const uint8_t *data, Py_ssize_t size, bint collect, double deadline) except -1
     cdef Py_ssize_t send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int send_rest_of(self, const uint8_t *data, Py_ssize_t size, Py_ssize_t sent, double deadline) except -1
-    cdef bint has_company(self) noexcept
+    cdef bint is_one_of_many(self) noexcept
     cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1
     cdef int send_parts(self, iovec *parts, Py_ssize_t count, list owners, bint begun, double deadline) except -1
     cdef int begin_sending(self) noexcept
     cdef int end_sending(self) noexcept nogil
     cdef int take_turn(self, double deadline) except -1
     cdef Outcome send_while_patient(self, iovec *parts, Py_ssize_t left, Patience *patience) except FAILED
-    cdef Attempt look_for_room(self, const msghdr *message, double deadline) noexcept nogil
+    cdef Attempt spin_for_room(self, const msghdr *message, double deadline) noexcept nogil
     cdef Outcome wait_for_room(self, const Patience *patience) except FAILED
 
     # Receiving.
@@ -88,5 +88,5 @@ cdef class Stream:
     cdef Outcome sleep_for_bytes(
         self, uint8_t *target, Py_ssize_t size, double deadline, Py_ssize_t *count
     ) except FAILED
-    cdef Attempt look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
+    cdef Attempt spin_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil
     cdef Outcome wait_ready(self, short events, double deadline) except FAILED

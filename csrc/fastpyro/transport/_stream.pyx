@@ -26,8 +26,8 @@ from fastpyro.transport._attempt cimport (
 )
 from fastpyro.transport._cork cimport MORE, forget_push, push_soon
 from fastpyro.transport._spin cimport (
-    Look, Spin, await_turn, begin_look, begin_spin, begin_wait, bulk_spin_of, end_spin, end_spins, end_turn, end_wait,
-    hit, is_crowd, may_yield, missed, monotonic, part, slept, spin_of, took_turn,
+    Round, Spin, await_turn, begin_round, begin_spin, begin_wait, bulk_spin_of, end_spin, end_spins, end_turn, end_wait,
+    hit, is_crowd, leave_shared_cpu, may_yield, missed, monotonic, slept, spin_of, took_turn,
 )
 
 import socket as socket_module
@@ -132,10 +132,10 @@ cdef class Stream:
         self.spin = spin_of(microseconds)
         self.send_spin = self.bulk_spin = bulk_spin_of(microseconds)
 
-    def part_from_peer(self):
+    def leave_shared_cpu(self):
         """Let the thread that looks step aside when the peer, who looks as well, shares its processor."""
-        part(&self.spin)
-        self.send_spin.parts = self.bulk_spin.parts = True
+        leave_shared_cpu(&self.spin)
+        self.send_spin.may_leave = self.bulk_spin.may_leave = True
 
     def close(self):
         """Close the connection; whoever waits in it gets ConnectionClosedError. Can be called again, by any thread."""
@@ -253,19 +253,19 @@ cdef class Stream:
         cdef iovec rest = iovec(<void *> (data + sent), size - sent)
         return self.send_parts(&rest, 1, None, sent > 0, deadline)
 
-    cdef bint has_company(self) noexcept:
+    cdef bint is_one_of_many(self) noexcept:
         """Whether many threads of this process wait for bytes: giving up the GIL twice would cost two waits for it."""
         return is_crowd() and not self.sending and self.end == self.start
 
     cdef Py_ssize_t send_and_receive(self, const uint8_t *data, Py_ssize_t size, double deadline) except -1:
         """Send a small message and wait for bytes in answer, without the GIL. Returns what was sent, as `send_at_once`.
 
-        What has come, if anything, is in the buffer. Precondition: `has_company`.
+        What has come, if anything, is in the buffer. Precondition: `is_one_of_many`.
         """
         cdef Attempt sent, received = Attempt(NOTHING_YET, 0, 0)
         cdef long long time
         cdef bint yields = may_yield()
-        assert self.users > 0 and self.has_company(), "send_and_receive is for who is inside, alone, in a crowd"
+        assert self.users > 0 and self.is_one_of_many(), "send_and_receive is for who is inside, alone, in a crowd"
         self.take_buffer()
         begin_wait()
         self.begin_sending()
@@ -359,7 +359,7 @@ cdef class Stream:
             message = msghdr(NULL, 0, parts, left if left < MOST_PARTS else MOST_PARTS, NULL, 0, 0)
             if not self.collects and begin_spin(&self.send_spin):
                 with nogil:
-                    sent = self.look_for_room(&message, patience.deadline)
+                    sent = self.spin_for_room(&message, patience.deadline)
                 end_spin(&self.send_spin, sent.outcome == DONE)
             else:
                 with nogil:
@@ -376,18 +376,18 @@ cdef class Stream:
             if endless or sent.outcome == INTERRUPTED:
                 PyErr_CheckSignals()  # a signal that came meanwhile may have cut the sending short
 
-    cdef Attempt look_for_room(self, const msghdr *message, double deadline) noexcept nogil:
+    cdef Attempt spin_for_room(self, const msghdr *message, double deadline) noexcept nogil:
         # Until sendmsg takes something or fails, or the time is up.
-        cdef Look look
+        cdef Round round
         cdef Attempt sent
-        begin_look(&self.send_spin, &look, self.fd, deadline)
+        begin_round(&self.send_spin, &round, self.fd, deadline)
         while True:
             sent = send_parts_once(self.fd, message, MSG_DONTWAIT)
             if sent.outcome == DONE:
-                hit(&self.send_spin, &look)
+                hit(&self.send_spin, &round)
             if sent.outcome != NOTHING_YET:
                 return sent
-            if has_passed(deadline) or not missed(&self.send_spin, &look):
+            if has_passed(deadline) or not missed(&self.send_spin, &round):
                 return sent  # past the deadline even when there is room soon: a slow reader must not stretch it
 
     cdef Outcome wait_for_room(self, const Patience *patience) except FAILED:
@@ -416,7 +416,7 @@ cdef class Stream:
             received = receive_once(self.fd, target, size, MSG_DONTWAIT)
         elif begin_spin(spin):
             with nogil:
-                received = self.look_for_bytes(spin, target, size, deadline)
+                received = self.spin_for_bytes(spin, target, size, deadline)
             end_spin(spin, received.outcome != NOTHING_YET)
         if received.outcome == FAILED:
             raise lost("receiving", received.failure)
@@ -466,16 +466,16 @@ cdef class Stream:
                 PyErr_CheckSignals()
                 self.wait_ready(POLLIN, 0)
 
-    cdef Attempt look_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
+    cdef Attempt spin_for_bytes(self, Spin *spin, uint8_t *target, Py_ssize_t size, double deadline) noexcept nogil:
         # Until recv says something, or the time is up. An error it would not say again.
-        cdef Look look
+        cdef Round round
         cdef Attempt received
-        begin_look(spin, &look, self.fd, deadline)
+        begin_round(spin, &round, self.fd, deadline)
         while True:
             received = receive_once(self.fd, target, size, MSG_DONTWAIT)
             if received.outcome == DONE or received.outcome == ENDED:
-                hit(spin, &look)
-            if received.outcome != NOTHING_YET or not missed(spin, &look):
+                hit(spin, &round)
+            if received.outcome != NOTHING_YET or not missed(spin, &round):
                 return received
 
     cdef Outcome wait_ready(self, short events, double deadline) except FAILED:

@@ -90,7 +90,7 @@ class Proxy(fastpyro.client.proxy.Proxy):
         )
         asked = any(hasattr(vars(base).get("_pyroInvoke"), "_pyro_asks_hooks") for base in cls.__mro__)
         if overridden and not asked:
-            # Only then: a proxy whose calls are replaced cannot go the short way of an ordinary call.
+            # Only then: a proxy whose calls are replaced cannot go the fast path of an ordinary call.
             cls._pyroInvoke = _asking_hooks(cls._pyroInvoke, MSG_RESULT)  # type: ignore[method-assign]
             cls._pyroInvokeBatch = _asking_hooks(cls._pyroInvokeBatch, MSG_RESULT)  # type: ignore[method-assign]
             cls._pyro_connect = _asking_hooks(cls._pyro_connect, MSG_CONNECTOK)  # type: ignore[method-assign]

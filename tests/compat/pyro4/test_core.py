@@ -173,7 +173,7 @@ def test_hooks_are_asked_once_also_for_a_subclass_that_replaces_the_call(serve: 
         assert len(proxy.__dict__["replies"]) == 1
 
 
-def test_an_ordinary_proxy_goes_the_short_way() -> None:
+def test_an_ordinary_proxy_goes_the_fast_path() -> None:
     class Subclass(Pyro4.Proxy):
         pass
 

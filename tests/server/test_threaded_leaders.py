@@ -1,4 +1,4 @@
-"""Who leads, who waits, and who is refused: the rules of the threaded server's offices, each at its weak moment.
+"""Who leads, who waits, and who is refused: the rules of the threaded server's leaderships, each at its weak moment.
 
 The server runs in this process, so that a test can hold its methods and hooks at any point.
 """
@@ -160,12 +160,12 @@ def pretend_silence(server: ThreadedServer) -> None:
 
 
 def pause(seconds: float = 0.01) -> None:
-    """Be a slow method: so long that the leader is deposed."""
+    """Be a slow method: so long that the lead is handed over."""
     threading.Event().wait(seconds)
 
 
 def test_requests_in_buffers_outlive_their_leader(gate: Gate) -> None:
-    """Several connections come back with requests in their buffers; the first one's request costs the leader its office."""
+    """Several connections come back with requests in their buffers; the first one's request costs the leader its lead."""
 
     @fastpyro.behavior(instance_mode="session")
     class Session:
@@ -231,7 +231,7 @@ def test_a_session_object_is_made_once_and_called_by_one_thread(oneway: bool) ->
     assert (overlap.made, overlap.most) == (1, 1)
 
 
-def test_a_slow_hook_costs_the_leader_its_office_for_good(gate: Gate) -> None:
+def test_a_slow_hook_costs_the_leader_the_lead_for_good(gate: Gate) -> None:
     """A client is dropped for its silence, and the hook that is told of it takes long."""
 
     class Daemon(fastpyro.Daemon):
@@ -339,7 +339,7 @@ def test_who_waits_in_the_queue_is_not_silent(gate: Gate) -> None:
         for caller in callers:
             caller.thread.join(DEADLINE)
         assert [caller.result for caller in callers] == [True, True]
-        until(lambda: not any(connection.in_call for connection in server.connections.values()))
+        until(lambda: not any(connection.calls_running for connection in server.connections.values()))
 
 
 def test_waiting_requests_end_with_the_server(gate: Gate) -> None:
@@ -427,10 +427,10 @@ def test_nothing_overtakes_a_slow_handshake(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("instance_mode", ["single", "session"])
-def test_a_request_may_end_while_its_leader_is_deposed(
+def test_a_request_may_end_while_its_lead_is_handed_over(
     gate: Gate, monkeypatch: pytest.MonkeyPatch, instance_mode: Any
 ) -> None:
-    """The deposed thread is done before the other one has noted which place it takes."""
+    """The former leader is done before the other one has noted which place it takes."""
     ended: list[bool] = []
 
     @fastpyro.behavior(instance_mode=instance_mode)
@@ -444,10 +444,10 @@ def test_a_request_may_end_while_its_leader_is_deposed(
         proxy.null()
 
         def place_of_late(*args: Any) -> Any:
-            term = server._term
+            leadership = server._leadership
             if gate._arrived._value and not ended:
                 gate.open()
-                until(lambda: term.connection is None)
+                until(lambda: leadership.connection is None)
                 ended.append(True)
             return place_of(*args)
 
@@ -461,7 +461,7 @@ def test_a_request_may_end_while_its_leader_is_deposed(
 
 
 def test_neither_the_monitor_nor_a_worker_ends_by_an_error(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever fails while a leader is deposed, others go on to be served."""
+    """Whatever fails while a lead is handed over, others go on to be served."""
     failed: list[bool] = []
 
     def fail_once(*args: Any) -> Any:
