@@ -6,7 +6,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from fastpyro.compat import FACADES, install
+from fastpyro.compat import FACADES, announce
 
 USAGE = f"""usage: python -m fastpyro.compat {{{",".join(FACADES)}}} script.py [arguments]
        python -m fastpyro.compat {{{",".join(FACADES)}}} -m module [arguments]
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] not in FACADES or len(arguments) < (3 if module else 2):
         print(USAGE, file=sys.stderr)
         raise SystemExit(2)
-    install(arguments[0])
+    announce(arguments[0])
     program = arguments[2 if module else 1]
     sys.argv = [program, *arguments[3 if module else 2 :]]
     if module:

@@ -56,3 +56,34 @@ for name in ("{facade}", "Pyro3"):
 def test_reloading(facade: str, tmp_path: Path) -> None:
     program = f"import importlib, {facade}; print(importlib.reload({facade}) is {facade})"
     assert output_of(facade, tmp_path, program, PYRO_LOGLEVEL="DEBUG", PYRO_LOGFILE="{stderr}") == "True\n"
+
+
+@pytest.mark.parametrize("facade", FACADES)
+def test_environment_and_logging_count_at_the_first_import(facade: str, tmp_path: Path) -> None:
+    program = f"""
+import logging, os, sys
+assert "{facade}" not in sys.modules
+os.environ.update(PYRO_NS_PORT="7123", PYRO_SPIN="3", PYRO_LOGLEVEL="DEBUG", PYRO_LOGFILE="{tmp_path}/own.log")
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(name)s %(levelname)s")
+import {facade}, fastpyro
+there, level = os.path.exists("{tmp_path}/own.log"), logging.getLogger("{facade}").level
+print({facade}.config.NS_PORT, fastpyro.config.SPIN, there, level)
+logging.getLogger("fastpyro.daemon").info("x")
+"""
+    lines = output_of(facade, tmp_path, program).splitlines()
+    assert lines[-2:] == ["7123 3 False 0", {"Pyro4": "Pyro4.core INFO", "Pyro5": "Pyro5.server INFO"}[facade]]
+
+
+def test_variables_that_are_no_items_are_errors_under_pyro5_only(tmp_path: Path) -> None:
+    program = """
+import os
+os.environ["PYRO_XYZ"] = "1"
+try:
+    import {0}
+    print("imported")
+except ValueError as error:
+    print(error)
+"""
+    assert output_of("Pyro4", tmp_path, program.format("Pyro4")) == "imported\n"
+    refused = "invalid Pyro environment config variable: PYRO_XYZ\n"
+    assert output_of("Pyro5", tmp_path, program.format("Pyro5")) == refused

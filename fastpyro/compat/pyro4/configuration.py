@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import platform
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from fastpyro.client.connecting import connected_callers
-from fastpyro.compat.shared.config_view import PeerConfiguration
+from fastpyro.compat.shared.config_view import PeerConfiguration, head_lines
 from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config as _config
 from fastpyro.config import without_secrets
@@ -20,13 +20,14 @@ __all__ = ["Configuration", "config", "main"]
 
 __getattr__ = also_there(__name__, "constants", "os platform socket sys")
 
+# Dill writes what pickle writes at the most; it is not imported here because that takes long.
 ITEMS: dict[str, Any] = {
     "AUTOPROXY": True,
     "BROADCAST_ADDRS": "<broadcast>, 0.0.0.0",
     "COMMTIMEOUT": 0.0,
     "COMPRESSION": False,
     "DETAILED_TRACEBACK": False,
-    "DILL_PROTOCOL_VERSION": -1,
+    "DILL_PROTOCOL_VERSION": pickle.HIGHEST_PROTOCOL if find_spec("dill") else -1,
     "FLAME_ENABLED": False,
     "HOST": "localhost",
     "ITER_STREAMING": True,
@@ -73,11 +74,11 @@ class Configuration(PeerConfiguration):
     """Pyro4's configuration: its items are attributes of ``Pyro4.config``."""
 
     def __init__(self) -> None:
-        super().__init__("Pyro4", ITEMS)
+        super().__init__(ITEMS)
 
     def __getattr__(self, name: str) -> Any:
         value = super().__getattr__(name)
-        if name == "BROADCAST_ADDRS":
+        if name == "BROADCAST_ADDRS" and not isinstance(value, str):
             return ", ".join(address or "''" for address in value)
         return value
 
@@ -108,22 +109,14 @@ class Configuration(PeerConfiguration):
         return ["" if part.strip() == "''" else part.strip() for part in addresses.split(",")]
 
     def dump(self) -> str:
-        """Return a text with versions and all items, one a line."""
+        """Return a text with versions and all items, one a line; passwords are not shown."""
         logging = {name: os.environ.get(f"PYRO_{name}") for name in ("LOGFILE", "LOGLEVEL")}
-        lines = [
-            f"Pyro version: {VERSION}",
-            f"Loaded from: {os.path.dirname(os.path.abspath(__file__))}",
-            f"Python version: {platform.python_implementation()} {platform.python_version()} "
-            f"({platform.system()}, {os.name})",
-            f"Protocol version: {PROTOCOL_VERSION}",
-            "Currently active configuration settings:",
-        ]
-        return "\n".join(
-            [
-                *lines,
-                *(f"{name} = {value}" for name, value in sorted({**without_secrets(self.asDict()), **logging}.items())),
-            ]
-        )
+        values = {**without_secrets(self.asDict()), **logging}
+        return "\n".join([*self._head(), *(f"{name} = {value}" for name, value in sorted(values.items()))])
+
+    def _head(self) -> list[str]:
+        folder = os.path.dirname(os.path.abspath(__file__))
+        return head_lines(VERSION, folder, PROTOCOL_VERSION, "Currently active configuration settings:")
 
 
 # A module that is run as a program is a second one: both have the one configuration.

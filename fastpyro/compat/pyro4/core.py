@@ -7,7 +7,9 @@ requests and look at those of replies.
 from __future__ import annotations
 
 import base64
+import copyreg
 import functools
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +29,9 @@ from fastpyro.client.batch import BatchProxy as _BatchProxyAdapter
 from fastpyro.client.batch import batch
 from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
 from fastpyro.client.method import RemoteMethod as _RemoteMethod
+from fastpyro.compat.shared.daemons import PeerDaemon
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.transport_servers import use_them
 from fastpyro.config import config
 from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT
 from fastpyro.protocol.blobs import SerializedBlob
@@ -217,12 +221,16 @@ def _also_sending(annotations: dict[str, bytes]) -> Iterator[None]:
         current_context.annotations = before
 
 
-class Daemon(fastpyro.server.daemon.Daemon):
+class Daemon(PeerDaemon):
     """fastpyro's daemon under Pyro4's name."""
 
-    def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:
-        """Return the URI of a registered object, or of any id; see fastpyro.Daemon."""
-        return URI(super().uriFor(objectOrId, nat))
+    _uri_class = URI
+
+    def register(self, obj_or_class: Any, *arguments: Any, **keywords: Any) -> URI:
+        """Make an object callable from other processes; see fastpyro.Daemon. Copies and pickles of it are proxies."""
+        uri = super().register(obj_or_class, *arguments, **keywords)
+        copyreg.pickle(obj_or_class if isinstance(obj_or_class, type) else type(obj_or_class), _reduce_to_proxy)
+        return URI(uri)
 
     @staticmethod
     def serveSimple(
@@ -240,6 +248,12 @@ class Daemon(fastpyro.server.daemon.Daemon):
         objects' ids; ``verbose``: print what is served. Raises NamingError when there is no name server.
         """
         fastpyro.server.daemon.serve(objects, host, port, daemon or Daemon(host, port), ns, verbose)
+
+
+def _reduce_to_proxy(obj: Any) -> Any:
+    """What `copy` and `pickle` make of an object whose class has registered ones."""
+    stands_for = pyroObjectToAutoProxy(obj) if config.AUTOPROXY else obj
+    return stands_for.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
 
 
 def pyroObjectToAutoProxy(obj: Any) -> Any:
@@ -271,3 +285,4 @@ def _build_proxy(class_name: str, state: Any) -> Any:
 install(Proxy, _RemoteMethod)
 register_decoder("fastpyro.URI", _build_uri)
 register_decoder("fastpyro.Proxy", _build_proxy)  # what arrives, and what locating a name server makes
+use_them()

@@ -20,10 +20,8 @@ _configure_logging(
     },
 )
 
-from .configure import global_config as config  # noqa: E402 - logging first, as Pyro5 does it
-
-__version__ = "5.17"
-"""The version of Pyro5 whose programs run here."""
+from .configure import VERSION as __version__  # noqa: E402 - logging first, as Pyro5 does it
+from .configure import global_config as config  # noqa: E402
 
 __author__ = "fastpyro"
 

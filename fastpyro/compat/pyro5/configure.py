@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from fastpyro.compat.shared.config_view import PeerConfiguration
+from fastpyro.compat.shared.config_view import FASTPYRO_ITEMS, PREFIX, PeerConfiguration, head_lines
 from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config as _config
+from fastpyro.constants import PROTOCOL_VERSION
+
+VERSION = "5.17"
+"""The version of Pyro5 whose programs run here."""
 
 ITEMS: dict[str, Any] = {
     "HOST": "localhost",
@@ -36,8 +41,8 @@ ITEMS: dict[str, Any] = {
     "ITER_STREAMING": True,
     "ITER_STREAM_LIFETIME": 0.0,
     "ITER_STREAM_LINGER": 30.0,
-    "LOGFILE": "",
-    "LOGLEVEL": "",
+    "LOGFILE": os.environ.get("PYRO_LOGFILE", "pyro5.log"),
+    "LOGLEVEL": os.environ.get("PYRO_LOGLEVEL") or None,
     "LOGWIRE": False,
     "SSL": False,
     "SSL_SERVERCERT": "",
@@ -55,7 +60,21 @@ class Configuration(PeerConfiguration):
     """Pyro5's configuration: its items are attributes of ``Pyro5.config``."""
 
     def __init__(self) -> None:
-        super().__init__("Pyro5", ITEMS)
+        super().__init__(ITEMS)
+
+    def reset(self, use_environment: bool = True) -> None:
+        """Set every item to Pyro5's default, or to what the environment says (``PYRO_`` and its name).
+
+        Raises ValueError for a value that does not fit, and for a variable whose name begins so and is no item's.
+        """
+        for variable in os.environ if use_environment else ():
+            if variable.startswith(PREFIX) and variable[len(PREFIX) :] not in {*ITEMS, *FASTPYRO_ITEMS}:
+                raise ValueError(f"invalid Pyro environment config variable: {variable}")
+        super().reset(use_environment)
+
+    def _head(self) -> list[str]:
+        folder, title = os.path.dirname(os.path.abspath(__file__)), "Currently active global configuration settings:"
+        return head_lines(VERSION, folder, PROTOCOL_VERSION, title)
 
 
 global_config = Configuration()
@@ -68,7 +87,7 @@ def dump() -> None:
     print(global_config.dump())
 
 
-__getattr__ = also_there(__name__, "", "os platform")
+__getattr__ = also_there(__name__, "", "platform")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import fastpyro.server.daemon
 from fastpyro.callcontext import current_context as current_context
+from fastpyro.compat.shared.daemons import PeerDaemon
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.transport_servers import use_them
 from fastpyro.config import config as _config
 from fastpyro.server import exposure
 from fastpyro.server.daemon import serve
@@ -40,12 +41,10 @@ __getattr__ = also_there(
 )
 
 
-class Daemon(fastpyro.server.daemon.Daemon):
+class Daemon(PeerDaemon):
     """fastpyro's daemon under Pyro5's name."""
 
-    def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:
-        """Return the URI of a registered object, or of any id; see fastpyro.Daemon."""
-        return URI(super().uriFor(objectOrId, nat))
+    _uri_class = URI
 
 
 def _get_attribute(obj: Any, attr: str) -> Any:
@@ -69,3 +68,6 @@ def _pyro_obj_to_auto_proxy(obj: Any) -> Any:
     """Return a proxy for an object that is registered with a daemon, anything else unchanged."""
     service = service_of(obj)
     return obj if service is None else service.proxyFor(obj)
+
+
+use_them()

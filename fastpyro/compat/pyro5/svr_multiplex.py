@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastpyro.compat.shared.module_names import also_there
-from fastpyro.server.multiplex import MultiplexServer as SocketServer_Multiplex
+from fastpyro.compat.shared.transport_servers import SocketServer_Multiplex
 
 __all__ = ["SocketServer_Multiplex"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fastpyro.compat.shared.module_names import also_there
-from fastpyro.server.threaded import ThreadedServer as SocketServer_Threadpool
+from fastpyro.compat.shared.transport_servers import Housekeeper, Pool, SocketServer_Threadpool
 
-__all__ = ["SocketServer_Threadpool"]
+__all__ = ["Housekeeper", "Pool", "SocketServer_Threadpool"]
 
 __getattr__ = also_there(
     __name__, "errors socketutil config", "contextlib logging os selectors socket sys threading time"

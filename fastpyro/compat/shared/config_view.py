@@ -1,18 +1,18 @@
 """The configuration as a peer's programs know it: its items and defaults, over the one configuration of fastpyro.
 
-An item that fastpyro has is that of fastpyro. The others are remembered (`PeerConfiguration.own`): they are about things
-that fastpyro does differently, such as which flags a socket has; switching on one of `ABSENT` is refused, because a
-program must not believe that it is protected when it is not.
+An item that fastpyro has is that of fastpyro, and shows what the program set (3 stays 3, where fastpyro has 3.0). None,
+where the peer has a default, means that default. The others are remembered: they are about things that fastpyro does
+differently, such as which flags a socket has; switching on one of `ABSENT` is refused, because a program must not believe
+that it is protected when it is not.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+import platform
 from typing import Any
 
-from fastpyro._version import __version__
-from fastpyro.config import ITEMS, config, without_secrets
+from fastpyro.config import ITEMS, PREFIXES, config, without_secrets
 
 __all__ = ["PeerConfiguration"]
 
@@ -56,52 +56,68 @@ class AcceptedSerializers(set[str]):
 
 
 class PeerConfiguration:
-    """The items of a peer as attributes. Arguments: ``peer``, its name; ``items``, a dict from names to defaults.
+    """The items of a peer as attributes. Arguments: ``items``, a dict from names to defaults.
 
     Unknown names raise AttributeError, as the peers do.
     """
 
-    def __init__(self, peer: str, items: dict[str, Any]) -> None:
+    def __init__(self, items: dict[str, Any]) -> None:
         set_attribute = object.__setattr__
-        set_attribute(self, "_peer", peer)
         set_attribute(self, "_items", items)
         set_attribute(self, "_own", {})
+        set_attribute(self, "_as_set", {})
         self.reset()
 
     def __getattr__(self, name: str) -> Any:
         if name == "__slots__":
             return list(self._items)  # programs go through them to find all items
         if name not in self._items:
-            raise AttributeError(f"{self._peer} has no configuration item {name!r}")
-        return getattr(config, name) if name in FASTPYRO_ITEMS and name not in SETS else self._own[name]
+            raise self._unknown(name)
+        if name in self._own:
+            return self._own[name]
+        value = getattr(config, name)
+        shown, became = self._as_set.get(name, (value, value))
+        return shown if became == value else value  # somebody may have set fastpyro's own
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self._items:
-            raise AttributeError(f"{self._peer} has no configuration item {name!r}")
+            raise self._unknown(name)
         if name in ABSENT and value:
             raise ValueError(f"configuration item {name}: {ABSENT[name]}")
         if name in SETS:
             accepted = AcceptedSerializers(value)
             accepted._tell()
             self._own[name] = accepted
-        elif name == "MAX_MESSAGE_SIZE":
-            config.MAX_MESSAGE_SIZE = min(value, LARGEST_MESSAGE)
         elif name in FASTPYRO_ITEMS:
-            setattr(config, name, value)
+            meant = self._items[name] if value is None else value
+            setattr(config, name, min(meant, LARGEST_MESSAGE) if name == "MAX_MESSAGE_SIZE" else meant)
+            self._as_set.pop(name, None)
+            if not isinstance(value, list):  # a list is fastpyro's, so that appending to it counts
+                self._as_set[name] = value, getattr(config, name)
         else:
             self._own[name] = value
+
+    def _unknown(self, name: str) -> AttributeError:
+        return AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._items})
 
     def reset(self, use_environment: bool = True) -> None:
-        """Set every item to the peer's default, or to what the environment says (``PYRO_`` and its name)."""
+        """Set every item to the peer's default, or to what the environment says (``PYRO_`` and its name).
+
+        What it says of other items of fastpyro counts, too. Raises ValueError for a value that does not fit.
+        """
         for name, default in self._items.items():
             text = os.environ.get(PREFIX + name) if use_environment else None
             try:
                 setattr(self, name, default if text is None else _converted(text, default))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"environment variable {PREFIX}{name}: {error}") from None
+        for prefix in PREFIXES if use_environment else ():
+            for name in FASTPYRO_ITEMS - set(self._items):
+                if prefix + name in os.environ:
+                    setattr(config, name, os.environ[prefix + name])
 
     def as_dict(self) -> dict[str, Any]:
         """Return all items and their values."""
@@ -109,35 +125,51 @@ class PeerConfiguration:
 
     def copy(self) -> PeerCopy:
         """Return an independent object with the same values; changing it changes nothing else."""
-        return PeerCopy(self.as_dict())
+        return PeerCopy(self.as_dict(), self._head())
 
     def dump(self) -> str:
-        """Return a text with versions and all items, one a line."""
-        lines = [
-            f"{self._peer} version: {__version__} (fastpyro)",
-            f"Loaded from: {os.path.dirname(__file__)}",
-            f"Python version: {sys.version.split()[0]} ({sys.platform})",
-            "Protocol version: 502",
-            "Currently active configuration settings:",
-        ]
-        values = {
-            **without_secrets(self.as_dict()),
-            "LOGFILE": os.environ.get("PYRO_LOGFILE"),
-            "LOGLEVEL": os.environ.get("PYRO_LOGLEVEL"),
-        }
-        lines += [f"{name} = {value}" for name, value in sorted(values.items())]
-        return "\n".join(lines)
+        """Return a text with versions and all items, one a line; passwords are not shown."""
+        return _lines(self._head(), self.as_dict())
+
+    def _head(self) -> list[str]:
+        """Return the lines above the items."""
+        return ["Currently active configuration settings:"]
 
 
 class PeerCopy:
-    """A snapshot of a configuration. Arguments: ``values``."""
+    """A snapshot of a configuration. Arguments: ``values``; ``head``, the lines above them."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], head: list[str]) -> None:
         self.__dict__.update(values)
+        self._head = head
 
     def as_dict(self) -> dict[str, Any]:
         """Return all items and their values."""
-        return dict(self.__dict__)
+        return {name: value for name, value in self.__dict__.items() if name != "_head"}
+
+    def copy(self) -> PeerCopy:
+        """Return an independent object with the same values."""
+        return PeerCopy(self.as_dict(), self._head)
+
+    def dump(self) -> str:
+        """Return a text with versions and all items, one a line; passwords are not shown."""
+        return _lines(self._head, self.as_dict())
+
+
+def head_lines(version: str, folder: str, protocol: int, title: str) -> list[str]:
+    """Return what a peer prints above its items. Arguments: ``folder`` of its package; ``title``, the last line."""
+    python = f"{platform.python_implementation()} {platform.python_version()} ({platform.system()}, {os.name})"
+    return [
+        f"Pyro version: {version}",
+        f"Loaded from: {folder}",
+        f"Python version: {python}",
+        f"Protocol version: {protocol}",
+        title,
+    ]
+
+
+def _lines(head: list[str], values: dict[str, Any]) -> str:
+    return "\n".join([*head, *(f"{name} = {value}" for name, value in sorted(without_secrets(values).items()))])
 
 
 def _converted(text: str, default: Any) -> Any:

@@ -15,24 +15,27 @@ SILENT = 9999
 def configure(package: str, default_file: str, names: Mapping[str, str]) -> None:
     """Let fastpyro log as the package does, and follow PYRO_LOGLEVEL and PYRO_LOGFILE ("{stderr}": standard error).
 
-    Arguments: ``default_file`` of the log; ``names``, the package's loggers by the names of fastpyro's. A program that has
-    set up logging itself is left alone.
+    Arguments: ``default_file`` of the log; ``names``, the package's loggers by the names of fastpyro's. The handlers of a
+    program that has set up logging itself are left alone.
+    Raises AttributeError for a level that logging does not know.
     """
     peer = logging.getLogger(package)
     for ours, theirs in names.items():
         logging.getLogger(ours).name = theirs  # what its records say
     logging.getLogger("fastpyro").parent = peer  # level and handlers are those of the peer's logger
-    if logging.getLogger().handlers:
-        return
-    level = os.environ.get("PYRO_LOGLEVEL")
+    level, target = os.environ.get("PYRO_LOGLEVEL"), os.environ.get("PYRO_LOGFILE", default_file)
     if not level:
-        if peer.level == logging.NOTSET:
-            peer.setLevel(SILENT)
+        peer.setLevel(SILENT)
         return
-    target = os.environ.get("PYRO_LOGFILE", default_file)
-    logging.basicConfig(
-        level=getattr(logging, level),
-        filename=None if target == "{stderr}" else target,
-        format="[%(asctime)s.%(msecs)03d,%(name)s,%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
+    if not logging.getLogger().handlers:
+        _write_to(None if target == "{stderr}" else target, getattr(logging, level))
+        peer.info("Pyro log configured using built-in defaults, level=%s", level)
+
+
+def _write_to(path: str | None, level: int) -> None:
+    layout, moments = "[%(asctime)s.%(msecs)03d,%(name)s,%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S"
+    try:
+        logging.basicConfig(level=level, filename=path, format=layout, datefmt=moments)
+    except OSError as error:
+        logging.basicConfig(level=level, format=layout, datefmt=moments)
+        logging.getLogger().warning("the log goes to standard error: %s", error)

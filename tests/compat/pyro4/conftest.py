@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-if "Pyro4" not in sys.modules:
+_found = find_spec("Pyro4")
+if _found is None or "fastpyro" not in (_found.origin or ""):
     collect_ignore_glob = ["*"]
 else:
     import Pyro4

@@ -24,7 +24,7 @@ ITEMS = {
 @pytest.fixture
 def view() -> Iterator[PeerConfiguration]:
     before = config.as_dict()
-    yield PeerConfiguration("Pyro4", ITEMS)
+    yield PeerConfiguration(ITEMS)
     for name, value in before.items():
         setattr(config, name, value)
 
@@ -79,10 +79,30 @@ def test_environment(view: PeerConfiguration, monkeypatch: pytest.MonkeyPatch) -
         view.reset()
 
 
+def test_items_show_what_the_program_set(view: PeerConfiguration) -> None:
+    view.COMMTIMEOUT = 3
+    assert (repr(view.COMMTIMEOUT), repr(config.COMMTIMEOUT)) == ("3", "3.0")
+    config.COMMTIMEOUT = 4.0
+    assert view.COMMTIMEOUT == 4.0
+    view.SERIALIZER = view.COMMTIMEOUT = None  # not set: the peer's default counts
+    assert (view.SERIALIZER, config.SERIALIZER, view.COMMTIMEOUT, config.COMMTIMEOUT) == (None, "serpent", None, 0.0)
+    view.BROADCAST_ADDRS.append("192.0.2.1")
+    assert config.BROADCAST_ADDRS == ["<broadcast>", "192.0.2.1"]
+
+
+def test_what_the_environment_says_of_other_items(view: PeerConfiguration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYRO_SPIN", "7")
+    view.reset(False)
+    assert config.SPIN != 7
+    view.reset()
+    assert config.SPIN == 7
+
+
 def test_copies_and_texts(view: PeerConfiguration) -> None:
     copied = view.copy()
     view.COMMTIMEOUT = 9.0
     assert copied.COMMTIMEOUT == 0.0  # type: ignore[attr-defined]
     assert copied.as_dict()["SERIALIZER"] == "serpent"
+    assert "COMMTIMEOUT = 0.0" in copied.copy().dump()
     assert view.as_dict()["COMMTIMEOUT"] == 9.0
     assert "COMMTIMEOUT = 9.0" in view.dump()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +41,11 @@ def test_silent_unless_asked_for(loggers: None, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PYRO_LOGFILE", "{stderr}")
     configure("PyroY", "y.log", {})
     assert isinstance(logging.root.handlers[0], logging.StreamHandler)
+
+
+def test_a_file_that_cannot_be_written(loggers: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    logging.root.handlers[:] = []
+    monkeypatch.setenv("PYRO_LOGLEVEL", "INFO")
+    monkeypatch.setenv("PYRO_LOGFILE", str(tmp_path / "nowhere" / "x.log"))
+    configure("PyroZ", "z.log", {})
+    assert type(logging.root.handlers[0]) is logging.StreamHandler

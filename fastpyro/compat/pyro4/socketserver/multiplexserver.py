@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fastpyro.server.multiplex import MultiplexServer as SocketServer_Multiplex
+from fastpyro.compat.shared.transport_servers import SocketServer_Multiplex
 
 __all__ = ["SocketServer_Multiplex"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fastpyro.server.threaded import ThreadedServer as SocketServer_Threadpool
+from fastpyro.compat.shared.transport_servers import SocketServer_Threadpool
 
 __all__ = ["SocketServer_Threadpool"]

@@ -1,0 +1,51 @@
+"""Daemons with the manners of Pyro's, the same in both Pyros."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, ClassVar
+
+import fastpyro.server.daemon
+import fastpyro.uri
+
+__all__ = ["PeerDaemon"]
+
+
+class PeerDaemon(fastpyro.server.daemon.Daemon):
+    """For the ``Daemon`` of a peer. Attribute of it: ``_uri_class``, the peer's URI."""
+
+    _uri_class: ClassVar[type[fastpyro.uri.URI]]
+    _gone: weakref.WeakValueDictionary[int, Any] | None = None
+    """Objects that were unregistered by their ids, by identity: unregistering them again is no error in Pyro."""
+
+    def uriFor(self, objectOrId: Any, nat: bool = True) -> Any:
+        """Return the URI of a registered object, or of any id; see fastpyro.Daemon."""
+        return self._uri_class(super().uriFor(objectOrId, nat))
+
+    def unregister(self, objectOrId: Any) -> None:
+        """Make an object unreachable again; see fastpyro.Daemon."""
+        gone = self._gone
+        if isinstance(objectOrId, str):
+            found = self.registered_as(objectOrId)
+            super().unregister(objectOrId)
+            if type(found).__weakrefoffset__ and objectOrId not in self.objectsById:
+                if gone is None:
+                    gone = self._gone = weakref.WeakValueDictionary()
+                gone[id(found)] = found
+        elif gone is None or gone.get(id(objectOrId)) is not objectOrId or objectOrId is None:
+            super().unregister(objectOrId)
+        elif self._is_registered(objectOrId):  # again, since then
+            del gone[id(objectOrId)]
+            super().unregister(objectOrId)
+
+    def _is_registered(self, obj: Any) -> bool:
+        return any(self._registered(object_id) is obj for object_id in list(self.objectsById))
+
+    @property
+    def selector(self) -> Any:
+        """What waits for all connections, in a multiplexed daemon. Raises TypeError in one with threads."""
+        return self.transportServer.selector
+
+    @property
+    def _shutting_down(self) -> bool:
+        return self._closed or bool(self.transportServer.stopping)
