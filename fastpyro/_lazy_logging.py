@@ -58,20 +58,22 @@ def _make_safe(record: logging.LogRecord) -> bool:
 class LazyLogger:
     """Stands for the logger of a name. Arguments: ``name``, as for ``logging.getLogger``."""
 
-    __slots__ = ("name",)
+    __slots__ = ("_found", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._found: logging.Logger | None = None
 
     def debug(self, message: str, *arguments: object) -> None:
         """Log at level DEBUG, if the program uses `logging` at all: nobody can have asked for it otherwise."""
         if "logging" in sys.modules:
-            self._logger().debug(message, *arguments, stacklevel=2)
+            (self._found or self._logger()).debug(message, *arguments, stacklevel=2)
 
     def warning(self, message: str, *arguments: object, **keywords: Any) -> None:
         """Log at level WARNING; arguments as for ``logging.Logger.warning``."""
         keywords.setdefault("stacklevel", 2)
-        self._logger().warning(message, *arguments, **keywords)
+        (self._found or self._logger()).warning(message, *arguments, **keywords)
 
     def _logger(self) -> logging.Logger:
-        return logger(self.name)
+        self._found = found = logger(self.name)
+        return found

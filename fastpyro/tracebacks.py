@@ -124,13 +124,16 @@ def _formatted(
     from traceback import TracebackException
 
     described = TracebackException(ex_type or type(error), error, trace, compact=True)
-    for part, its_error in _parts(described, error):
+    is_alone = not (described.__cause__ or described.__context__ or described.exceptions)
+    for part, its_error in [(described, error)] if is_alone else _parts(described, error):
         remote = getattr(its_error, "_pyroTraceback", None)
         notes = list(getattr(its_error, "__notes__", None) or ())
         if remote and not any(map(is_remote_note, notes)):  # somebody else's, or its notes were removed
             part.__notes__ = [*notes, remote_note([remote] if isinstance(remote, str) else map(str, remote))]
         if one_line:
             _put_on_one_line(part)
+    if is_alone:  # what `format` gives, without its indenting of each line for groups: half the time
+        return ["Traceback (most recent call last):\n", *described.stack.format(), *described.format_exception_only()]
     return list(described.format())
 
 

@@ -413,7 +413,6 @@ MANY_ARGUMENTS: dict[str, str] = {
     "server.daemon.serve": PYROS_SIGNATURE,
     "server.daemon.serve_simple": PYROS_SIGNATURE,
     "server.service._log_error": "the hook `methodcall_error_handler`, with Pyro's signature",
-    "transport.handshake._connect": "what is tried anew with another protocol",
     "transport.tls.make_context": "the files and settings of TLS, each of them the name of a configuration item",
 }
 """Functions with more positional parameters than MOST_POSITIONAL, each with its reason."""

@@ -55,8 +55,24 @@ def raised(error: BaseException) -> BaseException:
     return caught(lambda: fail(error))
 
 
-def test_plain_traceback() -> None:
-    error = raised(ValueError("no good"))
+def noted(error: BaseException) -> BaseException:
+    error.add_note("first\nsecond")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no good"),
+        ValueError("two\nlines"),
+        noted(KeyError("key")),
+        SyntaxError("here", ("file.py", 1, 3, "a b c", 1, 4)),
+        ExceptionGroup("several", [ValueError(1), KeyError(2)]),
+    ],
+)
+def test_plain_traceback(error: BaseException) -> None:
+    """It is what Python's own function gives."""
+    error = raised(error)
     lines = format_traceback(type(error), error, error.__traceback__)
     assert "".join(lines) == "".join(traceback.format_exception(error))
 

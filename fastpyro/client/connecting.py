@@ -53,10 +53,11 @@ def open_session(caller: Caller, key: bytes | None) -> Opened:
     """
     uri = caller._pyroUri
     name = caller._pyroSerializer or config.SERIALIZER
-    settings = handshake.Settings(name, caller._pyroHandshake, key, caller._pyro_timeout).begun()
+    settings = handshake.Settings(name, caller._pyroHandshake, key, caller._pyro_timeout)
     if uri.protocol != "PYRO":
         from fastpyro.client.resolver import resolve
 
+        settings = settings.begun()
         uri = resolve(uri, timeout=settings.seconds_left() or None, hmac_key=key)
     annotations, correlation_id = current_context.request_annotations()
     rest: dict[str, Any] = {"annotations": annotations, "correlation_id": correlation_id}

@@ -324,7 +324,8 @@ class Proxy(SpecialMethods, ProxyCore):
             if session is not None and not session.channel.closed:
                 return False
             with self._pyro_connecting.guard():  # a destructor that comes in between gets no second connection
-                self._pyroRelease()
+                if session is not None:
+                    self._pyroRelease()
                 self._pyro_connect()
             return True
 
@@ -371,12 +372,13 @@ class Proxy(SpecialMethods, ProxyCore):
         assert self._pyro_lock.owned
         if building.depth and self._pyroUri.is_foreign:
             raise SerializeError(f"a proxy came in a message that is still being read; {self._pyroUri} is not dialled")
-        key = trusted_peers.hmac_key_of(self._pyroHmacKey)
+        given = self._pyroHmacKey
+        key = None if given is None else trusted_peers.hmac_key_of(given)
         session, answer, response_annotations = open_session(self, key)
         try:
             self._pyro_update(_pyro_session=session, _pyroLocalSocket=session.channel.sock.getsockname())
             connected_callers[id(self)] = self
-            if trusted_peers.hmac_key_of(self._pyroHmacKey) != key:
+            if self._pyroHmacKey != given:
                 raise ConnectionClosedError("the HMAC key was changed while the connection was made with another one")
             if response_annotations:
                 current_context.response_annotations = response_annotations

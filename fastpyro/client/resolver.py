@@ -63,7 +63,7 @@ def resolve(
     ``hmac_key``, the name server's key.
     Raises TypeError for another type, NamingError when there is no name server or no such name.
     """
-    found = URI(uri)
+    found = uri if isinstance(uri, URI) and uri.protocol != "PYRO" else URI(uri)
     for _ in range(MOST_HOPS):
         if found.protocol == "PYRO":
             return found
@@ -246,7 +246,8 @@ def _connect(host: str, port: int, timeout: float, key: Key) -> Caller:
 
 def _bind(uri: URI, timeout: float, key: Key) -> Caller:
     name_server: Caller = class_registry.build("fastpyro.Proxy", (str(uri), (), (), (), "hello", None))
-    name_server._pyroHmacKey = key
+    if key is not None:
+        name_server._pyroHmacKey = key
     name_server._pyroTimeout = timeout
     name_server._pyroUri.is_foreign = uri.is_foreign
     try:

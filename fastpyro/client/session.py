@@ -148,7 +148,8 @@ class Session(SessionCore):
             return serializer.loads(payload, message.buffers)
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             return _stream_in(caller, message)
-        raise _error_in(serializer.loads(payload_of(message)))
+        payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
+        raise _error_in(serializer.loads(payload))
 
     def results_of(self, message: Message) -> tuple[list[Any], BaseException | None]:
         """Return the results that the reply to a batch holds, and the error that ended it. Raises what it holds else."""

@@ -23,7 +23,8 @@ __all__ = ["Connection"]
 class Connection(ConnectionCore):
     """A connected client.
 
-    Attributes: ``channel``; ``peer_address``, as the socket gives it; ``handshaken``, whether it was admitted;
+    Attributes: ``channel``; ``peer_address``, as the socket gives it; ``address``, the same without the port,
+    one for all who come through Unix sockets; ``handshaken``, whether it was admitted;
     ``instances``, session objects by class; ``tracked_resources``, closed when the client goes; ``last_used``, monotonic
     seconds; ``calls_running``, how many of its requests are being served now; ``read_holds``, how many of them keep it to
     themselves, so that the next one waits; ``serial_calls``, whether it has used an object of its session, so that its
@@ -41,6 +42,7 @@ class Connection(ConnectionCore):
         "_origin",
         "_tracked_resources",
         "accepted",
+        "address",
         "attached",
         "big_replies",
         "complaints",
@@ -51,6 +53,7 @@ class Connection(ConnectionCore):
     def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)
         self.accepted = accepted
+        self.address: Any = peer_address[0] if isinstance(peer_address, tuple) and peer_address else "local"
         self.attached = False
         self.big_replies: Any = None
         self.complaints: Complaints | None = None
@@ -79,11 +82,6 @@ class Connection(ConnectionCore):
         if self._origin is None:
             self._origin = self._find_origin()
         return self._origin
-
-    @property
-    def address(self) -> Any:
-        """The address without the port; one for all who come through Unix sockets."""
-        return self.peer_address[0] if isinstance(self.peer_address, tuple) and self.peer_address else "local"
 
     def _find_origin(self) -> Any:
         try:

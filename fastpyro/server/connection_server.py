@@ -27,7 +27,7 @@ from fastpyro.server.accepting import accept_for
 from fastpyro.server.complaints import Complaints, say_dropped, say_rest
 from fastpyro.server.connection import Connection
 from fastpyro.server.coroutine_replies import LateReplies
-from fastpyro.server.crowds import Crowd
+from fastpyro.server.crowds import Crowd, place_of
 from fastpyro.server.deadlines import drop_overdue
 from fastpyro.server.descriptors import LISTENER_GONE, most_descriptors
 from fastpyro.server.hooks import call_hook
@@ -183,9 +183,9 @@ class ConnectionServer(ABC):
 
     def admit(self, sock: socket.socket, address: object) -> Connection | None:
         """Take a connected socket in; its first message must be a CONNECT. Returns None for one that cannot be TLS."""
-        is_local = sock.family == getattr(socket, "AF_UNIX", None)
-        if not (is_local or self.inherited):
-            sockets.tune(sock, address[0] if isinstance(address, tuple) else "")
+        is_local = not isinstance(address, tuple)
+        if isinstance(address, tuple) and not self.inherited:
+            sockets.tune(sock, address[0])
         if self.tls is not None and not is_local:
             try:
                 sock = tls.wrapped(sock, self.tls.current(), server_side=True)
@@ -195,14 +195,14 @@ class ConnectionServer(ABC):
                 return None
         keep_within(self)
         connection = Connection(open_channel(sock, HANDSHAKE_LIMIT), address)
-        fd = connection.fd
+        fd, place = connection.fd, place_of(connection)
         self.connections[fd] = connection
-        self.crowd.add(connection)
-        self.unadmitted.add(connection)
+        self.crowd.add(connection, place)
+        self.unadmitted.add(connection, place)
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         self.unsent.watch(connection)
         connection.big_replies = self.big_replies
-        if len(self.unadmitted) > self.most_unadmitted:
+        if len(self.unadmitted.by_fd) > self.most_unadmitted:
             drop_stranger(self, f"over {self.most_unadmitted} connections are in their handshake")
         self.poller.add(fd)
         if self.stopping:
@@ -211,7 +211,8 @@ class ConnectionServer(ABC):
 
     def _trust_as_shown(self, connection: Connection) -> None:
         """Demand the daemon's key of a connection, and let it use pickles only if it has shown who it is."""
-        key = hmac_key_of(self.daemon._pyroHmacKey)
+        key = self.daemon._pyroHmacKey
+        key = None if key is None else hmac_key_of(key)
         connection.channel.set_hmac_key(key)
         accepted = self.daemon.accepted_serializers
         if accepted & PICKLE_IDS and not may_use_pickles(connection.sock, key):
@@ -402,7 +403,7 @@ class ConnectionServer(ABC):
         if isinstance(reply, PendingReply):
             self.late_replies.begin(connection, message, reply)
             return
-        admits = connection.handshaken and connection.fd in self.unadmitted
+        admits = connection.handshaken and connection.fd in self.unadmitted.by_fd
         if admits:  # before the client hears of it: another thread may read its first call while this one goes on
             connection.channel.set_max_message_size(self.max_message_size)
         try:
@@ -413,7 +414,7 @@ class ConnectionServer(ABC):
         except CommunicationError as error:
             self.give_up(connection, error)
             return
-        if connection.fd in self.unadmitted:
+        if connection.fd in self.unadmitted.by_fd:
             if admits:
                 self.unadmitted.remove(connection.fd)
                 self.unfinished.watch(connection)

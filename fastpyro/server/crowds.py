@@ -18,30 +18,33 @@ __all__ = ["Crowd", "place_of"]
 
 
 class Crowd:
-    """Some connections of a server, in the order in which they came. Arguments: ``lock``, a reentrant one."""
+    """Some connections of a server, in the order in which they came.
+
+    Arguments: ``lock``, a reentrant one. Attributes: ``by_fd``, the connections by their descriptors, to be read only.
+    """
 
     def __init__(self, lock: Mutex) -> None:
         self.lock = lock
         self._places: dict[int, Any] = {}
-        self._connections: dict[int, Connection] = {}
+        self.by_fd: dict[int, Connection] = {}
         self._of_place: dict[Any, dict[int, Connection]] = {}
         self._with: dict[int, dict[Any, None]] = {}  # by a number of connections, the places with so many
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self.by_fd)
 
     def __contains__(self, fd: object) -> bool:
-        return fd in self._connections
+        return fd in self.by_fd
 
     def values(self) -> list[Connection]:
         """All of them."""
-        return list(self._connections.values())
+        return list(self.by_fd.values())
 
-    def add(self, connection: Connection) -> None:
-        """Take a connection in, which must not be here; behind all others."""
-        fd, place = connection.fd, place_of(connection)
+    def add(self, connection: Connection, place: Any) -> None:
+        """Take a connection in, which must not be here; behind all others. Argument: ``place``, what `place_of` says."""
+        fd = connection.fd
         with self.lock.guard():
-            self._connections[fd] = connection
+            self.by_fd[fd] = connection
             self._places[fd] = place
             own = self._of_place.setdefault(place, {})
             own[fd] = connection
@@ -50,7 +53,7 @@ class Crowd:
     def remove(self, fd: int) -> None:
         """Forget the connection with that descriptor, if it is here."""
         with self.lock.guard():
-            if fd not in self._connections:
+            if fd not in self.by_fd:
                 return
             place = self._places.pop(fd, None)  # an interrupt may come at any step: then this is done again
             own = self._of_place.get(place, {})
@@ -58,7 +61,7 @@ class Crowd:
                 self._move(place, len(own) + 1, len(own))
             if not own:
                 self._of_place.pop(place, None)
-            del self._connections[fd]
+            del self.by_fd[fd]
 
     def _move(self, place: Any, before: int, now: int) -> None:
         # Whatever an interrupt or a destructor leaves here by half: a place may stand nowhere until it is moved again.
@@ -84,7 +87,7 @@ class Crowd:
 
     def oldest(self) -> Connection | None:
         """Return the first one, None when there are none."""
-        return next(iter(list(islice(self._connections.values(), 1))), None)
+        return next(iter(list(islice(self.by_fd.values(), 1))), None)
 
     def oldest_of_most(self) -> Connection | None:
         """Return the first one from the place that most of them are from; None when there are none."""

@@ -71,20 +71,21 @@ def _ping(_: CallServer, request: Request) -> Reply:
 
 def _connect(calls: CallServer, request: Request) -> Reply:
     service, connection, message = calls.service, request.connection, request.message
+    dialect = connection.dialect
     try:
-        hello = handshake.read_request(message, connection.dialect, connection.accepted)
+        hello = handshake.read_request(message, dialect, connection.accepted)
         annotations = annotations_of(service) or {}
         if hello.speaks_native:
             serializer: Serializer = native
             annotations[handshake.FAST] = handshake.native_answer()
         else:
-            serializer = get_serializer_by_id(message.serializer_id, connection.dialect)
+            serializer = get_serializer_by_id(message.serializer_id, dialect)
         answer: Any = service.validateHandshake(connection, hello.data)
         flags = 0
         if hello.wants_metadata:
             assert hello.object_id is not None
             metadata = service.offered_metadata(hello.object_id)
-            if connection.dialect != PROTOCOL_VERSION:
+            if dialect != PROTOCOL_VERSION:
                 metadata = {key: list(names) for key, names in metadata.items()}
                 flags = FLAGS_META_ON_CONNECT
             answer = {"handshake": answer, "meta": metadata}

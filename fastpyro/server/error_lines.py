@@ -34,8 +34,9 @@ def lines_of(error: BaseException) -> list[str]:
     """Return the traceback that is sent with an error, as pieces of text that end with line ends."""
     chain = [error] if error.__cause__ is error.__context__ is None else list(_chain_of(error))
     detailed: bool = config.DETAILED_TRACEBACK
-    if detailed or any([_has_others(one.__traceback__) for one in chain]):
-        return format_traceback(type(error), error, error.__traceback__, detailed=detailed)
+    for one in chain:
+        if detailed or _has_others(one.__traceback__):
+            return format_traceback(type(error), error, error.__traceback__, detailed=detailed)
     return ["Traceback (most recent call last):\n", *[f"{_name_of(one)}: {_cut(one)}\n" for one in reversed(chain)]]
 
 

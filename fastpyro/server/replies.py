@@ -12,6 +12,7 @@ from fastpyro._lazy_logging import logger
 from fastpyro.callcontext import current_context
 from fastpyro.config import config
 from fastpyro.constants import (
+    DAEMON_NAME,
     FLAGS_BATCH,
     FLAGS_BUFFERS,
     FLAGS_EXCEPTION,
@@ -21,7 +22,7 @@ from fastpyro.constants import (
 )
 from fastpyro.errors import ProtocolError, SerializeError, ServerOverloadedError
 from fastpyro.protocol.compression import deflated
-from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id
+from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.server.complaints import complain
 from fastpyro.server.error_lines import lines_of
 from fastpyro.server.exposure import members_of, resolve_method
@@ -49,6 +50,9 @@ __all__ = [
 ]
 
 log = logger("fastpyro.dispatch")
+
+NEXT_ITEM = (DAEMON_NAME, "get_next_stream_item")
+"""What clients call for an item of a stream."""
 
 NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """The commonest result types, none of which is an iterator."""
@@ -99,7 +103,13 @@ def failed(service: Service, request: Request, error: BaseException) -> Reply | 
         complain(log, connection, error)
     else:
         report(service, connection, (request.target, request.method or "", request.args, request.kwargs), error)
-    return None if message.flags & FLAGS_ONEWAY else error_reply(service, connection, message, error)
+    if message.flags & FLAGS_ONEWAY:
+        return None
+    if type(error) is StopIteration and (request.object_id, request.method) == NEXT_ITEM:
+        return _exception_reply(
+            service, connection, message, error, []
+        )  # no failure: nobody looks for where it was raised
+    return error_reply(service, connection, message, error)
 
 
 def finished(service: Service, request: Request, result: Any) -> Reply | PendingReply | None:
@@ -168,6 +178,8 @@ def _value_reply(service: Service, request: Request, result: Any) -> Reply:
 
 def _serializer_of(connection: Connection, message: Message) -> Serializer:
     """Return the serializer of a request, for writing; the peers' default for one that nobody knows, or may use."""
+    if message.serializer_id == native.serializer_id:
+        return native
     serializer = connection.serializer
     if serializer is not None and serializer.serializer_id == message.serializer_id:
         return serializer
@@ -196,9 +208,15 @@ def _stream_reply(service: Service, connection: Connection, message: Message, it
 
 def error_reply(service: Service, connection: Connection, message: Message, error: BaseException) -> Reply:
     """Return the reply that makes the client raise ``error``, with its traceback here."""
+    return _exception_reply(service, connection, message, error, lines_of(error))
+
+
+def _exception_reply(
+    service: Service, connection: Connection, message: Message, error: BaseException, lines: list[str]
+) -> Reply:
     annotations = service.annotations() if service.has_annotations else None
     serializer = _serializer_of(connection, message)
-    payload = exception_reply(serializer, error, lines_of(error))
+    payload = exception_reply(serializer, error, lines)
     return Reply(MSG_RESULT, FLAGS_EXCEPTION, serializer.serializer_id, payload, annotations)
 
 
@@ -224,8 +242,9 @@ def report(service: Service, connection: Connection, called: Called, error: Base
 
 def _method_or_name(service: Service, target: Any, name: str) -> Any:
     try:
-        is_unknown = service.require_expose and name not in members_of(type(target)).methods
-        if is_unknown and name not in getattr(target, "__dict__", ()):
+        if name in members_of(type(target), service.require_expose).methods:
+            return getattr(target, name)
+        if service.require_expose and name not in getattr(target, "__dict__", ()):
             return name  # without a second error, which costs as much as the first
         return resolve_method(target, name, service.require_expose)
     except Exception:

@@ -86,6 +86,7 @@ FALLBACK = "serpent"
 
 MOST_REMEMBERED = 1024
 _dialects: dict[str, int] = {}
+"""By their places, the dialects of daemons that do not speak ours."""
 
 
 class Settings(NamedTuple):
@@ -132,7 +133,15 @@ class Request(NamedTuple):
     speaks_native: bool
 
 
-class _OtherDialectError(Exception):
+class _Beside(NamedTuple):
+    """What travels beside a CONNECT: its number, the context's annotations and correlation id."""
+
+    seq: int
+    annotations: dict[str, Any] | None
+    correlation_id: bytes | None
+
+
+class _OtherDialectError(CommunicationError):
     """The daemon answered in the other dialect."""
 
 
@@ -145,61 +154,58 @@ def connect(
     SecurityError when only one side has an HMAC key, or the serializer needs a peer that has shown who it is.
     """
     settings = settings.begun()
-    place = uri.location or ""
-    rest = (seq, annotations, correlation_id)
-    if settings.hmac_key is not None or settings.serializer in PICKLES or config.PROTOCOL == OLD_PROTOCOL_VERSION:
+    beside = _Beside(seq, annotations, correlation_id)
+    dialect: int = config.PROTOCOL
+    if settings.hmac_key is not None or settings.serializer in PICKLES:
+        dialect = OLD_PROTOCOL_VERSION
+    if not dialect:
+        return _connect_in_either(uri, settings, beside)
+    try:
+        return _connect(uri, settings, dialect, beside)
+    except _OtherDialectError:
+        reason = f"it speaks protocol {OLD_PROTOCOL_VERSION}, and config.PROTOCOL does not"
+        if dialect == OLD_PROTOCOL_VERSION:
+            needed_by = f"HMAC keys, the pickles and config.PROTOCOL = {dialect}"
+            reason = f"it does not speak protocol {dialect}, which {needed_by} need"
+        raise CommunicationError(f"connection to {uri.location} rejected: {reason}") from None
+
+
+def _connect_in_either(uri: URI, settings: Settings, beside: _Beside) -> Connected:
+    """Connect in the dialect that the daemon at this place spoke last, or else find out which one it speaks."""
+    if _dialects and _dialects.get(place := uri.location or ""):
         try:
-            return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
-        except _OtherDialectError:
-            raise CommunicationError(
-                f"connection to {place} rejected: it does not speak protocol {OLD_PROTOCOL_VERSION}, which HMAC keys, the "
-                f"pickles and config.PROTOCOL = {OLD_PROTOCOL_VERSION} need"
-            ) from None
-    if not config.PROTOCOL and _dialects.get(place) == OLD_PROTOCOL_VERSION:
-        try:
-            return _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
-        except (RemoteProtocolError, ConnectionClosedError):
+            return _connect(uri, settings, OLD_PROTOCOL_VERSION, beside)
+        except (RemoteProtocolError, ConnectionClosedError, _OtherDialectError):
             _dialects.pop(place, None)  # another daemon listens there now, perhaps
     try:
-        return _connect(uri, settings, PROTOCOL_VERSION, *rest)
+        return _connect(uri, settings, PROTOCOL_VERSION, beside)
     except _OtherDialectError:
-        if config.PROTOCOL:
-            raise CommunicationError(
-                f"connection to {place} rejected: it speaks protocol {OLD_PROTOCOL_VERSION}, and config.PROTOCOL does not"
-            ) from None
-        log.debug("%s speaks protocol %d", place, OLD_PROTOCOL_VERSION)
-    connected = _connect(uri, settings, OLD_PROTOCOL_VERSION, *rest)
+        log.debug("%s speaks protocol %d", uri.location, OLD_PROTOCOL_VERSION)
+    connected = _connect(uri, settings, OLD_PROTOCOL_VERSION, beside)
     if len(_dialects) >= MOST_REMEMBERED:
         _dialects.clear()
-    _dialects[place] = OLD_PROTOCOL_VERSION
+    _dialects[uri.location or ""] = OLD_PROTOCOL_VERSION
     return connected
 
 
-def _connect(
-    uri: URI,
-    settings: Settings,
-    dialect: int,
-    seq: int,
-    annotations: dict[str, Any] | None,
-    correlation_id: bytes | None,
-) -> Connected:
+def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Connected:
     wants_native = settings.serializer == native.name
     serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
     channel = open_channel(_open_socket(uri, settings), answer_limit())
     try:
         channel.served_by = serving_thread(channel.sock)
         flags = 0
-        extra = dict(annotations or {})
+        extra = dict(beside.annotations or {})
         payload = _request(serializer, settings.data, uri.object, extra if wants_native else None)
         if dialect == OLD_PROTOCOL_VERSION:
             channel.set_hmac_key(settings.hmac_key)
             channel.set_dialect(dialect)
             flags = FLAGS_META_ON_CONNECT
             extra.pop(FAST, None)
-        request = Outgoing(MSG_CONNECT, flags, seq, serializer.serializer_id, payload, extra, correlation_id)
-        message = channel.exchange(request, settings.seconds_left())
+        fields = MSG_CONNECT, flags, beside.seq, serializer.serializer_id, payload, extra, beside.correlation_id
+        message = channel.exchange(Outgoing(*fields), settings.seconds_left())
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
-            raise _OtherDialectError
+            raise _OtherDialectError(f"connection to {uri.location} rejected: it answers in another protocol")
         received = dict(message.annotations)
         fast = received.pop(FAST, b"")
         speaks_native = fast.startswith(NATIVE_VERSION) and dialect == PROTOCOL_VERSION
@@ -235,7 +241,7 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
     """Return a connected socket, whose other end may be spoken to with these settings."""
     try:
         sock = sockets.connect(uri.host, uri.port, uri.sockname, settings.seconds_left())
-        context = None if uri.sockname else tls.client_context()
+        context = tls.client_context() if config.SSL and not uri.sockname else None
         if context is not None:
             sock = _wrapped(sock, context, uri, settings)
     except OSError as error:
@@ -280,7 +286,12 @@ def _accepted(uri: URI, message: Message, serializer: Serializer, dialect: int, 
     if message.serializer_id not in expected:
         raise SerializeError(f"connect: invalid serializer in response: {message.serializer_id}")
     payload = payload_of(message, ANSWER_LIMIT)
-    answer = get_serializer_by_id(message.serializer_id, dialect).loads(payload, message.buffers)
+    reader = (
+        native
+        if message.serializer_id == native.serializer_id
+        else get_serializer_by_id(message.serializer_id, dialect)
+    )
+    answer = reader.loads(payload, message.buffers)
     if message.kind == MSG_CONNECTFAIL:
         reason = on_one_line(answer[:LONGEST_REASON]) if type(answer) is str else shown(answer)
         raise CommunicationError(f"connection to {uri.location} rejected: {reason}")
@@ -316,8 +327,9 @@ def read_request(message: Message, dialect: int, accepted: frozenset[int]) -> Re
         raise PyroError("connect: the message lacks the key 'object'")
     fast = message.annotations.get(FAST, b"") if dialect == PROTOCOL_VERSION else b""
     speaks_native = fast.startswith(NATIVE_VERSION) and native.serializer_id in accepted
-    if not all(type(key) is str for key in request):
-        raise PyroError("connect: the keys of the message are texts")
+    for key in request:
+        if type(key) is not str:
+            raise PyroError("connect: the keys of the message are texts")
     data = request["handshake"]
     if speaks_native and len(fast) > len(NATIVE_VERSION):
         data = native.loads(fast[len(NATIVE_VERSION) :])

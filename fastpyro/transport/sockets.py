@@ -78,8 +78,10 @@ def tune(sock: socket.socket, peer: str) -> None:
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_CONGESTION") and _is_loopback(peer):
-        with contextlib.suppress(OSError):  # it works without
+        try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, LOOPBACK_CONGESTION)
+        except OSError:
+            return  # it works without
 
 
 def tunes_accepted(listener: socket.socket) -> bool:
@@ -108,9 +110,11 @@ def _connect_one(sock: socket.socket, address: object, timeout: float | None) ->
 
 def _addresses(host: str | None, port: int | None) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
     if host and port and host.count(".") == 3:
-        with contextlib.suppress(OSError):  # a name, after all
+        try:
             socket.inet_pton(socket.AF_INET, host)
             return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+        except OSError:
+            pass  # a name, after all
     found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
     preferred = _FAMILIES.get(config.PREFER_IP_VERSION, socket.AF_UNSPEC)
     return sorted(found, key=lambda entry: entry[0] != preferred)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,6 +33,57 @@ def test_items_come_one_by_one_and_end(proxy: Any) -> None:
     for _ in range(2):
         with pytest.raises(StopIteration):
             next(stream)
+
+
+class Twice:
+    """An iterator whose end is raised by a user's own code."""
+
+    def __init__(self) -> None:
+        self.left = 2
+
+    def __iter__(self) -> Twice:
+        return self
+
+    def __next__(self) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise StopIteration
+        return self.left
+
+
+@pytest.mark.parametrize("serializer", ["native", "serpent"])
+def test_an_end_is_told_without_a_traceback(serializer: str) -> None:
+    class Subject:
+        @fastpyro.expose
+        def items(self) -> Twice:
+            return Twice()
+
+        @fastpyro.expose
+        def get_next_stream_item(self) -> None:
+            raise StopIteration
+
+    told: list[BaseException] = []
+    with fastpyro.Daemon(host="127.0.0.1") as daemon, Peer(daemon.requestLoop):
+        daemon.methodcall_error_handler = lambda *arguments: told.append(arguments[-1])
+        try:
+            with fastpyro.Proxy(daemon.register(Subject())) as proxy:
+                proxy._pyroSerializer = serializer
+                stream = proxy.items()
+                assert list(stream) == [1, 0]
+                stream = proxy.items()
+                fetch = partial(
+                    proxy._pyroInvoke, "get_next_stream_item", (stream.streamId,), {}, objectId="Pyro.Daemon"
+                )
+                assert [fetch(), fetch()] == [1, 0]
+                with pytest.raises(StopIteration) as ended:
+                    fetch()
+                assert not getattr(ended.value, "_pyroTraceback", None)
+                with pytest.raises(StopIteration) as failed:
+                    proxy.get_next_stream_item()
+                assert getattr(failed.value, "_pyroTraceback", None)  # that is a method of the object, and no stream
+        finally:
+            daemon.shutdown()
+    assert [type(error) for error in told] == [StopIteration] * 3
 
 
 @pytest.mark.parametrize("serializer", ["native", "serpent", "json", "msgpack"])

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from fastpyro._mutex import Mutex
-from fastpyro.server.crowds import Crowd
+from fastpyro.server.crowds import Crowd, place_of
 
 
 class Connection:
@@ -20,7 +20,7 @@ class Connection:
 def crowd_of(*connections: Any) -> Crowd:
     crowd = Crowd(Mutex(reentrant=True))
     for connection in connections:
-        crowd.add(connection)
+        crowd.add(connection, place_of(connection))
     return crowd
 
 
@@ -35,7 +35,7 @@ def test_it_says_the_same_as_a_look_at_all() -> None:
             del all_[fd]
         else:
             all_[fd] = Connection(fd, f"192.0.2.{generator.randrange(6)}")
-            crowd.add(all_[fd])
+            crowd.add(all_[fd], place_of(all_[fd]))
         counts = Counter(one.address for one in all_.values())
         assert len(crowd) == len(all_)
         assert (fd in crowd) is (fd in all_)

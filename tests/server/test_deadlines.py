@@ -10,7 +10,7 @@ import pytest
 from fastpyro._mutex import Mutex
 from fastpyro.config import config
 from fastpyro.server.complaints import Complaints
-from fastpyro.server.crowds import Crowd
+from fastpyro.server.crowds import Crowd, place_of
 from fastpyro.server.deadlines import drop_overdue
 
 
@@ -34,7 +34,7 @@ class Server:
         self.connections: dict[int, Any] = {fd: Connection(fd, at) for fd, at in enumerate(used)}
         self.unadmitted = Crowd(Mutex(reentrant=True))
         for fd in range(strangers):
-            self.unadmitted.add(self.connections[fd])
+            self.unadmitted.add(self.connections[fd], place_of(self.connections[fd]))
         self.waiting: list[int] = []
 
     def waits(self, connection: Any) -> bool:

@@ -12,7 +12,7 @@ from server_process import SubjectServer
 import fastpyro
 from fastpyro._mutex import Mutex
 from fastpyro.server.complaints import Complaints
-from fastpyro.server.crowds import Crowd
+from fastpyro.server.crowds import Crowd, place_of
 from fastpyro.server.idle_connections import HANDSHAKE_SECONDS, MOST_LOOKED_AT, MOST_NEW, make_room
 
 
@@ -36,9 +36,9 @@ class Server:
         self.crowd, self.unadmitted = Crowd(Mutex(reentrant=True)), Crowd(Mutex(reentrant=True))
         for number, one in self.connections.items():
             one.fd = number
-            self.crowd.add(one)  # type: ignore[arg-type]
+            self.crowd.add(one, place_of(one))  # type: ignore[arg-type]
             if not one.handshaken:
-                self.unadmitted.add(one)  # type: ignore[arg-type]
+                self.unadmitted.add(one, place_of(one))  # type: ignore[arg-type]
         self.unsent = self
         self.drops = Complaints()
         self.dropped: list[Connection] = []

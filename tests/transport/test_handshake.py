@@ -9,6 +9,7 @@ import time
 import zlib
 
 import pytest
+from socket_pairs import Peer
 
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
@@ -200,6 +201,34 @@ def test_a_daemon_says_whether_it_looks_before_it_sleeps() -> None:
         assert handshake.native_answer() == b"\x01"
     finally:
         config.reset()
+
+
+# ---- which dialect ---------------------------------------------------------------------------------------------------
+
+
+def test_a_daemon_where_one_of_pyro4_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses protocol 48 in protocol 502: it is called in that, and the place is not remembered as Pyro4's any more."""
+    refusal = pack_message(MSG_CONNECTFAIL, 0, 0, 2, get_serializer("marshal").dumps("protocol 48?"))
+    welcome = answer(MSG_CONNECTOK, {"handshake": "hi", "meta": {}})
+    heads: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        for reply in (refusal, welcome):
+            client, _ = listener.accept()
+            with client:
+                heads.append(client.recv(65536)[:6])
+                client.sendall(reply)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setattr(handshake, "_dialects", {place: 48})
+        with Peer(lambda: serve(listener)):
+            uri = URI(f"PYRO:object@{place}")
+            connected = handshake.connect(uri, settings(10), seq=0, annotations=None, correlation_id=None)
+            connected.channel.close()
+    assert heads == [b"PYRO\x00\x30", b"PYRO\x01\xf6"]
+    assert handshake._dialects == {}
 
 
 # ---- what a daemon answers -------------------------------------------------------------------------------------------

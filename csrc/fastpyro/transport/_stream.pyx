@@ -44,6 +44,7 @@ cdef enum:
     LONGEST_TIME = 1000000000  # seconds; a longer timeout is cut to this
     LOCK_SLICE = 100000  # microseconds between two looks at signals and at `closing` while waiting to send
 
+cdef object family_of = socket_module.SocketType.family.__get__  # the attribute itself runs Python, to make an enum
 cdef bytes SLEEP = struct.pack("ll", LONGEST_SLEEP, 0)  # a timeval, of a socket that waits in recv
 cdef int SHUT_BOTH = socket_module.SHUT_RDWR  # here, because at exit a module's names go before its objects
 cdef uint8_t *spare_buffer = NULL  # one that was released, so that serving a request need not allocate
@@ -54,11 +55,7 @@ cdef inline double now() noexcept nogil:
 
 
 cdef double deadline_of(object timeout) except? -1:
-    # None and 0 mean "wait for ever", which is the deadline 0.
-    cdef double seconds
-    if timeout is None:
-        return 0
-    seconds = timeout
+    cdef double seconds = 0 if timeout is None else timeout  # both mean "wait for ever", which is the deadline 0
     if seconds < 0 or seconds != seconds:
         raise ValueError(f"a timeout is a number of seconds, 0 or more, or None, not {timeout!r}")
     return deadline_in(seconds)
@@ -104,7 +101,7 @@ cdef class Stream:
         sock.setblocking(True)
         sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVTIMEO, SLEEP)
         self.fd = sock.fileno()
-        self.collects = MORE != 0 and sock.family != getattr(socket_module, "AF_UNIX", None)
+        self.collects = MORE != 0 and family_of(sock) != getattr(socket_module, "AF_UNIX", None)
 
     def __dealloc__(self):
         PyMem_RawFree(self.buffer)
