@@ -168,6 +168,12 @@ ITEMS: tuple[Item, ...] = (
     ),
     Item("PROTOCOL", _one_of(0, 502, 48), 0, "protocol version that proxies speak; 0: they find out"),
     Item("SERPENT_BYTES_REPR", _truth, False, "whether serpent writes bytes as a literal instead of base64"),
+    Item(
+        "PICKLES_ON_LOOPBACK",
+        _truth,
+        True,
+        "whether pickles, where they are chosen, need no key on localhost if the other end is the same user's (Linux)",
+    ),
     Item("PICKLE_PROTOCOL_VERSION", _integer(2, 5), 5, "format of the pickles that are written"),
     Item("COMPRESSION", _truth, False, "whether payloads of 200 bytes and more are compressed when that is shorter"),
     Item("SEND_HANDSHAKE", _truth, False, "whether _pyroHandshake, a password perhaps, travels with a proxy"),

@@ -164,8 +164,9 @@ def test_serializers_that_are_not_accepted(daemon: fastpyro.Daemon, dialect: int
         assert client.value(client.say(MSG_INVOKE, client.call(1, 1))) == 2  # type: ignore[arg-type]
 
 
-def test_pickle_needs_more_than_a_name(daemon: fastpyro.Daemon) -> None:
+def test_pickle_needs_more_than_a_name(daemon: fastpyro.Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon.accepted_serializers |= {PICKLE_ID}
+    monkeypatch.setattr(config, "PICKLES_ON_LOOPBACK", False)
     with Stranger(daemon, 48) as client:
         answer = client.say(MSG_CONNECT, get_serializer("pickle", 48).dumps({"handshake": 1}), PICKLE_ID)
         assert answer is not None

@@ -17,7 +17,7 @@ from fastpyro.constants import DAEMON_NAME, FLAGS_EXCEPTION, MSG_RESULT, OLD_PRO
 from fastpyro.errors import ProtocolError
 from fastpyro.protocol.compression import payload_of
 from fastpyro.serializers.registry import PICKLES, get_serializer, native
-from fastpyro.transport import handshake, trusted_peers
+from fastpyro.transport import handshake
 from fastpyro.transport.channel import open_channel
 from fastpyro.transport.sockets import receive_limit_kept
 from fastpyro.values.checked import is_kind
@@ -84,8 +84,7 @@ def attach(
     The socket is not closed; what is used is a copy. Which protocol is spoken cannot be found out here:
     ``config.PROTOCOL`` says it, and otherwise it is 502. Raises like a call, and SecurityError like ``connect``.
     """
-    if settings.serializer in PICKLES:
-        trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
+    handshake.require_trust(sock, settings, uri)
     dialect = config.PROTOCOL or PROTOCOL_VERSION
     if settings.hmac_key is not None or settings.serializer in PICKLES:
         dialect = OLD_PROTOCOL_VERSION

@@ -288,6 +288,8 @@ def _explain(error: PyroError, timeout: float) -> str:
             f"it is away: the address cannot be reached within {timeout:g} s ({cause}); "
             f"check host, network and firewall, or {WAY_OUT}"
         )
+    if "unknown object" not in str(error):
+        return f"a daemon is there, and refused: {error}"
     return f"a daemon is there, but it is no name server ({error}); {WAY_OUT}"
 
 

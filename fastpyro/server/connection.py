@@ -29,7 +29,8 @@ class Connection(ConnectionCore):
     seconds; ``calls_running``, how many of its requests are being served now; ``read_holds``, how many of them keep it to
     themselves, so that the next one waits; ``serial_calls``, whether it has used an object of its session, so that its
     requests are served one by one; ``accepted``, the ids of the serializers that it may
-    use; ``serializer``, the one that it used last;
+    use; ``lacks``, why the pickles are not among them although the daemon accepts them; ``serializer``, the one that it
+    used last;
     ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
     free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
     is likely to be big, or None; ``released``, whether it is over for the daemon; ``complaints``, what the log was told of
@@ -46,6 +47,7 @@ class Connection(ConnectionCore):
         "attached",
         "big_replies",
         "complaints",
+        "lacks",
         "released",
         "serializer",
     )
@@ -54,6 +56,7 @@ class Connection(ConnectionCore):
         super().__init__(channel, peer_address)
         self.accepted = accepted
         self.address: Any = peer_address[0] if isinstance(peer_address, tuple) and peer_address else "local"
+        self.lacks = ""
         self.attached = False
         self.big_replies: Any = None
         self.complaints: Complaints | None = None

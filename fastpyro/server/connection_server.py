@@ -43,7 +43,7 @@ from fastpyro.transport._link import Link, Spinner
 from fastpyro.transport.channel import open_channel
 from fastpyro.transport.handshake import HANDSHAKE_LIMIT
 from fastpyro.transport.poller import make_poller
-from fastpyro.transport.trusted_peers import hmac_key_of, may_use_pickles
+from fastpyro.transport.trusted_peers import hmac_key_of, lacks_for_pickles
 
 if TYPE_CHECKING:
     from fastpyro.server.big_replies import BigReplies
@@ -215,8 +215,10 @@ class ConnectionServer(ABC):
         key = None if key is None else hmac_key_of(key)
         connection.channel.set_hmac_key(key)
         accepted = self.daemon.accepted_serializers
-        if accepted & PICKLE_IDS and not may_use_pickles(connection.sock, key):
-            accepted -= PICKLE_IDS
+        if accepted & PICKLE_IDS:
+            connection.lacks = lacks_for_pickles(connection.sock, key)
+            if connection.lacks:
+                accepted -= PICKLE_IDS
         connection.accepted = accepted
 
     def hmac_key_changed(self) -> None:

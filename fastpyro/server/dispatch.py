@@ -73,7 +73,7 @@ def _connect(calls: CallServer, request: Request) -> Reply:
     service, connection, message = calls.service, request.connection, request.message
     dialect = connection.dialect
     try:
-        hello = handshake.read_request(message, dialect, connection.accepted)
+        hello = handshake.read_request(message, dialect, connection.accepted, connection.lacks)
         annotations = annotations_of(service) or {}
         if hello.speaks_native:
             serializer: Serializer = native

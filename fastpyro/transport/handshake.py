@@ -62,6 +62,7 @@ __all__ = [
     "native_answer",
     "peer_serializer",
     "read_request",
+    "require_trust",
 ]
 
 log = LazyLogger("fastpyro.handshake")
@@ -247,8 +248,7 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
     except OSError as error:
         raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
     try:
-        if settings.serializer in PICKLES:
-            trusted_peers.require_trust(settings.serializer, sock, settings.hmac_key, uri.location)
+        require_trust(sock, settings, uri)
         if uri.sockname and config.SSL and uri.is_foreign and not trusted_peers.is_same_user(sock):
             raise SecurityError(
                 f"refused to speak plainly to {uri.location!r}: SSL is on, somebody else chose this Unix socket, and its "
@@ -258,6 +258,14 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def require_trust(sock: socket.socket, settings: Settings, uri: URI) -> None:
+    """Raise SecurityError if a connected socket's other end may not be spoken to with these settings, TimeoutError if it
+    does not accept the connection, before which nobody knows."""
+    if settings.serializer in PICKLES:
+        name, key = settings.serializer, settings.hmac_key
+        trusted_peers.require_trust(name, sock, key, uri.location, settings.seconds_left())
 
 
 def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, settings: Settings) -> socket.socket:
@@ -310,14 +318,14 @@ def native_answer() -> bytes:
     return NATIVE_VERSION + LOOKS if config.SPIN and not config.PORTABLE else NATIVE_VERSION
 
 
-def read_request(message: Message, dialect: int, accepted: frozenset[int]) -> Request:
-    """Return what a client's CONNECT asks for.
+def read_request(message: Message, dialect: int, accepted: frozenset[int], lacks: str = "") -> Request:
+    """Return what a client's CONNECT asks for; arguments as for `peer_serializer`.
 
     Raises PyroError, with a text fit for a CONNECTFAIL, when the message is anything else.
     """
     if message.kind != MSG_CONNECT:
         raise ProtocolError(f"expected a connect message (type {MSG_CONNECT}), got type {message.kind}")
-    serializer = peer_serializer(message.serializer_id, dialect, accepted)
+    serializer = peer_serializer(message.serializer_id, dialect, accepted, lacks)
     request = serializer.loads(payload_of(message, HANDSHAKE_LIMIT), message.buffers)
     if type(request) is not dict or "handshake" not in request:
         raise PyroError("connect: the message lacks the key 'handshake'")
@@ -336,13 +344,19 @@ def read_request(message: Message, dialect: int, accepted: frozenset[int]) -> Re
     return Request(data, object_id, wants_metadata, speaks_native)
 
 
-def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int]) -> Serializer:
-    """Return the serializer of a client's message. Raises SerializeError for one that the daemon does not accept."""
+def peer_serializer(serializer_id: int, dialect: int, accepted: frozenset[int], lacks: str = "") -> Serializer:
+    """Return the serializer of a client's message. Raises SerializeError for one that the daemon does not accept.
+
+    Arguments: ``accepted``, the ids of those that this client may use; ``lacks``, why the pickles are not among them
+    although the daemon accepts them.
+    """
     if serializer_id not in accepted:
         name = serializers.NAMES.get(serializer_id)
-        raise SerializeError(
-            f"message used serializer that is not accepted: {serializer_id}"
-            + (f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else "")
-            + (f", and the pickles need {trusted_peers.NEEDED_BY_PICKLES}" if name in PICKLES else "")
-        )
+        reason = f" ({name}); the daemon's SERIALIZERS_ACCEPTED decides" if name else ""
+        if lacks and name in PICKLES:
+            reason = (
+                f" ({name}): the pickles need a client that has shown who it is, and for the daemon {lacks}, "
+                "or choose another serializer"
+            )
+        raise SerializeError(f"message used serializer that is not accepted: {serializer_id}{reason}")
     return get_serializer_by_id(serializer_id, dialect)

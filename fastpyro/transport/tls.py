@@ -149,6 +149,11 @@ def has_checked_both_sides(sock: socket.socket) -> bool:
     return context is not None and context in _checking_both_sides
 
 
+def is_plain(sock: socket.socket) -> bool:
+    """Return whether a socket is not TLS."""
+    return getattr(sock, "context", None) is None
+
+
 def make_context(
     server: bool, certificate: str, key: str, password: str, authorities: str, verify: bool
 ) -> ssl.SSLContext:

@@ -259,7 +259,7 @@ def test_item_15_pickles_need_opting_in_and_a_peer_that_has_shown_who_it_is(
     make_field: Callable[..., Field], key: str | None
 ) -> None:
     """The daemon accepts pickles; a stranger's are read neither without a key nor with a wrong or empty one."""
-    options = ["--set", 'SERIALIZERS_ACCEPTED=["pickle", "serpent", "native"]']
+    options = ["--set", 'SERIALIZERS_ACCEPTED=["pickle", "serpent", "native"]', "--set", "PICKLES_ON_LOOPBACK=False"]
     if key is not None:
         options += ["--key", key]
     daemon = make_field(*options)

@@ -119,10 +119,10 @@ def test_both_sides_show_certificates(certificate: str) -> None:
 
 def test_pickles_are_read_from_who_has_shown_a_certificate(certificate: str) -> None:
     config.SSL_REQUIRECLIENTCERT = True
-    config.SERIALIZERS_ACCEPTED = ["native", "serpent", "pickle"]
+    config.SERIALIZERS_ACCEPTED, config.PICKLES_ON_LOOPBACK = ["native", "serpent", "pickle"], False
     with served() as daemon, fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
         proxy._pyroSerializer = "pickle"
-        with pytest.raises(SecurityError, match="certificates on both sides"):
+        with pytest.raises(SecurityError, match="both sides show certificates"):
             proxy.add(1, 2)
         config.SSL_CLIENTCERT = certificate
         assert proxy.echo((1, {2})) == (1, {2})

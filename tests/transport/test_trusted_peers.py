@@ -85,7 +85,7 @@ def test_a_daemon_whose_class_has_an_empty_key_is_not_made() -> None:
 
 @pytest.mark.parametrize("daemons_key", [None, b"right"])
 def test_who_signs_with_the_empty_key_is_never_admitted(daemons_key: bytes | None, tmp_path: Path) -> None:
-    config.SERIALIZERS_ACCEPTED = ["native", "serpent", "pickle"]
+    config.SERIALIZERS_ACCEPTED, config.PICKLES_ON_LOOPBACK = ["native", "serpent", "pickle"], False
     path, bomb = trap_in(tmp_path)
     with served(daemons_key) as daemon, socket.create_connection(daemon.sock.getsockname(), timeout=10) as stranger:
         # As the old code would have signed it: the decoder's own code refuses to.
@@ -184,12 +184,17 @@ def test_a_user_without_a_number_of_its_own_is_nobody(monkeypatch: pytest.Monkey
         assert not trusted_peers.is_same_user(near)
 
 
-def test_tcp_proves_nothing() -> None:
+@SAYS_WHO
+def test_tcp_on_this_machine_proves_who_it_is_unless_that_is_forbidden() -> None:
     near, far = tcp_pair()
     with near, far:
         assert sockets.peer_uid(near) is None
+        assert trusted_peers.may_use_pickles(near, None)
+        config.PICKLES_ON_LOOPBACK = False
         assert not trusted_peers.may_use_pickles(near, None)
         assert not trusted_peers.may_use_pickles(near, b"")
+        with pytest.raises(SecurityError, match="PICKLES_ON_LOOPBACK is off"):
+            trusted_peers.require_trust("pickle", near, None, "a socket")
 
 
 @AS_ROOT
@@ -263,6 +268,7 @@ def test_a_connected_socket_demands_the_key_that_is_set_after_the_daemon_is_made
 
 
 def test_pickles_over_a_connected_socket_need_the_same_as_anywhere(tmp_path: Path) -> None:
+    config.PICKLES_ON_LOOPBACK = False
     path, bomb = trap_in(tmp_path)
     near, far = tcp_pair()
     with near, far:
@@ -278,6 +284,7 @@ def test_pickles_over_a_connected_socket_need_the_same_as_anywhere(tmp_path: Pat
 
 
 def test_a_daemon_on_a_connected_socket_reads_no_pickle_of_a_stranger(tmp_path: Path) -> None:
+    config.PICKLES_ON_LOOPBACK = False
     path, bomb = trap_in(tmp_path)
     config.SERIALIZERS_ACCEPTED = ["native", "serpent", "pickle"]
     near, far = tcp_pair()
@@ -359,7 +366,7 @@ def test_states_name_no_key_and_no_pickles() -> None:
 def test_pickles_of_the_configuration_need_trust_for_foreign_proxies_too() -> None:
     with served() as daemon:
         arrived = native.loads(native.dumps(fastpyro.Proxy(daemon.uriFor("subject"))))
-        config.SERIALIZER = "pickle"
+        config.SERIALIZER, config.PICKLES_ON_LOOPBACK = "pickle", False
         with pytest.raises(SecurityError, match=r"config\.SERIALIZER"):
             arrived.echo(1)
         config.SERIALIZER = "native"

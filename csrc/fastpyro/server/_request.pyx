@@ -124,7 +124,8 @@ cdef class Request:
         serializer = self.connection.serializer
         if serializer is None or serializer.serializer_id != self.serializer_id:
             self.is_unreadable = True
-            serializer = peer_serializer(self.serializer_id, self.connection.dialect, self.connection.accepted)
+            client = self.connection
+            serializer = peer_serializer(self.serializer_id, client.dialect, client.accepted, client.lacks)
             self.connection.serializer = serializer
             self.is_unreadable = False
         if is_batch:
