@@ -14,7 +14,7 @@ class Greeter:
 
 def main() -> None:
     with fastpyro.Daemon() as daemon:
-        uri = daemon.register(Greeter)
+        uri = daemon.register(Greeter())
         with fastpyro.locate_ns() as nameserver:
             nameserver.register("example.greeter", uri)
         print("uri =", uri, flush=True)
