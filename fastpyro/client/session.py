@@ -30,7 +30,6 @@ from fastpyro.protocol.compression import deflated, payload_of
 from fastpyro.protocol.peer_batches import read_results, write_batch
 from fastpyro.serializers.registry import IDS, PICKLES, get_serializer, get_serializer_by_id, native
 from fastpyro.values.checked import is_kind, type_name
-from fastpyro.values.refused_paths import located, of_call
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -93,6 +92,8 @@ class Session(SessionCore):
         try:
             payload = self.serializer.dumps_call(object_id, method, args, kwargs)
         except SerializeError as error:
+            from fastpyro.values.refused_paths import located, of_call  # nobody needs it before that
+
             raise located(error, of_call(args, kwargs), self.serializer.expand) from error.__cause__
         return self._packed(flags, payload)
 

@@ -29,7 +29,6 @@ from fastpyro.server.exposure import members_of, resolve_method
 from fastpyro.server.item_streams import AwaitedItems
 from fastpyro.values._memory_budget import last_excess, note_excess
 from fastpyro.values.exceptions import exception_reply
-from fastpyro.values.refused_paths import located
 
 if TYPE_CHECKING:
     from fastpyro.protocol._call_context import CallState
@@ -170,6 +169,8 @@ def _value_reply(service: Service, request: Request, result: Any) -> Reply:
             flags |= flag
         return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, annotations_of(service))
     except SerializeError as error:
+        from fastpyro.values.refused_paths import located  # nobody needs it before that
+
         refused = error if request.calls is not None else located(error, [("result", result)], serializer.expand)
         return error_reply(service, connection, message, refused)
     except (Exception, SystemExit) as error:
