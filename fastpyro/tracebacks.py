@@ -27,9 +27,12 @@ __all__ = [
     "get_pyro_traceback",
     "is_remote_note",
     "remote_note",
+    "say_as_peer",
 ]
 
 REMOTE_HEAD = " +--- This error was raised in another process. Remote traceback:"
+"""How the note begins that shows a remote traceback; the facades have the words of their peers (`say_as_peer`)."""
+
 REMOTE_END = " +--- End of remote traceback"
 
 LONGEST_VALUE = 1000
@@ -61,12 +64,21 @@ def attach_remote_traceback(error: BaseException, lines: list[str]) -> None:
 def remote_note(lines: Iterable[str]) -> str:
     """Return the note of an exception that shows its remote traceback."""
     text = on_lines(escapes().joined_lines(lines)).rstrip("\n").replace("\n", "\n | ")
-    return f"{REMOTE_HEAD}\n | {text}\n{REMOTE_END}"
+    return f"{_heads[0]}\n | {text}\n{REMOTE_END}"
+
+
+def say_as_peer(head: str) -> None:
+    """Let remote tracebacks begin with a line that the programs of a peer know."""
+    _heads.insert(0, head)
+
+
+_heads = [REMOTE_HEAD]
+"""The first one is written, all are known."""
 
 
 def is_remote_note(note: object) -> bool:
     """Return whether a note is a remote traceback that was attached here."""
-    return isinstance(note, str) and note.startswith(REMOTE_HEAD)
+    return isinstance(note, str) and note.startswith(tuple(_heads))
 
 
 def format_traceback(

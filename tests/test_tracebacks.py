@@ -22,6 +22,7 @@ from fastpyro.tracebacks import (
     format_traceback,
     get_pyro_traceback,
     is_remote_note,
+    remote_note,
 )
 
 REMOTE_LINES = [
@@ -379,3 +380,12 @@ def test_details_hide_keys_wherever_they_stand() -> None:
     text = "".join(format_traceback(type(error), error, error.__traceback__, detailed=True))
     assert GUARDED not in text
     assert f"in a text: {MASKED}" in text
+
+
+def test_the_words_of_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracebacks, "_heads", tracebacks._heads[:])
+    ours = remote_note(["a line\n"])
+    tracebacks.say_as_peer(" +--- As the peer says:")
+    assert remote_note(["a line\n"]).startswith(" +--- As the peer says:\n | a line\n")
+    assert is_remote_note(ours)
+    assert is_remote_note(remote_note([]))

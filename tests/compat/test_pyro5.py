@@ -212,26 +212,32 @@ def test_name_server_and_its_client() -> None:
     command = ("-m", "fastpyro.compat", "Pyro5", "-m")
     with ServerProcess(*command, "Pyro5.nameserver", "-n", "127.0.0.1", "-p", "0", "-x") as server:
         port = server.wait_for(r"^URI = PYRO:Pyro\.NameServer@127\.0\.0\.1:(\d+)$")[1]
-        assert "NS running on 127.0.0.1" in server.output
+        assert "Not starting broadcast server for localhost.\nNS running on 127.0.0.1" in server.output
         asked = ("-m", "Pyro5.nsc", "-n", "127.0.0.1", "-p", port)
         assert "Name server ping ok." in run_under("Pyro5", *asked, "ping").stdout
         assert "Registered one" in run_under("Pyro5", *asked, "register", "one", "PYRO:x@h:1").stdout
         assert "Metadata updated" in run_under("Pyro5", *asked, "setmeta", "one", "tag").stdout
+        few = run_under("Pyro5", *asked, "register", "one")
+        assert (few.returncode, few.stderr) == (1, "requires two arguments: name uri\n")
         listing = run_under("Pyro5", *asked, "list", "on").stdout
-        assert "--------START LIST - prefix 'on'\none --> PYRO:x@h:1\n    metadata: tag\n--------END LIST" in listing
+        assert (
+            "--------START LIST - prefix 'on'\none --> PYRO:x@h:1\n    metadata: {'tag'}\n--------END LIST" in listing
+        )
         assert "one --> " in run_under("Pyro5", *asked, "yplookup_any", "tag").stdout
         assert "1 items removed." in run_under("Pyro5", *asked, "removematching", "o.*", stdin="y\n").stdout
         failed = run_under("Pyro5", *asked, "lookup", "one")
         assert "Error: NamingError - unknown name: one" in failed.stdout
+        assert " +--- This exception occurred remotely (Pyro) - Remote traceback:\n | " in failed.stderr
         assert failed.returncode == 1
 
 
 def test_echo_server() -> None:
     with ServerProcess(
-        "-m", "fastpyro.compat", "Pyro5", "-m", "Pyro5.utils.echoserver", "-N", "-H", "127.0.0.1"
+        "-m", "fastpyro.compat", "Pyro5", "-m", "Pyro5.utils.echoserver", "-N", "-v", "-H", "127.0.0.1"
     ) as server:
         uri = server.wait_for(r"^echo uri: (\S+)$")[1]
         server.wait_for(r"^echoserver running\.$")
+        assert "using name server at PYRO:Pyro.NameServer@127.0.0.1:" in server.output
         import fastpyro
 
         with fastpyro.Proxy(uri) as proxy:

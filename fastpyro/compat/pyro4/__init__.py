@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastpyro.client.async_proxy import async_ as _async
 from fastpyro.compat.shared.logs import configure as _configure_logging
+from fastpyro.tracebacks import say_as_peer as _say_as_peer
 
 _configure_logging(
     __name__,
@@ -21,6 +22,8 @@ _configure_logging(
         "fastpyro.servers.threaded": "Pyro4.threadpoolserver",
     },
 )
+
+_say_as_peer(" +--- This exception occured remotely (Pyro) - Remote traceback:")  # as Pyro4 writes it
 
 from . import configuration as _configuration  # noqa: E402 - logging first, as Pyro4 does it
 from . import (  # noqa: E402 - `import Pyro4` is enough to use these

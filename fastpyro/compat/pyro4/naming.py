@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from fastpyro.compat.shared.module_names import also_there
-from fastpyro.constants import NAMESERVER_NAME
+from fastpyro.compat.shared.name_server_loop import serve
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
@@ -81,35 +81,7 @@ def startNSloop(
     """Make a name server, print where it is, and serve until Ctrl-C; the arguments are those of ``startNS``."""
     rest = bchost, bcport, unixsocket, nathost, natport, storage, hmac
     uri, daemon, responder = startNS(host, port, enableBroadcast, *rest)
-    try:
-        if responder is not None:
-            print(f"Broadcast server running on {responder.locationStr}")
-            responder.runInThread()
-        elif enableBroadcast and not unixsocket:
-            print(f"Not starting broadcast server for {uri.host if not nathost else daemon.locationStr.split(':')[0]}.")
-        _announce(uri, daemon, bool(hmac))
-        daemon.requestLoop()
-    finally:
-        if responder is not None:
-            responder.close()
-        daemon.close()
-    print("NS shut down.", flush=True)
-
-
-def _announce(uri: URI, daemon: NameServerDaemon, has_key: bool) -> None:
-    assert daemon.nameserver is not None
-    existing = daemon.nameserver.count() - 1  # not its own
-    if existing > 0:
-        print(f"Persistent store contains {existing} existing registrations.")
-    is_unix = URI.isUnixsockLocation(daemon.locationStr)
-    print(f"NS running on {daemon.locationStr} ({'Unix domain socket' if is_unix else daemon.sock.getsockname()[0]})")
-    if not has_key:
-        print("Warning: HMAC key not set. Anyone can connect to this server!")
-    if daemon.natLocationStr:
-        print(f"internal URI = {daemon.uriFor(NAMESERVER_NAME, nat=False)}")
-        print(f"external URI = {uri}", flush=True)
-    else:
-        print(f"URI = {uri}", flush=True)
+    serve(uri, daemon, responder, "" if hmac else "Warning: HMAC key not set. Anyone can connect to this server!")
 
 
 def main(args: list[str] | None = None) -> None:

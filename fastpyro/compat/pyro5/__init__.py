@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastpyro.compat.shared.logs import configure as _configure_logging
+from fastpyro.tracebacks import say_as_peer as _say_as_peer
 
 _configure_logging(
     __name__,
@@ -19,6 +20,8 @@ _configure_logging(
         "fastpyro.naming": "Pyro5.naming",
     },
 )
+
+_say_as_peer(" +--- This exception occurred remotely (Pyro) - Remote traceback:")
 
 from .configure import VERSION as __version__  # noqa: E402 - logging first, as Pyro5 does it
 from .configure import global_config as config  # noqa: E402

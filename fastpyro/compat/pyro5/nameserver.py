@@ -7,6 +7,7 @@ from typing import Any
 
 from fastpyro.client.locate import lookup, yplookup
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.name_server_loop import serve
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
@@ -49,8 +50,8 @@ def start_ns(
 def start_ns_loop(
     host: str | None = None, port: int | None = None, enableBroadcast: bool = True, *rest: Any, **keywords: Any
 ) -> None:
-    """Run a name server; see fastpyro.start_ns_loop. Broadcast is answered unless it is switched off."""
-    start.start_ns_loop(host, port, enableBroadcast, *rest, **keywords)
+    """Run a name server until Ctrl-C; the arguments are those of ``start_ns``."""
+    serve(*start_ns(host, port, enableBroadcast, *rest, **keywords))
 
 
 def main(args: list[str] | None = None) -> None:

@@ -59,6 +59,15 @@ LOOK_SECONDS = 3.0
 JSON_HEADER = ("Content-Type", "application/json; charset=utf-8")
 TEXT_HEADER = ("Content-Type", "text/plain")
 
+PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
+    (
+        "Access-Control-Allow-Headers",
+        "Accept, Content-Type, Origin, X-Requested-With, X-Pyro-Options, X-Pyro-Correlation-Id, X-Pyro-Gateway-Key",
+    ),
+)
+"""What a browser is told before it lets a page of another origin send JSON."""
+
 _PAGE = """<!DOCTYPE html>
 <html><head><title>Pyro HTTP gateway</title></head>
 <body><h1>Pyro HTTP gateway</h1>
@@ -113,7 +122,7 @@ class HttpGateway:
             return self.not_found(start_response)
         method = environ.get("REQUEST_METHOD")
         if method == "OPTIONS" and self.cors:
-            start_response("200 OK", self._headers(("Access-Control-Allow-Methods", "GET, POST, OPTIONS")))
+            start_response("200 OK", self._headers(*PREFLIGHT))
             return [b""]
         if method not in ("GET", "POST"):
             return self._text(start_response, "405 Method Not Allowed", "Error 405: Method Not Allowed")
@@ -121,7 +130,7 @@ class HttpGateway:
         if not path:
             return self.home_page(environ, start_response)
         form = environ.get("QUERY_STRING", "")
-        if method == "POST":
+        if method == "POST" and "json" not in environ.get("CONTENT_TYPE", ""):  # a call's arguments are never JSON
             form = "&".join(filter(None, [form, _body_of(environ).decode("utf-8", "replace")]))
         return self.answer(environ, path, _parameters_of(form), start_response)
 
@@ -195,8 +204,19 @@ class HttpGateway:
         nameserver._pyroTimeout = min(self.comm_timeout or CONNECT_SECONDS, CONNECT_SECONDS)
         return nameserver
 
+    def connection_line(self) -> str:
+        """Return a line about the name server: where it is, or that there is none yet."""
+        try:
+            with self._name_server() as nameserver:
+                return f"Connected to name server at:  {nameserver._pyroUri}"
+        except PyroError:
+            return "Not yet connected to a name server."
+
     def _headers(self, *headers: tuple[str, str]) -> list[tuple[str, str]]:
-        return [*headers, *([("Access-Control-Allow-Origin", self.cors)] if self.cors else [])]
+        if not self.cors:
+            return list(headers)
+        exposed = "Access-Control-Expose-Headers", "X-Pyro-Correlation-Id"
+        return [*headers, ("Access-Control-Allow-Origin", self.cors), exposed]
 
     def _text(self, start_response: StartResponse, status: str, text: str) -> Answer:
         start_response(status, self._headers(TEXT_HEADER))
@@ -331,6 +351,10 @@ def as_bytes(key: str | bytes) -> bytes:
 def serve(app: HttpGateway, host: str, port: int) -> None:
     """Serve the application until Ctrl-C, after printing where it is. Raises OSError for an address that is taken."""
     with GatewayServer((host, port), app) as server:
+        if app.ns_regex:
+            print(f"Exposing objects with names matching:  {app.ns_regex}")
+        else:
+            print("Warning: exposing all objects (no expose regex set)")
+        print(app.connection_line())
         print(f"Pyro HTTP gateway running on http://{host}:{server.server_port}/pyro/", flush=True)
-        print(f"Exposing objects with names matching:  {app.ns_regex}", flush=True)
         server.serve_forever()

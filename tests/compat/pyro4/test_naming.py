@@ -54,6 +54,7 @@ def test_lines_of_the_loop(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     )
     serve_until_stopped(monkeypatch, nathost="example.org", natport=99, hmac="key", enableBroadcast=False)
     assert re.fullmatch(
+        r"Not starting broadcast server for localhost\.\n"
         r"NS running on localhost:(\d+) \(127\.0\.0\.1\)\n"
         r"internal URI = PYRO:Pyro\.NameServer@localhost:\1\n"
         r"external URI = PYRO:Pyro\.NameServer@example\.org:99\n"
@@ -117,7 +118,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     monkeypatch.setattr(naming.NameServerDaemon, "requestLoop", lambda self: None)
     monkeypatch.setenv("PYRO_HMAC_KEY", "secret")
     naming.main(["-p", "0", "-x"])
-    assert re.fullmatch(r"NS running on .*\nURI = PYRO:.*\nNS shut down\.\n", capsys.readouterr().out)
+    assert re.fullmatch(r"Not starting .*\nNS running on .*\nURI = PYRO:.*\nNS shut down\.\n", capsys.readouterr().out)
 
 
 def test_tags_of_classes() -> None:

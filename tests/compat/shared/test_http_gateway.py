@@ -132,7 +132,12 @@ def test_cors(gateway: HttpGateway) -> None:
     gateway.cors = "https://example.org"
     status, headers, _ = ask(gateway, "/pyro/http.subject/size", method="OPTIONS")
     assert (status, headers["Access-Control-Allow-Origin"]) == (200, "https://example.org")
+    assert "Content-Type" in headers["Access-Control-Allow-Headers"]  # or a browser sends no JSON
     assert ask(gateway, "/pyro/http.subject/size")[1]["Access-Control-Allow-Origin"] == "https://example.org"
+    body = io.BytesIO(b'{"first": "="}')
+    json_post: dict[str, Any] = {"wsgi.input": body, "CONTENT_LENGTH": "14", "CONTENT_TYPE": "application/json"}
+    status, _, answer = ask(gateway, "/pyro/http.subject/join", "first=a", "POST", **json_post)
+    assert (status, json.loads(answer)) == (200, json.loads(ask(gateway, "/pyro/http.subject/join", "first=a")[2]))
 
 
 def test_single_values() -> None:

@@ -66,10 +66,12 @@ def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> A
         if options.naming or options.nameserver:
             with locateNS(place.host, place.port, hmac_key=key) as name_server:
                 name_server.register(fastpyro.echo.OBJECT_NAME, uri)
-                if options.naming:
+                if options.verbose:
                     say(f"using name server at {name_server._pyroUri}")
                     if options.nameserver:
                         say(place.broadcast)
+        elif options.verbose:
+            say("not using a name server.")
         say(f"object name: {fastpyro.echo.OBJECT_NAME}")
         say(f"echo uri: {uri}")
         say("echoserver running.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastpyro.client.locate import locate_ns
 from fastpyro.config import config
+from fastpyro.constants import NAMESERVER_NAME
 from fastpyro.echo import OBJECT_NAME, EchoServer
 from fastpyro.naming.start import start_ns
 
@@ -30,21 +31,21 @@ def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> t
     say("Starting Pyro's built-in test echo server.")
     name_server: Any = None
     if options.nameserver:
-        options.naming = True
-        uri, name_server, _ = start_ns(options.host, 0)
-        say(f"Started a name server: {uri}")
+        _, name_server, _ = start_ns(options.host, 0)
     daemon = Daemon(options.host, options.port, options.unixsocket)
     echo = EchoServer(options.verbose)
     uri = daemon.register(echo, OBJECT_NAME)
-    if options.naming:
-        host, port = ("", None) if name_server is None else (options.host, name_server.sock.getsockname()[1])
-        if name_server is not None:
-            daemon.combine(name_server)
-            name_server.nameserver.register(OBJECT_NAME, uri)
-        else:
-            with locate_ns(host, port) as proxy:
-                proxy.register(OBJECT_NAME, uri)
-        say(f"using name server at {name_server.locationStr if name_server else 'the usual place'}")
+    place = "not using a name server."
+    if name_server is not None:
+        daemon.combine(name_server)
+        name_server.nameserver.register(OBJECT_NAME, uri)
+        place = f"using name server at {name_server.uriFor(NAMESERVER_NAME)}\nnot using a broadcast server"
+    elif options.naming:
+        with locate_ns() as proxy:
+            proxy.register(OBJECT_NAME, uri)
+            place = f"using name server at {proxy._pyroUri}"
+    if options.verbose:
+        say(place)
     say(f"object name: {OBJECT_NAME}")
     say(f"echo uri: {uri}")
     say("echoserver running.")
@@ -68,7 +69,9 @@ def _options(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-N", "--nameserver", action="store_true", help="also start a nameserver")
     parser.add_argument("-v", "--verbose", action="store_true", help="verbose output")
     parser.add_argument("-q", "--quiet", action="store_true", help="don't output anything")
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    options.quiet = options.quiet and not options.verbose
+    return options
 
 
 if __name__ == "__main__":

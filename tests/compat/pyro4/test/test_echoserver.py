@@ -54,7 +54,7 @@ def test_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_it_registers_itself(name_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"using name server at {name_server.uriFor(Pyro4.constants.NAMESERVER_NAME)}" in lines(capsys, "-n")
+    assert f"using name server at {name_server.uriFor(Pyro4.constants.NAMESERVER_NAME)}" in lines(capsys, "-n", "-v")
     with Pyro4.locateNS() as found:
         assert found.lookup("test.echoserver").object == "test.echoserver"
 
@@ -63,7 +63,7 @@ def test_it_brings_a_name_server(capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setattr(Pyro4.Daemon, "requestLoop", lambda self: None)
     Pyro4.config.NS_PORT = Pyro4.socketutil.findProbablyUnusedPort()
     try:
-        echoserver.main(["-N", "-n"])
+        echoserver.main(["-N", "-n", "-v"])
         said = capsys.readouterr().out.splitlines()
         uri = f"PYRO:Pyro.NameServer@localhost:{Pyro4.config.NS_PORT}"
         assert said[2:4] == [f"using name server at {uri}", "not using a broadcast server"]
