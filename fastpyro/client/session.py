@@ -23,7 +23,7 @@ from fastpyro.constants import (
     MSG_RESULT,
     PROTOCOL_VERSION,
 )
-from fastpyro.errors import ProtocolError, SerializeError
+from fastpyro.errors import CommunicationError, ProtocolError, SecurityError, SerializeError
 from fastpyro.protocol._batch import decode_results
 from fastpyro.protocol.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
 from fastpyro.protocol.compression import deflated, payload_of
@@ -150,12 +150,24 @@ class Session(SessionCore):
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             return _stream_in(caller, message)
         payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
-        raise _error_in(serializer.loads(payload))
+        error = _error_in(serializer.loads(payload))
+        if not self.native:
+            self._end_behind(error, caller)
+        raise error
 
-    def results_of(self, message: Message) -> tuple[list[Any], BaseException | None]:
+    def _end_behind(self, error: BaseException, caller: Caller) -> None:
+        """Let go of the connection behind an error after which Pyro's daemons close it: the next call needs another."""
+        ends = isinstance(error, CommunicationError | SecurityError) and caller._pyro_socket is None
+        if ends and not self.may_be_native:
+            caller._pyro_drop(self)
+
+    def results_of(self, caller: Caller, message: Message) -> tuple[list[Any], BaseException | None]:
         """Return the results that the reply to a batch holds, and the error that ended it. Raises what it holds else."""
         if message.flags & FLAGS_EXCEPTION:
-            raise _error_in(self.serializer.loads(payload_of(message)))
+            error = _error_in(self.serializer.loads(payload_of(message)))
+            if not self.native:
+                self._end_behind(error, caller)
+            raise error
         if self.native:
             return decode_results(self.serializer.codec, payload_of(message))
         return read_results(self.serializer.loads(payload_of(message)))
@@ -189,7 +201,7 @@ def invoke_batch(caller: Caller, calls: BatchWriter, oneway: bool) -> tuple[list
     if message is None:
         return [], None
     session.check(caller, message, outgoing.seq, outgoing.serializer_id)
-    results, error = session.results_of(message)
+    results, error = session.results_of(caller, message)
     if len(results) + (error is not None) > len(calls) or (error is None and len(results) < len(calls)):
         caller._pyro_drop(session)
         raise ProtocolError(f"invoke: {len(results):,} results came for a batch of {len(calls):,} calls")

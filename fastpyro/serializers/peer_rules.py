@@ -30,17 +30,20 @@ RULES: dict[str, FormatRules] = {
         bare_states=True, unasked_themselves=_names_in("collections", "deque UserDict UserList UserString")
     ),
     "json": FormatRules(
+        bare_dicts=True,
         refused=frozenset({bytes, bytearray, memoryview, complex}),
         plain={"builtins.frozenset": _frozen_items},
         unasked=_PLAIN | _TEXTS,
     ),
     "msgpack": FormatRules(
+        bare_dicts=True,
         plain={"builtins.frozenset": _frozen_items},
         inner_first=True,
         unasked=_PLAIN | _TEXTS | _names_in("builtins", "complex bytes bytearray memoryview"),
     ),
     "marshal": FormatRules(
-        unasked=_PLAIN | _names_in("builtins", "complex bytes bytearray set frozenset") | {"array.array", "uuid.UUID"}
+        bare_dicts=True,
+        unasked=_PLAIN | _names_in("builtins", "complex bytes bytearray set frozenset") | {"array.array", "uuid.UUID"},
     ),
 }
 """By name of the serializer."""

@@ -29,6 +29,7 @@ __all__ = [
     "Strategy",
     "attributes_of",
     "attributes_of_class",
+    "defines",
     "full_name",
     "is_plain",
     "set_attributes",
@@ -185,9 +186,9 @@ def _check_attributes(value: Any) -> None:
 
 def state_function(cls: type) -> Callable[[Any], Any]:
     """Return the function that takes the state of a class's objects: its ``__getstate__``, or all attributes."""
-    if _defines(cls, "__getstate__"):
+    if defines(cls, "__getstate__"):
         return lambda value: value.__getstate__()
-    if _defines(cls, "__setstate__"):
+    if defines(cls, "__setstate__"):
         return object.__getstate__
     fields = declared_fields(cls)
     if fields is not None and slots_of(cls):  # there is more in slots than what is declared
@@ -195,7 +196,8 @@ def state_function(cls: type) -> Callable[[Any], Any]:
     return attributes_of
 
 
-def _defines(cls: type, method: str) -> bool:
+def defines(cls: type, method: str) -> bool:
+    """Return whether a class has a ``__getstate__`` or ``__setstate__`` that somebody wrote for it."""
     # object has a __getstate__ of its own from Python 3.11 on; it does not count, nor does what a decorator made.
     found = getattr(cls, method, None)
     return found is not getattr(object, method, None) and not is_generated(found)
@@ -209,8 +211,8 @@ def takes_attributes(cls: Any) -> bool:
     return (
         is_plain(cls)
         and not issubclass(cls, Enum)
-        and not _defines(cls, "__getstate__")
-        and not _defines(cls, "__setstate__")
+        and not defines(cls, "__getstate__")
+        and not defines(cls, "__setstate__")
     )
 
 
@@ -223,7 +225,7 @@ def strategy_for(cls: type) -> Strategy:
         members = dict(cls.__members__)
         return Strategy(lambda member: member.name, MemberBuilder(members, str, lambda name: _member(cls, name)))
     if is_plain(cls):
-        if _defines(cls, "__setstate__"):
+        if defines(cls, "__setstate__"):
             return Strategy(state_function(cls), _builder(cls))
         return Strategy(state_function(cls), ObjectBuilder(cls, _attributes_for(cls)))
     if hasattr(cls, "__struct_fields__"):
@@ -296,7 +298,7 @@ def _restore(value: Any, state: Any) -> None:
 def _attributes_for(cls: type) -> Attributes:
     """Return what gives the objects of a class their declared fields, or any attributes where none are declared."""
     fields = declared_fields(cls)
-    merge = _merged if _defines(cls, "__getstate__") else None
+    merge = _merged if defines(cls, "__getstate__") else None
     if fields is None:
         return (
             attributes_of_class(cls)
@@ -408,5 +410,5 @@ def _container_strategy(cls: type, base: Any) -> Strategy:
             raise SerializeError(f"{full_name(cls)} has {size} fields, its state has {len(content)}")
         return content, attributes
 
-    attributes = _restore if _defines(cls, "__setstate__") else _attributes_for(cls)
+    attributes = _restore if defines(cls, "__setstate__") else _attributes_for(cls)
     return Strategy(take, ContainerBuilder(cls, base, _MUTABLE.get(base), size, attributes, checked))

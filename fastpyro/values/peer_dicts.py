@@ -36,7 +36,7 @@ from fastpyro.values.checked import (
 from fastpyro.values.class_registry import StateOf
 from fastpyro.values.collection_types import USER_TYPES, ordered_items, user_content
 from fastpyro.values.exceptions import dict_to_exception, exception_to_dict, state_to_dict
-from fastpyro.values.object_state import attributes_of, full_name, is_plain, state_function, takes_attributes
+from fastpyro.values.object_state import attributes_of, defines, full_name, is_plain, state_function, takes_attributes
 from fastpyro.values.raw_content import RAW, range_of_items
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ class FormatRules(NamedTuple):
     """Replacements that come before those of ``PLAIN``."""
     bare_states: bool = False
     """Whether a ``__getstate__`` that gives no dict says what is written instead of the object."""
+    bare_dicts: bool = False
+    """Whether one that gives a dict does: without the name of a class."""
     inner_first: bool = False
     """Whether a converter gets objects for the dicts inside its own whose class is known."""
     unasked: frozenset[str] = frozenset()
@@ -278,18 +280,21 @@ class ClassDicts:
             if class_registry.is_of_pandas(cls):
                 return _refuse
             if is_plain(cls):
-                take, class_name, bare = state_function(cls), full_name(cls), rules.bare_states
-
-                def write(value: Any) -> tuple[str | None, Any]:
-                    state = take(value)
-                    return (
-                        (None, state) if bare and type(state) is not dict else class_registry.named(class_name, state)
-                    )
-
-                return write
+                return self._state_writer(cls)
             if cls.__flags__ & (1 << 9) and cls.__dictoffset__:
                 return lambda value: (full_name(cls), attributes_of(value))
         return _refuse
+
+    def _state_writer(self, cls: type) -> Callable[[Any], tuple[str | None, Any]]:
+        take, class_name, rules = state_function(cls), full_name(cls), self._rules
+        bare_dicts = rules.bare_dicts and defines(cls, "__getstate__")
+
+        def write(value: Any) -> tuple[str | None, Any]:
+            state = take(value)
+            bare = bare_dicts if type(state) is dict else rules.bare_states
+            return (None, state) if bare else class_registry.named(class_name, state)
+
+        return write
 
     def _uri_dict(self, state: Any) -> dict[str, Any]:
         return {"__class__": self.names.uri, "state": state}

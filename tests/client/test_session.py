@@ -38,6 +38,10 @@ class Subject:
     def size(self, text: str) -> int:
         return len(text)
 
+    @fastpyro.expose
+    def lose(self, kind: str) -> None:
+        raise getattr(fastpyro.errors, kind)("another daemon's")
+
 
 @pytest.fixture
 def daemon() -> Iterator[fastpyro.Daemon]:
@@ -178,3 +182,11 @@ def test_a_batch_has_as_many_results_as_calls(proxy: Any, monkeypatch: pytest.Mo
     with pytest.raises(fastpyro.errors.ProtocolError, match=r"results came for a batch of 2 calls"):
         batch()
     assert proxy._pyroConnection is None
+
+
+@pytest.mark.parametrize("kind", ["TimeoutError", "SerializeError", "SecurityError", "NamingError"])
+def test_errors_behind_which_daemons_of_pyro_close_the_connection(proxy: Any, kind: str) -> None:
+    with pytest.raises(getattr(fastpyro.errors, kind)):
+        proxy.lose(kind)
+    assert (proxy._pyroConnection is None) is (proxy._pyroSerializer != "native" and kind != "NamingError")
+    assert proxy.size("three") == 5

@@ -23,3 +23,13 @@ def test_a_frozenset_is_written_as_ever() -> None:
         serializer = get_serializer(name)
         assert serializer.loads(serializer.dumps(frozenset({1}))) == read
         assert serializer.loads(serializer.dumps([Own({1})])) == [read]
+
+
+def test_a_state_that_is_a_dict_is_written_without_the_name_of_its_class() -> None:
+    class Own:
+        def __getstate__(self) -> dict[str, int]:
+            return {"only": 5}
+
+    for name in ("json", "msgpack", "marshal"):
+        serializer = get_serializer(name)
+        assert serializer.loads(serializer.dumps([Own()])) == [{"only": 5}]
