@@ -96,6 +96,11 @@ class ResultList:
     def __len__(self) -> int:
         return len(self._results)
 
+    @property
+    def size(self) -> int:
+        """How many bytes they will have, about; 0 where nothing depends on it."""
+        return self._size
+
     def watch(self, on_growth: Callable[[int, int], None]) -> None:
         """Call ``on_growth(bytes, count)`` when they have grown to 1 MiB, and whenever they are twice as large."""
         self._on_growth = on_growth

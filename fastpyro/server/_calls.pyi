@@ -6,7 +6,7 @@ from fastpyro.serializers._codec import Codec
 from fastpyro.server._connection import ConnectionCore
 from fastpyro.server._leader import Leadership, LeaderWatch
 from fastpyro.server._request import Request
-from fastpyro.server.replies import PendingReply, Reply
+from fastpyro.server.replies import AnyReply
 from fastpyro.server.service import Service
 from fastpyro.transport._link import Spinner
 
@@ -20,7 +20,7 @@ class CallServer(LeaderWatch):
     def __new__(cls, server: Any, service: Service, codec: Codec, plain: bool) -> Self: ...
     def forget_classes(self) -> None: ...
     def note_big(self, kind: type, name: str, size: int, late: bool) -> None: ...
-    def invoke(self, request: Request) -> Reply | PendingReply | None: ...
+    def invoke(self, request: Request) -> AnyReply | None: ...
     def serve_ready(
         self,
         ready: list[int],

@@ -33,7 +33,7 @@ from fastpyro.server.descriptors import LISTENER_GONE, most_descriptors
 from fastpyro.server.hooks import call_hook
 from fastpyro.server.idle_connections import drop_stranger, keep_within
 from fastpyro.server.refusals import refuse
-from fastpyro.server.replies import PendingReply, Postponed
+from fastpyro.server.replies import AnyReply, PendingReply, Postponed, Reply, UnfinishedBatch
 from fastpyro.server.turns import TURN, Turns
 from fastpyro.server.unfinished import UnfinishedMessages
 from fastpyro.server.unsent import ALONE, Patience, UnsentReplies
@@ -48,7 +48,7 @@ from fastpyro.transport.trusted_peers import hmac_key_of, lacks_for_pickles
 if TYPE_CHECKING:
     from fastpyro.server.big_replies import BigReplies
     from fastpyro.server.dispatch import MayRun
-    from fastpyro.server.replies import Reply
+    from fastpyro.server.interrupted_batches import InterruptedBatches
     from fastpyro.server.service import Service
 
 __all__ = ["ConnectionServer"]
@@ -67,14 +67,13 @@ DRAIN_SECONDS = 2.0
 
 class ConnectionServer(ABC):
     """A listening socket and its connections; subclasses add the loop.
-    ``patience`` says how long a thread that serves stays with a client that takes its reply slowly.
 
     Arguments: ``daemon``, asked for hooks and objects; ``listener``, a listening socket, owned from then on.
     """
 
-    patience: Patience = ALONE
-    big_replies: BigReplies | None = None
-    """Who has calls with big replies wait; a server of one thread makes one at a time."""
+    patience: Patience = ALONE  # how long a thread that serves stays with a client that takes its reply slowly
+    big_replies: BigReplies | None = None  # who has such calls wait; a server of one thread makes one at a time
+    interrupted_batches: InterruptedBatches | None = None  # who lets others have their turn, in a server of one thread
 
     def __init__(self, daemon: Service, listener: socket.socket) -> None:
         self.tls = tls.server_contexts()
@@ -362,11 +361,17 @@ class ConnectionServer(ABC):
                 self.turns.add(connection)
         self.wakeup()  # the leader may be another thread
 
-    def answer(self, connection: Connection, message: Message, may_run: MayRun | None = None) -> None:
-        """Serve one request and send the reply. A KeyboardInterrupt in the main thread goes on after the reply."""
+    def answer(
+        self,
+        connection: Connection,
+        message: Message,
+        may_run: MayRun | None = None,
+        rest: UnfinishedBatch | None = None,
+    ) -> None:
+        """Serve one request, or the ``rest`` of a batch, and reply. A KeyboardInterrupt in the main thread then goes on."""
         reply = None
         try:
-            reply = dispatch.handle(self.requests, connection, message, may_run)
+            reply = dispatch.handle(self.requests, connection, message, may_run, rest)
         except Postponed as error:
             assert self.big_replies is not None
             self.big_replies.wait(connection, message, error.size)
@@ -398,12 +403,14 @@ class ConnectionServer(ABC):
         if threading.current_thread() is threading.main_thread():
             raise error
 
-    def send_reply(self, connection: Connection, message: Message, reply: Reply | PendingReply) -> None:
-        """Send the reply to a request, or begin what will have one. Drops a connection that does not take its reply, or
-        was not admitted by it.
-        """
+    def send_reply(self, connection: Connection, message: Message, reply: AnyReply) -> None:
+        """Send the reply to a request, or see to what will have one. Drops who does not take it or is not admitted."""
         if isinstance(reply, PendingReply):
             self.late_replies.begin(connection, message, reply)
+            return
+        if isinstance(reply, UnfinishedBatch):
+            assert self.interrupted_batches is not None
+            self.interrupted_batches.add(connection, message, reply)
             return
         admits = connection.handshaken and connection.fd in self.unadmitted.by_fd
         if admits:  # before the client hears of it: another thread may read its first call while this one goes on

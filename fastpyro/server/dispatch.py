@@ -27,7 +27,7 @@ from fastpyro.serializers.registry import Serializer, get_serializer_by_id, nati
 from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
 from fastpyro.server.complaints import complain
-from fastpyro.server.replies import PendingReply, Reply, annotations_of
+from fastpyro.server.replies import AnyReply, Reply, UnfinishedBatch, annotations_of
 from fastpyro.transport import handshake
 
 if TYPE_CHECKING:
@@ -43,26 +43,45 @@ MayRun: TypeAlias = Callable[[Any, list[Any]], bool]
 
 
 def handle(
-    calls: CallServer, connection: Connection, message: Message, may_run: MayRun | None = None
-) -> Reply | PendingReply | None:
-    """Serve one request of a client. Returns the reply, the one that it will have, or None where none is wanted.
+    calls: CallServer,
+    connection: Connection,
+    message: Message,
+    may_run: MayRun | None = None,
+    rest: UnfinishedBatch | None = None,
+) -> AnyReply | None:
+    """Serve one request of a client. Returns the reply, what will have one, or None where none is wanted.
 
     Arguments: ``calls``, which serves those; ``may_run``, asked with the object's id and the names of its members that a
-    call uses, before any of it is done: when it says False the call waits elsewhere, and None is returned.
+    call uses, before any of it is done: when it says False the call waits elsewhere, and None is returned; ``rest``, that
+    of a batch which was interrupted.
 
     Raises ProtocolError when the message is out of turn: the client must be dropped then. Raises Postponed.
     """
+    if rest is not None:
+        return _go_on(connection, message, rest)
     request = REQUESTS.get(message.kind)
     if request is None or (request is not _connect) is not connection.handshaken:
         raise ProtocolError(f"message of type {message.kind} is out of turn")
     current_context.begin(connection, message)
     try:
-        reply = request(calls, Request(connection, message, may_run))
-        if connection.attached and isinstance(reply, Reply) and handshake.FAST in message.annotations:
-            return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.native_answer()})
-        return reply
+        return _introduced(connection, message, request(calls, Request(connection, message, may_run)))
     finally:
         current_context.end()
+
+
+def _go_on(connection: Connection, message: Message, batch: UnfinishedBatch) -> AnyReply | None:
+    former = current_context.replace(batch.state)
+    try:
+        return _introduced(connection, message, batch.go_on())
+    finally:
+        current_context.replace(former)
+
+
+def _introduced(connection: Connection, message: Message, reply: AnyReply | None) -> AnyReply | None:
+    """Let the first reply on a socket that came connected say that this side speaks natively, if it was asked."""
+    if connection.attached and isinstance(reply, Reply) and handshake.FAST in message.annotations:
+        return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.native_answer()})
+    return reply
 
 
 def _ping(_: CallServer, request: Request) -> Reply:
@@ -98,7 +117,7 @@ def _connect(calls: CallServer, request: Request) -> Reply:
     return Reply(MSG_CONNECTOK, flags, serializer.serializer_id, payload, annotations)
 
 
-def _invoke(calls: CallServer, request: Request) -> Reply | PendingReply | None:
+def _invoke(calls: CallServer, request: Request) -> AnyReply | None:
     return calls.invoke(request)  # bound: a native method that is called by its class does not look at what it is given
 
 
@@ -114,7 +133,7 @@ def refusal(reason: object, connection: Connection, message: Message | None = No
     )
 
 
-REQUESTS: dict[int, Callable[[CallServer, Request], Reply | PendingReply | None]] = {
+REQUESTS: dict[int, Callable[[CallServer, Request], AnyReply | None]] = {
     MSG_CONNECT: _connect,
     MSG_INVOKE: _invoke,
     MSG_PING: _ping,

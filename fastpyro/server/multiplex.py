@@ -1,7 +1,8 @@
 """The server that runs every method in one thread: the one that calls `loop`, or a foreign loop that calls `events`.
 
-A slow method makes all other clients wait; in exchange methods never run concurrently. The oneway calls of Pyro's own
-clients are an exception: their programs count on threads for them (`ONEWAY_THREADED`).
+A slow method makes all other clients wait; in exchange methods never run concurrently. A batch lets others have their turn
+between two of its calls. The oneway calls of Pyro's own clients are an exception: their programs count on threads for
+them (`ONEWAY_THREADED`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fastpyro.constants import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE
 from fastpyro.server._leader import Leadership
 from fastpyro.server.big_replies import size_of
 from fastpyro.server.connection_server import ConnectionServer
+from fastpyro.server.interrupted_batches import InterruptedBatches
 from fastpyro.server.oneway_calls import OnewayCalls
 from fastpyro.server.turns import TURN
 from fastpyro.transport._link import Link, Spinner
@@ -28,6 +30,7 @@ from fastpyro.transport.serving_threads import begin_to_serve, end_serving
 if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
     from fastpyro.server.connection import Connection
+    from fastpyro.server.replies import UnfinishedBatch
     from fastpyro.server.service import Service
 
 __all__ = ["MultiplexServer"]
@@ -41,6 +44,8 @@ PAUSE = 0.05
 class MultiplexServer(ConnectionServer):
     """One loop in one thread; may serve other daemons' servers as well (`combine`)."""
 
+    interrupted_batches: InterruptedBatches
+
     def __init__(self, daemon: Service, listener: socket.socket) -> None:
         super().__init__(daemon, listener)
         self.combined: list[Any] = []
@@ -49,6 +54,9 @@ class MultiplexServer(ConnectionServer):
         self._leadership = Leadership()
         self._thread = ServingThread()
         self.oneway_calls = OnewayCalls()
+        self.interrupted_batches = InterruptedBatches(self, self._others_wait)
+        self._broken_off = False  # the loop, by an interrupt: what has begun is not performed to its end
+        self._among_others = False  # this thread serves others, too, of whom this server knows nothing
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -66,12 +74,19 @@ class MultiplexServer(ConnectionServer):
         for other in self.combined:
             if isinstance(other, MultiplexServer):
                 other.begin()
-        while not self.stopping and condition():  # which may call other daemons
-            if self.combined:
-                self._turn_of_all()
-            else:
-                self.turn(self.longest_wait)
-        self._thread.ident = 0
+        self._broken_off = True
+        try:
+            while not self.stopping and condition():  # which may call other daemons
+                if self.combined:
+                    self._turn_of_all()
+                else:
+                    self.turn(self.longest_wait)
+            for other in (*self.combined, self):
+                if isinstance(other, MultiplexServer):
+                    other.finish_batches()
+            self._broken_off = False
+        finally:
+            self._thread.ident = 0
         self.await_draining()
 
     def begin(self) -> None:
@@ -101,6 +116,9 @@ class MultiplexServer(ConnectionServer):
 
     def _turn_of_all(self) -> None:
         """As `turn`, for this server and those that are combined with it, each with its own poller and limits."""
+        for server in self.combined:
+            if isinstance(server, MultiplexServer) and server.stopping:
+                server.finish_batches()
         try:
             ready = self._wait_for_all()
         except Exception:
@@ -149,6 +167,7 @@ class MultiplexServer(ConnectionServer):
     def events(self, ready: Iterable[Any]) -> None:
         """Serve what a foreign loop found readable: sockets or descriptors."""
         self.begin()
+        self._among_others = True
         descriptors = [item if isinstance(item, int) else item.fileno() for item in ready]
         leading = self._lead()
         try:
@@ -166,8 +185,11 @@ class MultiplexServer(ConnectionServer):
         """Serve another multiplexed daemon, or a broadcast responder, in this loop, until that one is closed."""
         if other is self or other in self.combined:
             return
-        if self.serving and isinstance(other, MultiplexServer):
-            other.begin()
+        self._among_others = True
+        if isinstance(other, MultiplexServer):
+            other._among_others = True
+            if self.serving:
+                other.begin()
         self.combined.append(other)
         self.wakeup()
 
@@ -193,8 +215,44 @@ class MultiplexServer(ConnectionServer):
         connection = self.turns.next()
         if connection is not None and not connection.read_holds and self.connections.get(connection.fd) is connection:
             self._serve(connection, None)
-        if self.turns.waiting:
+        if not self.stopping:
+            self._go_on_with_batch()
+        if self.turns.waiting or self.interrupted_batches:
             self.wakeup()  # for the others, once the poller has named who else has something to say
+
+    def _go_on_with_batch(self) -> bool:
+        """Let the batch go on whose turn it is. False when there is none."""
+        one = self.interrupted_batches.next()
+        if one is None:
+            return False
+        self._serving = one.connection
+        one.connection.begin_turn()
+        try:
+            self._answer(one.connection, one.message, one.rest)
+        finally:
+            self._serving = None
+            one.connection.end_turn(alone=True)
+            self.interrupted_batches.done(one.connection)
+        return True
+
+    def finish_batches(self) -> None:
+        """Perform those batches to their end that have begun. By the thread that serves, when it does so no more."""
+        self.interrupted_batches.finishing = True
+        try:
+            while self._go_on_with_batch():
+                pass
+        finally:
+            self.interrupted_batches.finishing = False
+
+    def _others_wait(self) -> bool:
+        """Return whether somebody has something to say whose call is not running."""
+        if self._among_others or self.turns.waiting or self.interrupted_batches:
+            return True
+        own = self._serving.fd if self._serving is not None else -1
+        try:
+            return any(fd != own for fd in self.poller.wait(0.0))
+        except (OSError, ValueError):  # another thread has closed it
+            return False
 
     def _serve(self, connection: Connection, spinner: Spinner | None) -> bool:
         """Serve what has arrived on one connection. Returns whether that took long."""
@@ -215,6 +273,8 @@ class MultiplexServer(ConnectionServer):
         while message is not None:
             if connection.oneway_apart and config.ONEWAY_THREADED and _is_oneway_call(message):
                 self._answer_apart(connection, message)
+            elif message.flags & FLAGS_BATCH and self.interrupted_batches.keeps_waiting(message):
+                self.interrupted_batches.add(connection, message, None)
             else:
                 self._answer(connection, message)
             more = connection.channel.has_buffered and not connection.channel.closed
@@ -224,11 +284,11 @@ class MultiplexServer(ConnectionServer):
                 break
             message = self.next_request(connection, self._leadership) if more else None
 
-    def _answer(self, connection: Connection, message: Message) -> None:
+    def _answer(self, connection: Connection, message: Message, rest: UnfinishedBatch | None = None) -> None:
         connection.begin_call()
         leading = set_leading(False)
         try:
-            self.answer(connection, message)
+            self.answer(connection, message, None, rest)
         finally:
             set_leading(leading)
             connection.end_call()
@@ -250,6 +310,7 @@ class MultiplexServer(ConnectionServer):
         if self.stopping:
             return
         self.stopping = True
+        nobody_serves = not self._thread.ident
         end_serving(self._thread)
         asking = self.asking_client()
         if asking is not None and asking is not self._serving:
@@ -257,10 +318,20 @@ class MultiplexServer(ConnectionServer):
         self.requests.stop()
         self.poller.remove(self.listener_fd)
         self.listener.close()
+        if nobody_serves and self._broken_off:
+            self.interrupted_batches.clear()
+        kept = {self._serving, asking} | self.interrupted_batches.begun()
         for connection in list(self.connections.values()):
-            if connection is not self._serving and connection is not asking:
+            if connection not in kept:
                 self.drop(connection)
+        if nobody_serves:
+            self.finish_batches()
         self.wakeup()
+
+    def after_fork(self) -> None:
+        """As any server, without the batches that the parent performs."""
+        super().after_fork()
+        self.interrupted_batches.clear()
 
 
 def _is_closed(server: Any) -> bool:

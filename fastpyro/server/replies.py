@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from fastpyro.server.service import Service
 
 __all__ = [
+    "AnyReply",
     "PendingReply",
     "Postponed",
     "Reply",
+    "UnfinishedBatch",
     "annotations_of",
     "error_reply",
     "failed",
@@ -95,6 +97,22 @@ class Reply(NamedTuple):
     annotations: dict[str, Any] | None = None
 
 
+class UnfinishedBatch(NamedTuple):
+    """A batch of which a part has been performed, because others wait.
+
+    Attributes: ``go_on``, called in its context, which performs more and returns the reply, None where none is wanted, or
+    again this; ``state``, that context; ``size``, bytes of the results that there are.
+    """
+
+    go_on: Callable[[], Reply | UnfinishedBatch | None]
+    state: CallState
+    size: int
+
+
+AnyReply: TypeAlias = Reply | PendingReply | UnfinishedBatch
+"""What comes of a request that wants a reply: that, or what will have one."""
+
+
 def failed(service: Service, request: Request, error: BaseException) -> Reply | None:
     """Report a call that failed to whom it concerns. Returns the reply, None for a oneway call."""
     connection, message = request.connection, request.message
@@ -111,12 +129,14 @@ def failed(service: Service, request: Request, error: BaseException) -> Reply | 
     return error_reply(service, connection, message, error)
 
 
-def finished(service: Service, request: Request, result: Any) -> Reply | PendingReply | None:
+def finished(service: Service, request: Request, result: Any) -> AnyReply | None:
     """Return the reply for what a method returned: its value, a stream, or the error that it cannot be sent.
 
-    For a coroutine that is the reply to come, None for a oneway call. Called in the context of the call, when `last_excess`
-    is what its arguments take.
+    For a coroutine that is the reply to come, None for a oneway call; for an unfinished batch that itself. Called in the
+    context of the call, when `last_excess` is what its arguments take.
     """
+    if type(result) is UnfinishedBatch:
+        return result
     if request.calls is None and type(result) not in NEVER_STREAMS and isinstance(result, Coroutine):
         return _pending(service, request, result)
     if request.flags & FLAGS_ONEWAY:

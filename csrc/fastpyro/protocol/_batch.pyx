@@ -155,6 +155,11 @@ cdef class ResultWriter:
     def __len__(self):
         return self.count
 
+    @property
+    def size(self):
+        """How many bytes they have."""
+        return self.results.size
+
     def watch(self, on_growth):
         """Call ``on_growth(bytes, count)`` when they have grown to 1 MiB, and whenever they are twice as large.
 

@@ -300,7 +300,7 @@ cdef class CallServer(LeaderWatch):
     cdef object run_special(self, Request request):
         """Run the calls of a batch, or use an attribute."""
         if request.calls is not None:
-            return run_batch(self.service, request)
+            return run_batch(self.service, request, self.server.interrupted_batches)
         return ATTRIBUTE_METHODS[request.method](request.target, request.arguments, self.require_expose)
 
     cdef object reply(self, Request request, object result, CallState state):
