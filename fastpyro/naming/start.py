@@ -38,9 +38,11 @@ class NameServerDaemon(Daemon):
     "memory", "sql:<file>" or a storage object.
     Raises OSError when the address cannot be listened on, ValueError and NamingError for the storage.
 
-    Attributes: ``nameserver``, the NameServer; ``cleaner_thread``, the AutoCleaner or None. Both are None after ``close``.
+    Attributes: ``name_server_class``, for subclasses; ``nameserver``, the NameServer; ``cleaner_thread``, the AutoCleaner or
+    None. The last two are None after ``close``.
     """
 
+    name_server_class: type[NameServer] = NameServer
     nameserver: NameServer | None = None
     cleaner_thread: AutoCleaner | None = None
 
@@ -61,7 +63,7 @@ class NameServerDaemon(Daemon):
             natport=natport,
         )
         try:
-            self.nameserver = NameServer(storage)
+            self.nameserver = self.name_server_class(storage)
             if config.SERVERTYPE == "multiplex":
                 self.nameserver._hurry()
             self.register(self.nameserver, NAMESERVER_NAME)

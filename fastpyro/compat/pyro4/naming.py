@@ -8,12 +8,13 @@ from typing import Any
 
 from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.name_server_loop import serve
+from fastpyro.compat.shared.name_storages import MemoryStorage, PeerNameServer, use_them
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
-from fastpyro.naming.name_server import NameServer, type_meta
+from fastpyro.naming.name_server import type_meta
 from fastpyro.naming.start import NameServerDaemon
-from fastpyro.naming.storage import MemoryStorage
+from fastpyro.server.exposure import expose
 from fastpyro.transport.trusted_peers import hmac_key_of
 
 from .core import URI
@@ -40,6 +41,14 @@ __getattr__ = also_there(
     "constants core errors socketutil config errors.NamingError errors.ProtocolError errors.PyroError",
     "logging re socket sys threading time warnings",
 )
+
+
+@expose
+class NameServer(PeerNameServer):
+    """fastpyro's name server under Pyro4's name."""
+
+
+use_them(NameServer)
 
 
 def startNS(

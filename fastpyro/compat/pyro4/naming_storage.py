@@ -9,8 +9,9 @@ from typing import Any
 from fastpyro._lazy_logging import logger
 from fastpyro._mutex import Mutex
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.name_storages import AsDict, SqlStorage
 from fastpyro.errors import NamingError
-from fastpyro.naming.storage import Registration, SqlStorage
+from fastpyro.naming.storage import Registration
 
 __all__ = ["DbmStorage", "SqlStorage", "storage_of"]
 
@@ -25,7 +26,15 @@ def storage_of(selector: Any) -> Any:
     return DbmStorage(path) if kind == "dbm" else selector
 
 
-class DbmStorage:
+class DbmStorage(AsDict):
+    """Keeps names and URIs in a dbm file. Arguments: ``dbmfile``, its path. Raises NamingError when it cannot be used."""
+
+    def __init__(self, dbmfile: str) -> None:
+        super().__init__(_DbmNames(dbmfile))
+        self.dbmfile = dbmfile
+
+
+class _DbmNames:
     """Keeps names and URIs in a dbm file; metadata are dropped, with a warning in the log.
 
     Arguments: ``dbmfile``, its path. Raises NamingError when the file cannot be used; so do all methods.

@@ -8,12 +8,12 @@ from typing import Any
 from fastpyro.client.locate import lookup, yplookup
 from fastpyro.compat.shared.module_names import also_there
 from fastpyro.compat.shared.name_server_loop import serve
+from fastpyro.compat.shared.name_storages import MemoryStorage, PeerNameServer, SqlStorage, use_them
 from fastpyro.naming import start
 from fastpyro.naming.broadcast import BroadcastServer
 from fastpyro.naming.cleaner import AutoCleaner
-from fastpyro.naming.name_server import NameServer
 from fastpyro.naming.start import NameServerDaemon
-from fastpyro.naming.storage import MemoryStorage, SqlStorage
+from fastpyro.server.exposure import expose
 
 from . import client as client  # what a daemon makes proxies of
 from .core import URI
@@ -37,6 +37,14 @@ __getattr__ = also_there(
     "core errors server socketutil config errors.NamingError errors.ProtocolError errors.PyroError",
     "contextlib logging re socket sqlite3 sys threading time warnings",
 )
+
+
+@expose
+class NameServer(PeerNameServer):
+    """fastpyro's name server under Pyro5's name."""
+
+
+use_them(NameServer)
 
 
 def start_ns(
