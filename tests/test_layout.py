@@ -384,6 +384,7 @@ LOCKS = re.compile(
 )
 LOCKS_OF_THE_STANDARD_LIBRARY: dict[str, str] = {
     "futures.thread_pool": "`wake` guards nothing: a thread waits at it, and whoever hands it work lets it go",
+    "server.worker_threads": "the same",
 }
 """Modules with such a lock, each with its reason. An interrupt may leave it locked for ever: ours is `_mutex.Mutex`."""
 

@@ -8,7 +8,7 @@ from fastpyro.server.connection import Connection
 class Request:
     target: Any
     def __init__(
-        self, connection: Connection, message: Message, may_run: Callable[[Any, list[Any]], bool] | None = None
+        self, connection: Connection, message: Message, may_run: Callable[[Request, list[Any]], bool] | None = None
     ) -> None: ...
     @property
     def connection(self) -> Connection: ...

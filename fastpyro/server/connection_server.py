@@ -46,6 +46,7 @@ from fastpyro.transport.poller import make_poller
 from fastpyro.transport.trusted_peers import hmac_key_of, lacks_for_pickles
 
 if TYPE_CHECKING:
+    from fastpyro.server._request import Request
     from fastpyro.server.big_replies import BigReplies
     from fastpyro.server.dispatch import MayRun
     from fastpyro.server.interrupted_batches import InterruptedBatches
@@ -366,12 +367,13 @@ class ConnectionServer(ABC):
         connection: Connection,
         message: Message,
         may_run: MayRun | None = None,
-        rest: UnfinishedBatch | None = None,
+        begun: Request | UnfinishedBatch | None = None,
     ) -> None:
-        """Serve one request, or the ``rest`` of a batch, and reply. A KeyboardInterrupt in the main thread then goes on."""
+        """Serve one request and reply. ``begun``: its call, read already, or the rest of its batch. A KeyboardInterrupt in the
+        main thread then goes on."""
         reply = None
         try:
-            reply = dispatch.handle(self.requests, connection, message, may_run, rest)
+            reply = dispatch.handle(self.requests, connection, message, may_run, begun)
         except Postponed as error:
             assert self.big_replies is not None
             self.big_replies.wait(connection, message, error.size)
@@ -435,10 +437,7 @@ class ConnectionServer(ABC):
         self._say_why(connection, error)
         self.drop(connection)
 
-    def step_down(self, leadership: Leadership) -> None:  # noqa: B027 - a hook that not every server needs
-        """Called before a method runs that is known to be slow. A server of one thread has nobody to hand over to."""
-
-    def wake_monitor(self) -> None:  # noqa: B027 - as above
+    def wake_monitor(self) -> None:  # noqa: B027 - a hook that not every server needs
         """Called when a request begins and the monitor is parked."""
 
     def _send(self, connection: Connection, message: Message, reply: Reply) -> None:

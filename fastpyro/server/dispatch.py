@@ -38,8 +38,8 @@ __all__ = ["MayRun", "handle", "refusal"]
 
 log = logger("fastpyro.dispatch")
 
-MayRun: TypeAlias = Callable[[Any, list[Any]], bool]
-"""Asked with the id of an object and the names of its members before any of them is used."""
+MayRun: TypeAlias = Callable[[Request, list[Any]], bool]
+"""Asked with a call and the names of its object's members before any of them is used."""
 
 
 def handle(
@@ -47,24 +47,24 @@ def handle(
     connection: Connection,
     message: Message,
     may_run: MayRun | None = None,
-    rest: UnfinishedBatch | None = None,
+    begun: Request | UnfinishedBatch | None = None,
 ) -> AnyReply | None:
     """Serve one request of a client. Returns the reply, what will have one, or None where none is wanted.
 
-    Arguments: ``calls``, which serves those; ``may_run``, asked with the object's id and the names of its members that a
-    call uses, before any of it is done: when it says False the call waits elsewhere, and None is returned; ``rest``, that
-    of a batch which was interrupted.
+    Arguments: ``calls``, which serves those; ``may_run``, asked with a call that was read and the names of the members that
+    it uses, before any of it is done: when it says False somebody else has the call, and None is returned; ``begun``, the
+    call in the message if somebody has read it, or the rest of a batch which was interrupted.
 
     Raises ProtocolError when the message is out of turn: the client must be dropped then. Raises Postponed.
     """
-    if rest is not None:
-        return _go_on(connection, message, rest)
+    if begun is not None and not isinstance(begun, Request):
+        return _go_on(connection, message, begun)
     request = REQUESTS.get(message.kind)
     if request is None or (request is not _connect) is not connection.handshaken:
         raise ProtocolError(f"message of type {message.kind} is out of turn")
     current_context.begin(connection, message)
     try:
-        return _introduced(connection, message, request(calls, Request(connection, message, may_run)))
+        return _introduced(connection, message, request(calls, begun or Request(connection, message, may_run)))
     finally:
         current_context.end()
 

@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
+    from fastpyro._mutex import Mutex
     from fastpyro.protocol._message import Message
     from fastpyro.server._calls import CallServer
     from fastpyro.server.complaints import Complaints
     from fastpyro.server.connection import Connection
     from fastpyro.server.crowds import Crowd
+    from fastpyro.server.places import Places
     from fastpyro.server.service import Service
+    from fastpyro.server.worker_threads import WorkerThreads
     from fastpyro.transport.poller import Poller
 
-__all__ = ["BigCalls", "Server", "WaitingReplies"]
+__all__ = ["BigCalls", "PassingServer", "Server", "WaitingReplies"]
 
 
 class WaitingReplies(Protocol):
@@ -72,3 +75,18 @@ class Server(Protocol):
     def answer(self, connection: Connection, message: Message) -> None: ...
     def send_reply(self, connection: Connection, message: Message, reply: Any) -> None: ...
     def after_fork(self) -> None: ...
+
+
+class PassingServer(Server, Protocol):
+    """A server of several threads, as who passes calls from one to another sees it."""
+
+    oneway_threaded: bool
+    _lock: Mutex
+
+    @property
+    def places(self) -> Places: ...
+    @property
+    def workers(self) -> WorkerThreads: ...
+    def next_turn(self, connection: Connection) -> None: ...
+    def unwatch(self, connection: Connection) -> bool: ...
+    def _note_places(self) -> None: ...

@@ -11,44 +11,21 @@ Rule 3: when the queue is full, the newest call of whoever has most in it is ref
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from fastpyro.server.call_queue import CallQueue, Place, Waiting
 
 if TYPE_CHECKING:
-    from fastpyro.protocol._message import Message
     from fastpyro.server.connection import Connection
 
-__all__ = ["Place", "Places", "Waiting", "place_of"]
+__all__ = ["Places"]
 
 MOST_OF_QUEUE = 16
 """A connection that has this part of the queue is not read from until one of its calls begins."""
 
 MOST_OF_BYTES = 4
 """The same for the bytes of the queue."""
-
-
-class Place(NamedTuple):
-    """What a slow call occupies: its connection, where that comes from, and whether the call is urgent."""
-
-    connection: Connection
-    origin: Any
-    urgent: bool
-
-
-class Waiting(NamedTuple):
-    """A call in the queue.
-
-    Attributes: ``place``, which it will have; ``message``; ``size``, in bytes; ``slow``, whether its method is known to be
-    slow; ``holds``, whether its connection is held until the call is done; ``pauses``, or until it begins.
-    """
-
-    place: Place
-    message: Message
-    size: int
-    slow: bool
-    holds: bool
-    pauses: bool
 
 
 class Places:
@@ -64,10 +41,19 @@ class Places:
         self.most_waiting = most_waiting
         self.most_bytes = most_bytes
         self.slow = self.urgent = 0
-        self.waiting = self.waiting_bytes = 0
         self._of_connection: dict[Connection, int] = {}
         self._of_origin: dict[Any, int] = {}
-        self._queue: dict[Any, dict[Connection, deque[Waiting]]] = {}
+        self._queue = CallQueue(self._of_connection, self._of_origin)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return self._queue.length
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes they have."""
+        return self._queue.size
 
     @property
     def busy(self) -> int:
@@ -104,6 +90,7 @@ class Places:
                 counts[key] = count
             else:
                 del counts[key]
+        self._queue.places_changed(place.connection, place.origin)
 
     def may_start(self, place: Place, slow: bool = True) -> bool:
         """Return whether a call may begin now. Arguments: ``slow``, whether it is known to be slow."""
@@ -131,38 +118,29 @@ class Places:
     def enqueue(self, waiting: Waiting) -> tuple[Waiting, list[Waiting]]:
         """Let a call wait. Returns it as it waits, and those that are refused because of it, perhaps itself."""
         place = waiting.place
-        own = self._queue.setdefault(place.origin, {}).setdefault(place.connection, deque())
-        own_bytes = waiting.size + sum(other.size for other in own)
-        if (len(own) + 1) * MOST_OF_QUEUE >= self.most_waiting or own_bytes * MOST_OF_BYTES >= self.most_bytes:
+        count, held = self._queue.of(place.connection, place.origin)
+        much = (count + 1) * MOST_OF_QUEUE >= self.most_waiting
+        if much or (held + waiting.size) * MOST_OF_BYTES >= self.most_bytes:
             waiting = waiting._replace(pauses=not waiting.holds)
-        if place.urgent:
-            own.appendleft(waiting)
-        else:
-            own.append(waiting)
-        self.waiting += 1
-        self.waiting_bytes += waiting.size
+        self._queue.add(waiting)
         refused = []
-        while self.waiting > self.most_waiting:
-            refused.append(self._refuse(place, len))
-        while self.waiting_bytes > self.most_bytes:
-            refused.append(self._refuse(place, _bytes_of))
+        while self._queue.length > self.most_waiting:
+            refused.append(self._refuse(self._queue.newest_of_longest, place))
+        while self._queue.size > self.most_bytes:
+            refused.append(self._refuse(self._queue.newest_of_largest, place))
         return waiting, refused
 
-    def _refuse(self, newcomer: Place, measure: Callable[[deque[Waiting]], int]) -> Waiting:
-        """Take the newest call out of the queue of whoever has most; the newcomer if nobody has more than it."""
-        of_origins = {origin: sum(map(measure, clients.values())) for origin, clients in self._queue.items()}
-        origin = max(of_origins, key=lambda one: (of_origins[one], one == newcomer.origin))
-        clients = self._queue[origin]
-        connection = max(clients, key=lambda one: (measure(clients[one]), one is newcomer.connection))
-        waiting = clients[connection][-1]
-        self._remove(waiting)
+    def _refuse(self, find: Callable[[Any, Connection], Waiting], newcomer: Place) -> Waiting:
+        """Take the newest call out of the queue of whoever has most; the newcomer's if nobody has more than it."""
+        waiting = find(newcomer.origin, newcomer.connection)
+        self._queue.remove(waiting)
         return waiting
 
     def next(self) -> Waiting | None:
         """Take the call out of the queue that shall be served now, and a place for it; None when there is none."""
         waiting = self._find_next()
         if waiting is not None:
-            self._remove(waiting)
+            self._queue.remove(waiting)
             self.take(waiting.place)
         return waiting
 
@@ -172,45 +150,16 @@ class Places:
         return self._find_next() is not None
 
     def _find_next(self) -> Waiting | None:
-        best: Waiting | None = None
-        least = (True, 0, 0)
-        largest = self._largest() if self._queue else (0, 0)
-        for origin, clients in self._queue.items():
-            of_origin = self._of_origin.get(origin, 0)
-            for connection, own in clients.items():
-                waiting = own[0]
-                rank = not waiting.place.urgent, of_origin, self._of_connection.get(connection, 0)
-                if (best is None or rank < least) and self._may_start(waiting.place, waiting.slow, largest):
-                    best, least = waiting, rank
-        return best
-
-    def _remove(self, waiting: Waiting) -> None:
-        place = waiting.place
-        clients = self._queue.pop(place.origin)
-        own = clients.pop(place.connection)
-        if own[0] is waiting:
-            own.popleft()
-        else:
-            own.remove(waiting)
-        if own:
-            clients[place.connection] = own  # behind the others
-        if clients:
-            self._queue[place.origin] = clients
-        self.waiting -= 1
-        self.waiting_bytes -= waiting.size
+        if not self._queue.length:
+            return None
+        largest = self._largest() if self.full else (0, 0)
+        for waiting in self._queue.candidates():
+            if self._may_start(waiting.place, waiting.slow, largest):
+                return waiting
+        return None
 
     def clear(self) -> list[Waiting]:
         """Empty the queue; returns what was in it."""
-        found = [waiting for clients in self._queue.values() for own in clients.values() for waiting in own]
-        self._queue.clear()
-        self.waiting = self.waiting_bytes = 0
+        found = self._queue.all()
+        self._queue = CallQueue(self._of_connection, self._of_origin)
         return found
-
-
-def place_of(connection: Connection, urgent: bool = False) -> Place:
-    """Return the place that a call of a connection takes."""
-    return Place(connection, connection.origin, urgent)
-
-
-def _bytes_of(own: deque[Waiting]) -> int:
-    return sum(waiting.size for waiting in own)

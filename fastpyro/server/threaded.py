@@ -2,8 +2,8 @@
 
 One thread, the leader, waits for requests, runs the method itself and replies: no hand-over in the fast case. A monitor
 looks about every millisecond; when it sees the leader inside the same request twice, the lead is handed over: a standby
-thread becomes the leader, and the former leader answers its client when it is done. A method that was slow before is not
-waited for: its leader steps down before it runs it.
+thread becomes the leader, and the former leader answers its client when it is done. A call of a method that was slow
+before is passed to another thread, and the leader goes on (`slow_calls`).
 
 Rule 1: only the leader of the current leadership waits in the poller, accepts, reads and drops idle connections.
 Rule 2: requests of one connection may run at once, but for those of session objects: such a connection is held by the
@@ -19,7 +19,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,18 +26,17 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._lazy_logging import logger
 from fastpyro._mutex import set_leading
 from fastpyro.config import config
-from fastpyro.constants import FLAGS_ONEWAY, MSG_INVOKE
-from fastpyro.errors import ServerOverloadedError
-from fastpyro.protocol.peer_batches import BATCH_METHOD
-from fastpyro.server import forks, replies
+from fastpyro.constants import MSG_INVOKE
+from fastpyro.server import forks
 from fastpyro.server._leader import Leadership
-from fastpyro.server.big_replies import BigReplies, size_of
-from fastpyro.server.complaints import complain
+from fastpyro.server.big_replies import BigReplies
+from fastpyro.server.call_queue import Place, Waiting, place_of
 from fastpyro.server.connection_server import ConnectionServer
-from fastpyro.server.exposure import members_of
-from fastpyro.server.places import Place, Places, Waiting, place_of
+from fastpyro.server.places import Places
+from fastpyro.server.slow_calls import SlowCalls
 from fastpyro.server.turns import TURN
 from fastpyro.server.unsent import AMONG_THREADS
+from fastpyro.server.worker_threads import Worker, WorkerThreads
 
 if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
@@ -66,12 +64,12 @@ class ThreadedServer(ConnectionServer):
         self._leadership = Leadership()
         self._vacant = True  # nobody leads
         self._started = False
-        self._threads = 0
-        self._standby: deque[threading.Event] = deque()
+        self.workers = WorkerThreads(self._live)
         self._monitor_wake = threading.Event()
         self._stopped = threading.Event()
         self._current = threading.local()
         self.places = Places(max(config.THREADPOOL_SIZE, 1), config.REQUEST_QUEUE_SIZE, config.MAX_QUEUED)
+        self.slow_calls = SlowCalls(self)
         self.oneway_threaded = config.ONEWAY_THREADED
         self.big_replies = self.requests.big_replies = BigReplies(self)
 
@@ -111,7 +109,7 @@ class ThreadedServer(ConnectionServer):
             own = self.asking_client()
             if own is not None:
                 self._draining.add(own)
-            standby, self._standby = self._standby, deque()
+            self.workers.wake_all()
             for waiting in self.places.clear():
                 waiting.place.connection.calls_running -= 1
         if self.big_replies is not None:
@@ -124,8 +122,6 @@ class ThreadedServer(ConnectionServer):
                 connection.close()  # a thread that serves it notices; the others are dropped here
                 if not connection.calls_running:
                     self.drop(connection)
-        for event in standby:
-            event.set()
         self.wakeup()
         self._monitor_wake.set()
         self._stopped.set()
@@ -138,21 +134,21 @@ class ThreadedServer(ConnectionServer):
             if self.stopping or (again and not self._vacant):
                 return
             self._vacant = True
-            if self._standby:
-                self._standby.pop().set()
+            if self.workers.take() is not None:
                 return
-            if self._threads > self.places.busy + (self.places.size if again else 0):
+            if self.workers.count > self.places.busy + (self.places.size if again else 0):
                 return  # one of them is not slow any more, and on its way to look whether it is needed
-            self._threads += 1
-            number = self._threads
+            number = self.workers.next_number()
         try:
-            threading.Thread(target=self._live, name=f"fastpyro-worker-{number}", daemon=True).start()
+            self.workers.start(number)
         except RuntimeError:
             log.exception("no thread can be started; the first one that gets free takes over")
             with self._lock.guard():
-                self._threads -= 1
+                self.workers.count -= 1
 
     def _take_lead(self) -> Leadership | None:
+        if not self._vacant:  # who misses it here finds it before it stands by
+            return None
         with self._lock.guard():
             if not self._vacant or self.stopping:
                 return None
@@ -160,11 +156,11 @@ class ThreadedServer(ConnectionServer):
             self._leadership = Leadership()
             return self._leadership
 
-    def _live(self) -> None:
+    def _live(self, worker: Worker) -> None:
         set_leading(True)  # but for its requests: others wait for whoever is on the way to lead, too
         while True:
             try:
-                self._work()
+                self._work(worker)
                 return
             except SystemExit as error:
                 if self.forked:  # in a method, which may end its own process
@@ -175,10 +171,10 @@ class ThreadedServer(ConnectionServer):
                     raise
                 log.exception("a worker failed; it goes on")
 
-    def _work(self) -> None:
-        """The life of a worker thread: lead when nobody leads, serve what is queued, else stand by."""
-        while not self.stopping:
-            leadership = self._take_lead()
+    def _work(self, worker: Worker) -> None:
+        """The life of a worker thread: serve the call that it has, lead when nobody leads, else stand by."""
+        while not self.stopping or worker.call is not None:
+            leadership = self._take_lead() if worker.call is None else None
             if leadership is not None:
                 self._current.leadership = leadership
                 try:
@@ -196,27 +192,26 @@ class ThreadedServer(ConnectionServer):
                     if leadership.handed_over:
                         self._give_place_of(leadership)
                 continue
-            if not self._serve_queued() and not self._stand_by():
+            if not self._serve_calls(worker) and not self._stand_by(worker):
                 return
         with self._lock.guard():
-            self._threads -= 1
+            self.workers.count -= 1
 
-    def _stand_by(self) -> bool:
+    def _stand_by(self, worker: Worker) -> bool:
         """Wait to be needed. False when this thread is one too many and shall end."""
-        event = threading.Event()
         with self._lock.guard():
             if self._vacant or self.stopping or self.places.has_next:
                 return True
-            self._standby.append(event)
-        if event.wait(STANDBY_SECONDS):
+            self.workers.standing_by.append(worker)
+        if worker.wait(STANDBY_SECONDS):
             return True
         with self._lock.guard():
-            if event.is_set() or event not in self._standby:
+            if worker not in self.workers.standing_by:
+                return worker.wait(STANDBY_SECONDS)  # it has been woken meanwhile
+            self.workers.standing_by.remove(worker)
+            if self.workers.count <= config.THREADPOOL_SIZE_MIN:
                 return True
-            self._standby.remove(event)
-            if self._threads <= config.THREADPOOL_SIZE_MIN:
-                return True
-            self._threads -= 1
+            self.workers.count -= 1
             return False
 
     def _watch(self) -> None:
@@ -245,14 +240,6 @@ class ThreadedServer(ConnectionServer):
 
     def wake_monitor(self) -> None:
         self._monitor_wake.set()
-
-    def step_down(self, leadership: Leadership) -> None:
-        """Hand over the lead before a request whose method is known to be slow."""
-        leading = set_leading(True)  # until somebody else leads
-        try:
-            self._hand_over(leadership, 0)
-        finally:
-            set_leading(leading)
 
     def _hand_over(self, leadership: Leadership, serial: int) -> None:
         """Take the lead from a leader that serves the request of that serial number, or any request (0)."""
@@ -340,12 +327,17 @@ class ThreadedServer(ConnectionServer):
         until = time.monotonic() + TURN
         connection.begin_turn()
         try:
-            while message is not None and not leadership.handed_over:
+            while message is not None:
+                if leadership.handed_over:  # while this looked at the request, which the one who leads does not know of
+                    if not self.slow_calls.pass_late(connection, message):
+                        self._run_late(connection, message)
+                    break
                 self._run(leadership, connection, message)
                 if (
                     leadership.handed_over
                     or not connection.channel.has_buffered
                     or connection.read_holds
+                    or connection.waits_turn
                     or connection.channel.closed
                 ):
                     break
@@ -367,11 +359,22 @@ class ThreadedServer(ConnectionServer):
         self.requests.begin_request(leadership, connection, message.flags)
         try:
             is_call = message.kind == MSG_INVOKE
-            self.answer(
-                connection, message, partial(self._may_run, leadership, connection, message) if is_call else None
-            )
+            self.answer(connection, message, partial(self.slow_calls.may_run, leadership) if is_call else None)
         finally:
             self.requests.end_request(leadership)
+
+    def _run_late(self, connection: Connection, message: Message) -> None:
+        leading = set_leading(False)
+        connection.begin_call()
+        try:
+            self.answer(connection, message)
+        finally:
+            connection.end_call()
+            set_leading(leading)
+
+    def pass_on(self, connection: Connection, message: Message, object_id: str, name: str) -> bool:
+        """Have another thread serve a call on the fast path that is known to be slow; False where there is none."""
+        return self.slow_calls.pass_on(connection, message, object_id, name)
 
     def tell_disconnect(self, connection: Connection) -> None:
         """Call the daemon's hook as if it were a request, so that a slow hook costs the leader its lead and no more."""
@@ -385,110 +388,43 @@ class ThreadedServer(ConnectionServer):
         finally:
             self.requests.end_request(leadership)
 
-    # ---- the queue, for when as many requests are slow as may be
+    # ---- what a worker does
 
-    def _may_run(
-        self, leadership: Leadership, connection: Connection, message: Message, object_id: Any, names: list[Any]
-    ) -> bool:
-        """Whether a call off the fast path may run now. If not, it is in the queue then, or refused."""
-        daemon, requests, places = self.daemon, self.requests, self.places
-        found = daemon.registered_as(object_id) if type(object_id) is str else None
-        if found is None:
-            return True  # what it gets is an error, and quickly
-        kind = found if isinstance(found, type) else type(found)
-        table = members_of(kind, daemon.require_expose)
-        used = {name for name in names if type(name) is str and (name in table.methods or name in table.attrs)}
-        if not used:
-            return True
-        called = used.copy().pop() if len(names) == 1 else BATCH_METHOD
-        slow = any(requests.is_slow(kind, name) for name in (called, *used))
-        if found is kind and requests.is_slow(kind, "") and not daemon.instances.has(kind, connection):
-            slow = True
-        urgent = used <= table.urgent
-        prompt = len(names) == 1 and used <= table.coroutines
-        if places.full and not prompt:
-            place, holds = place_of(connection, urgent), self._holds(connection, message, found)
-            waiting = Waiting(place, message, size_of(message), slow, holds, False)
-            if not self._start_or_wait(leadership, waiting):
-                return False
-        if not leadership.handed_over:
-            requests.note(leadership, kind, called, slow, urgent)
-            if slow:
-                self.step_down(leadership)
-                requests.note(leadership, kind, called, slow, urgent)  # from now on its time counts
+    def _serve_calls(self, worker: Worker) -> bool:
+        """Serve the call that a worker was given, or the next one of the queue, and those after it. False without one."""
+        if worker.call is None and not self._next_call(worker, None):
+            return False
+        while worker.call is not None:
+            call, worker.call = worker.call, None
+            self._serve_call(worker, call)
         return True
 
-    def _holds(self, connection: Connection, message: Message, found: Any) -> bool:
-        """Whether a connection is held while a call of it waits, because its calls are served one by one."""
-        ordered = connection.serial_calls
-        if isinstance(found, type):
-            ordered = ordered or getattr(found, "_pyroInstancing", ("session", None))[0] == "session"
-        if message.flags & FLAGS_ONEWAY:
-            return not self.oneway_threaded or (ordered and not connection.oneway_apart)
-        return ordered or connection.link is None
-
-    def _start_or_wait(self, leadership: Leadership, waiting: Waiting) -> bool:
-        """True when a call may begin now; else let it wait, and refuse who has too many there."""
-        connection = waiting.place.connection
+    def _next_call(self, worker: Worker, done: Waiting | None) -> bool:
+        """Take the next call out of the queue, unless there is none, somebody has to lead, or as many are slow as may be."""
         with self._lock.guard():
-            if self.stopping or self._may_start(leadership, waiting):
-                return True
-            waiting, refused = self.places.enqueue(waiting)
-            if not any(one is waiting for one in refused):
-                connection.calls_running += 1  # it is not silent, though it waits for longer than COMMTIMEOUT
-                if waiting.holds or waiting.pauses:
-                    connection.read_holds += 1  # its further requests wait where they are, in order
-                    self.unwatch(connection)
-        for one in refused:
-            self._refuse_call(one)
-            if one is not waiting:  # it has waited
-                one.place.connection.end_call()
-                if one.holds or one.pauses:
-                    self.give_back(one.place.connection)
-        return False
-
-    def _may_start(self, leadership: Leadership, waiting: Waiting) -> bool:
-        assert self._lock.owned
-        own = (
-            leadership.place
-        )  # of a leader that handed over while it looked at the call: given back if the call has to wait
-        if own is not None:
-            self.places.give(own)
-        try:
-            return self.places.may_start(waiting.place, waiting.slow)
-        finally:
-            if own is not None:
-                self.places.take(own)
-
-    def _refuse_call(self, waiting: Waiting) -> None:
-        connection, message, places = waiting.place.connection, waiting.message, self.places
-        refusal = ServerOverloadedError(
-            f"the server is busy: {places.size} calls are running (THREADPOOL_SIZE), and {places.most_waiting} are waiting "
-            f"(REQUEST_QUEUE_SIZE) or would hold more than {places.most_bytes:,} bytes (MAX_QUEUED); try again later"
-        )
-        complain(log, connection, refusal)
-        if not message.flags & FLAGS_ONEWAY:
-            self.send_reply(connection, message, replies.error_reply(self.daemon, connection, message, refusal))
-
-    def _serve_queued(self) -> bool:
-        """Serve one request of the queue. False when there is none, or as many are slow as may be."""
-        with self._lock.guard():
-            waiting = None if self.stopping else self.places.next()
+            if done is not None:
+                self.places.give(done.place)
+            if not (self._vacant or self.stopping):
+                worker.call = self.places.next()
             self._note_places()
-        if waiting is None:
-            return False
-        connection = waiting.place.connection
-        if waiting.pauses:
+        return worker.call is not None
+
+    def _serve_call(self, worker: Worker, call: Waiting) -> None:
+        connection = call.place.connection
+        if call.pauses:
             self.give_back(connection)
+        began = time.monotonic()
         set_leading(False)
         try:
-            self.answer(connection, waiting.message)
+            if not self.stopping:
+                self.answer(connection, call.message, None, call.request)
         finally:
             set_leading(True)
+            if call.slow and call.called is not None:
+                self.requests.note_time(call.called, time.monotonic() - began)
             connection.end_call()
-            self._give_place(waiting.place)
+            self._next_call(worker, call)
             if self._stopped.is_set():
                 self.close_if_drained(connection)
-            elif waiting.holds:
+            elif call.holds:
                 self.give_back(connection)
-        return True

@@ -112,7 +112,7 @@ class Server:
 
     def __init__(self, daemon: fastpyro.Daemon) -> None:
         self.daemon = daemon
-        self.stepped_down = 0
+        self.passed: list[str] = []
         self.woken = 0
         self.turns = 0
         self.pending: list[PendingReply] = []
@@ -125,8 +125,9 @@ class Server:
             Outgoing(reply.kind, reply.flags, message.seq, reply.serializer_id, reply.payload, reply.annotations)
         )
 
-    def step_down(self, leadership: Leadership) -> None:
-        self.stepped_down += 1
+    def pass_on(self, connection: Connection, message: Message, object_id: str, name: str) -> bool:
+        self.passed.append(name)
+        return True
 
     def wake_monitor(self) -> None:
         self.woken += 1

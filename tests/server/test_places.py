@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fastpyro.server.places import Places, Waiting, place_of
+from fastpyro.server.call_queue import Waiting, place_of
+from fastpyro.server.places import Places
 
 
 class Client:
@@ -199,7 +200,7 @@ def test_without_a_queue_whoever_would_wait_is_refused(urgent: bool) -> None:
     waiting, refused = places.enqueue(call(client_from(), urgent=urgent))
     assert [one is waiting for one in refused] == [True]
     assert not places.has_next
-    assert places._queue == {}
+    assert not places._queue
 
 
 def test_bytes_count_as_calls_do() -> None:
@@ -256,7 +257,8 @@ def test_nothing_is_left_of_whoever_was_served() -> None:
             while (found := places.next()) is not None:
                 running.append(found.place)
         assert (places.busy, places.waiting, places.waiting_bytes) == (0, 0, 0)
-        assert (places._of_connection, places._of_origin, places._queue) == ({}, {}, {})
+        assert (places._of_connection, places._of_origin) == ({}, {})
+        assert not places._queue
 
 
 def test_clear_gives_back_what_waited() -> None:

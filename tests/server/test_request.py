@@ -50,7 +50,7 @@ def read(calls: CallServer, connection: Connection, message: Message) -> Request
 
     request = Request(connection, message, may_run)
     assert calls.invoke(request) is None
-    assert asked == [(request.object_id, request.used_names())]
+    assert asked == [(request, request.used_names())]
     return request
 
 

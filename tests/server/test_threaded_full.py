@@ -17,7 +17,7 @@ from socket_pairs import DEADLINE, Peer
 
 import fastpyro
 from fastpyro.errors import ServerOverloadedError
-from fastpyro.server.places import Place
+from fastpyro.server.call_queue import Place
 from fastpyro.server.threaded import ThreadedServer
 
 PLACES = 4
@@ -223,13 +223,13 @@ def test_a_call_of_a_slow_method_waits_also_where_its_lead_was_handed_over_befor
     with scene() as full:
         full.fill()
         server = full.server
-        holds = server._holds
+        holds = server.slow_calls._holds
 
         def handed_over_meanwhile(*args: Any) -> bool:
             server._hand_over(server._leadership, 0)
             return holds(*args)
 
-        monkeypatch.setattr(server, "_holds", handed_over_meanwhile)
+        monkeypatch.setattr(server.slow_calls, "_holds", handed_over_meanwhile)
         call = full.wait(full.connect(), "late")
         until(lambda: full.places.busy == PLACES)
         assert full.machine.inside == PLACES

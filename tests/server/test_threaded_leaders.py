@@ -25,7 +25,7 @@ from fastpyro.protocol._assembler import Decoder
 from fastpyro.protocol._message import pack_message
 from fastpyro.serializers.registry import native
 from fastpyro.server import threaded
-from fastpyro.server.places import place_of
+from fastpyro.server.call_queue import place_of
 from fastpyro.server.threaded import ThreadedServer
 
 

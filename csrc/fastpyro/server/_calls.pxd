@@ -33,6 +33,6 @@ cdef class CallServer(LeaderWatch):
     cdef object run_special(self, Request request)
     cdef object reply(self, Request request, object result, CallState state)
     cdef int send(self, Request request, object reply, double timeout) except -1
-    cdef bint must_wait(self, ConnectionCore connection, str object_id, str name) except -1
+    cdef bint is_slow_call(self, ConnectionCore connection, str object_id, str name) except -1
     cdef bint reserve(self, Request request) except -1
     cdef type kind_of(self, object object_id)

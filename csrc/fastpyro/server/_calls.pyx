@@ -20,7 +20,7 @@ from libc.stdint cimport uint8_t
 from fastpyro.server._call_form cimport encode_result, is_awaitable, put_target
 from fastpyro.server._connection cimport ConnectionCore
 from fastpyro.server._cost cimport TURN, begin_turn, end_turn, is_long
-from fastpyro.server._leader cimport ACCIDENT, MOST_SLOW, QUICK, STOPPED, Leadership, LeaderWatch
+from fastpyro.server._leader cimport ACCIDENT, MOST_SLOW, STOPPED, Leadership, LeaderWatch
 from fastpyro.server._request cimport Request
 from fastpyro.protocol._call_context cimport CallState, current_state
 from fastpyro.serializers._codec cimport Codec
@@ -44,6 +44,7 @@ from fastpyro.server.replies import Postponed, failed, finished
 cdef int INVOKE = constants.MSG_INVOKE, RESULT = constants.MSG_RESULT, ONEWAY = constants.FLAGS_ONEWAY
 cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
 cdef object NOT_NOW = object()  # instead of a reply: the call has not begun
+cdef object PASSED = object()  # and: another thread has it
 cdef dict ATTRIBUTE_METHODS = exposure.ATTRIBUTE_METHODS
 cdef str MAKING = ""  # stands for a method's name while an instance is made
 
@@ -104,7 +105,7 @@ cdef class CallServer(LeaderWatch):
                 return message_of(&header, payload)
             if self.answer(connection, leadership, &header, payload, timeout):
                 return message_of(&header, payload)
-            if leadership.is_over() or connection.read_holds or not link.usable():
+            if leadership.is_over() or connection.read_holds or connection.waits_turn or not link.usable():
                 return None
             if not link.has_received():
                 if spinner is None or self.monitor == STOPPED or not spinner.spin_for(link):
@@ -177,6 +178,8 @@ cdef class CallServer(LeaderWatch):
             reply = self.perform(request, leadership, state)
             if reply is NOT_NOW:
                 return 1
+            if reply is PASSED:
+                return 0
             performed = True
             self.send(request, reply, timeout)
             return 0
@@ -207,7 +210,7 @@ cdef class CallServer(LeaderWatch):
     # ---- the stages of a call: decode, find, run, reply, send
 
     cdef object perform(self, Request request, Leadership leadership, CallState state):
-        """Go through all stages but the last. Returns the reply, None where there is none to be sent, or NOT_NOW.
+        """Go through all stages but the last. Returns the reply, None where none is to be sent, NOT_NOW or PASSED.
 
         Argument: ``leadership``, that of the leader who serves it, or None when others take note of what runs.
         """
@@ -215,7 +218,7 @@ cdef class CallServer(LeaderWatch):
             self.objects = self.service.objectsById
         try:
             if not self.decode(request):
-                return NOT_NOW
+                return PASSED if request.is_passed else NOT_NOW
             self.find(request, leadership)
             result = self.run(request, leadership)
         except (KeyboardInterrupt, Postponed):
@@ -229,16 +232,20 @@ cdef class CallServer(LeaderWatch):
     cdef bint decode(self, Request request) except -1:
         """Read a call. False when it shall not run now; if it came as a message, somebody has taken it then."""
         cdef Reader reader
+        cdef bint passed = request.is_read
         if request.payload == NULL:
             request.read_message(self.service.held_memory)
             names = request.used_names()
             if self.big_replies is not None and len(self.big) > 0 and not request.flags & ONEWAY:
                 made_of = names if request.calls is None else [request.method, *names]
                 self.big_replies.begin(request.kept(), self.kind_of(request.object_id), made_of)
-            return request.may_run is None or request.may_run(request.object_id, names)
+            return passed or request.may_run is None or request.may_run(request, names)
         request.read_names(self.codec, &reader)
         name = <str> request.method
-        if name.startswith("__") or (self.full and self.must_wait(request.connection, request.object_id, name)):
+        if name.startswith("__"):
+            return False
+        if len(self.slow) > 0 and self.is_slow_call(request.connection, request.object_id, name):
+            request.is_passed = self.server.pass_on(request.connection, request.kept(), request.object_id, name)
             return False
         if len(self.big) > 0 and not request.flags & ONEWAY and not self.reserve(request):
             return False
@@ -261,8 +268,6 @@ cdef class CallServer(LeaderWatch):
 
     cdef object run(self, Request request, Leadership leadership):
         """Run the method, if it is exposed."""
-        cdef bint known_slow = False
-        cdef long long began = 0
         if request.is_special:
             return self.run_special(request)
         target = request.target
@@ -275,12 +280,8 @@ cdef class CallServer(LeaderWatch):
         if leadership is None:
             method = getattr(target, name) if method is None else method
             return PyObject_Call(method, request.given(), request.keywords or {})
-        known_slow = len(self.slow) > 0 and (kind, name) in self.slow
         leadership.kind, leadership.name = <PyObject *> kind, <PyObject *> name
         try:
-            if known_slow:
-                self.server.step_down(leadership)
-                began = monotonic()
             if method is not None:  # what an instance has of its own
                 return PyObject_Call(method, request.given(), request.keywords or {})
             put_target(request.arguments, target)
@@ -291,10 +292,7 @@ cdef class CallServer(LeaderWatch):
             return PyObject_Call(getattr(target, name), request.given(), request.keywords)
         finally:
             leadership.name = NULL
-            if known_slow:
-                if monotonic() - began < QUICK:
-                    self.slow.pop((kind, name), None)
-            elif leadership.is_over() and self.full and monotonic() - leadership.handed_over_at < ACCIDENT:
+            if leadership.is_over() and self.full and monotonic() - leadership.handed_over_at < ACCIDENT:
                 self.slow.pop((kind, name), None)
 
     cdef object run_special(self, Request request):
@@ -358,7 +356,7 @@ cdef class CallServer(LeaderWatch):
         request.reserved = size
         return True
 
-    cdef bint must_wait(self, ConnectionCore connection, str object_id, str name) except -1:
+    cdef bint is_slow_call(self, ConnectionCore connection, str object_id, str name) except -1:
         """Return whether a call is known to be slow, as far as that can be told without making an instance."""
         kind = self.kind_of(object_id)
         if (kind, name) in self.slow:

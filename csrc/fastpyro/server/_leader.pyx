@@ -93,6 +93,15 @@ cdef class LeaderWatch:
         """Return whether a method of a class is known to be slow. Argument: ``name``, empty for making an instance."""
         return (kind, name) in self.slow
 
+    def forget_slow(self, kind, str name):
+        """A method is quick, whatever it looked like."""
+        self.slow.pop((kind, name), None)
+
+    def note_time(self, tuple called not None, double seconds):
+        """Note how long a method (its class and name), which is known to be slow, took in a thread without the lead."""
+        if seconds < QUICK * 1e-9:
+            self.slow.pop(called, None)
+
     def hand_over(self, Leadership leadership not None, unsigned long serial, bint free_oneway):
         """Take the lead from the leader that serves a request, and return the connection of that request.
 

@@ -16,7 +16,9 @@ cdef class Request:
     cdef const Header *header
     cdef const uint8_t *payload
     cdef Message _message
-    cdef object may_run  # asked with object id and names before anything is used, or None
+    cdef object may_run  # asked with this and the names before anything is used, or None
+    cdef bint is_read
+    cdef bint is_passed  # to another thread
     # What it calls, as far as that is known.
     cdef readonly object object_id, method
     cdef tuple arguments

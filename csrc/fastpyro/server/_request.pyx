@@ -33,8 +33,8 @@ cdef int COMPRESSED = constants.FLAGS_COMPRESSED, BLOB = constants.FLAGS_KEEPSER
 cdef class Request:
     """One call of a client, or one batch of calls: where it comes from, and what of it is known so far.
 
-    Arguments: ``connection``; ``message``; ``may_run``, asked with the id of the object and the names of its members
-    before any of them is used, or None.
+    Arguments: ``connection``; ``message``; ``may_run``, asked with this and the names of the object's members before
+    any of them is used, or None.
     """
 
     def __init__(self, ConnectionCore connection not None, Message message not None, may_run=None):
@@ -74,7 +74,7 @@ cdef class Request:
         self.arguments = None
         self.keywords = None
         self.out = None
-        self.has_room = False
+        self.has_room = self.is_passed = False
         self.header = NULL
         self.payload = NULL
         return 0
@@ -118,6 +118,8 @@ cdef class Request:
     cdef int read_message(self, object held_memory) except -1:
         """Read any other call, or batch of calls."""
         cdef bint is_batch = self.flags & BATCH != 0
+        if self.is_read:  # another thread has done that
+            return 0
         message = self._message
         if is_batch:
             self.method = "<batch>"
@@ -145,6 +147,7 @@ cdef class Request:
         self.excess = last_excess()
         self.held = held_memory.hold(self.excess)
         self.is_special = is_batch or self.method in ATTRIBUTE_METHODS
+        self.is_read = True
         return 0
 
     def used_names(self):
