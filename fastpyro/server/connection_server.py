@@ -369,8 +369,8 @@ class ConnectionServer(ABC):
         may_run: MayRun | None = None,
         begun: Request | UnfinishedBatch | None = None,
     ) -> None:
-        """Serve one request and reply. ``begun``: its call, read already, or the rest of its batch. A KeyboardInterrupt in the
-        main thread then goes on."""
+        """Serve one request and reply. ``begun``: its call, read already, or the rest of its batch. A KeyboardInterrupt in
+        the main thread then goes on."""
         reply = None
         try:
             reply = dispatch.handle(self.requests, connection, message, may_run, begun)
