@@ -123,7 +123,7 @@ _LATER = {
     "type_meta": "fastpyro.naming",
 }
 
-_MODULES = frozenset({"api", "client", "core", "futures", "naming", "server"})
+_MODULES = frozenset({"api", "client", "constants", "core", "futures", "naming", "server"})
 """Pyro's documented submodules: ``import fastpyro`` is enough to use ``fastpyro.core.Proxy``."""
 
 

@@ -132,7 +132,7 @@ class URI:
     def _port_number(self, text: str) -> int:
         if not text:
             if self.protocol == "PYRO":
-                raise PyroError("invalid uri (location): a PYRO uri needs a port, host:port")
+                raise PyroError("invalid port in uri, port=None: a PYRO uri needs one, host:port")
             return config.NS_PORT  # type: ignore[no-any-return]
         if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
             raise PyroError(f"invalid port in uri, port={shown(text)}: expected 0 to 65535")

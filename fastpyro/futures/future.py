@@ -138,7 +138,7 @@ class Future:
             self.chain.append((call, args, kwargs))
         return self
 
-    def iferror(self, handler: Callable[[Any], object]) -> Future:
+    def iferror(self, exceptionhandler: Callable[[Any], object]) -> Future:
         """Set the function that is told of an exception; see `FutureResult.iferror`.
 
         Returns:
@@ -149,7 +149,7 @@ class Future:
         """
         with self._lock.guard():
             self._check_not_started("; use iferror() of its result")
-            self.exceptionhandler = handler
+            self.exceptionhandler = exceptionhandler
         return self
 
     def delay(self, seconds: float) -> bool:

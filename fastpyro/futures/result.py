@@ -202,14 +202,14 @@ class FutureResult:
             self._end_interrupted(nested)
             raise
 
-    def iferror(self, handler: Callable[[Any], object]) -> FutureResult:
+    def iferror(self, exceptionhandler: Callable[[Any], object]) -> FutureResult:
         """Set the function that is told of an exception: the call's, or one from the call chain.
 
         If the result is an exception already, the handler is called at once, in this thread. What the handler
         returns is dropped and what it raises is logged: the value stays the exception.
 
         Args:
-            handler: called as `handler(exception)`. It replaces an earlier one.
+            exceptionhandler: called as `exceptionhandler(exception)`. It replaces an earlier one.
 
         Returns:
             This result.
@@ -218,7 +218,7 @@ class FutureResult:
         try:
             with self.valueLock.guard():
                 runner = self._take_role_if_ready()
-                self.exceptionhandler = handler
+                self.exceptionhandler = exceptionhandler
                 self._error_reported = False
             return self._apply_chain(runner)
         except BaseException:

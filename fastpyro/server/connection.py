@@ -52,6 +52,11 @@ class Connection(ConnectionCore):
         "serializer",
     )
 
+    keep_open = False
+    objectId: str | None = None
+    timeout: float | None = None
+    """Names that connections of Pyro's daemons have, with the values that they have there."""
+
     def __init__(self, channel: Channel, peer_address: Any, accepted: frozenset[int] = frozenset()) -> None:
         super().__init__(channel, peer_address)
         self.accepted = accepted

@@ -5,6 +5,7 @@ Which objects there are is the business of `service`, how requests arrive that o
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,9 @@ class Daemon(Service):
         own = interface(self)
         own._pyroId = DAEMON_NAME  # type: ignore[attr-defined]
         self.objectsById = {DAEMON_NAME: own}
-        log.debug("daemon on %s, pyro protocol version %d", self.locationStr, PROTOCOL_VERSION)
+        kind = sockets.family_name(self.transportServer.sock)
+        log.debug("daemon created on %s - %s (pid %d)", self.locationStr, kind, os.getpid())
+        log.debug("pyro protocol version: %d", PROTOCOL_VERSION)
 
     def _locations(self, listener: socket.socket, nathost: str | None, natport: int | None) -> tuple[str, str | None]:
         if self._unixsocket:
@@ -93,12 +96,12 @@ class Daemon(Service):
     def requestLoop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         """Serve requests until ``shutdown()``, Ctrl-C, or until ``loopCondition()``, asked regularly, is false."""
         self._check_open()
-        log.info("daemon %s entering request loop", self.locationStr)
+        log.info("daemon %s entering requestloop", self.locationStr)
         try:
             self.transportServer.loop(loopCondition)
         except KeyboardInterrupt:
             log.debug("stopping on break signal")
-        log.debug("daemon exits request loop")
+        log.debug("daemon exits requestloop")
 
     def events(self, eventsockets: Iterable[Any]) -> None:
         """Serve what a foreign event loop found readable among ``sockets``."""

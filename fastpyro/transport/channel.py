@@ -87,6 +87,10 @@ class PlainChannel(Link):
     objectId: str
     """The object that a client connected for; programs written for Pyro ask for it."""
 
+    keep_open = False
+    timeout: float | None = None
+    """Pyro's names of what is not a connection's business here: `_pyroTimeout` of a proxy, COMMTIMEOUT of a daemon."""
+
     def getpeercert(self) -> None:
         """Return None: without TLS there is no certificate."""
         return None
@@ -107,6 +111,8 @@ class PortableChannel:
 
     concurrent = False
     objectId = ""
+    keep_open = False
+    timeout: float | None = None
 
     def __init__(self, sock: socket.socket, max_message_size: int = 0) -> None:
         self.sock = sock

@@ -35,7 +35,7 @@ MODULES = [
 
 NOT_THERE = {
     "Pyro5.serializers": {"pyro_class_serpent_serializer", "serialize_pyro_object_to_dict"},
-    "Pyro5.svr_threads": {"ClientConnectionJob", "Housekeeper", "NoFreeWorkersError", "Pool", "PoolError", "Worker"},
+    "Pyro5.svr_threads": {"ClientConnectionJob", "NoFreeWorkersError", "PoolError", "Worker"},
     "Pyro5.utils.echoserver": {"NameServer", "start_nameserver"},
     "Pyro5.protocol": {"recv_stub", "log_wiredata"},
     "Pyro5.socketutil": {"get_ssl_context"},
@@ -196,7 +196,9 @@ Pyro5.api.Daemon().close()
 
 def test_log_names(tmp_path: Path) -> None:
     program = LOGS.replace("StreamHandler()", "StreamHandler(__import__('sys').stdout)")
-    assert "pyro protocol version" in output_of("Pyro5", tmp_path, program)
+    written = output_of("Pyro5", tmp_path, program)
+    assert re.match(r"starting thread pool socketserver\ndaemon created on localhost:\d+ - IPv4 \(pid \d+\)\n", written)
+    assert "pyro protocol version: 502\n" in written
     logged = output_of(
         "Pyro5",
         tmp_path,
@@ -261,6 +263,18 @@ for name in table:
     assert ping == "5059524f01f6062a00000000000000040000000000000000000000000000000000000000" + "00004dc570696e67"
     assert names.startswith("['json', 'marshal', 'msgpack', 'serpent'] {1:")
     assert json.loads(json.dumps(names))
+
+
+def test_a_serializer_that_there_is_not(tmp_path: Path) -> None:
+    program = """
+import Pyro5.api
+Pyro5.api.config.SERIALIZER = "nothing"
+try:
+    Pyro5.api.Proxy("PYRO:x@localhost:1")
+except ValueError as error:
+    print(error)
+"""
+    assert output_of("Pyro5", tmp_path, program) == "unknown serializer configured\n"
 
 
 def test_handshake_data_travels_with_a_proxy_as_pyro5s_does(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastpyro.compat.shared import socket_helpers
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.socket_connections import SocketConnection
 from fastpyro.compat.shared.socket_helpers import UNSET as _GLOBAL_DEFAULT_TIMEOUT
 from fastpyro.compat.shared.socket_helpers import bind_unused_port as bindOnUnusedPort
 from fastpyro.compat.shared.socket_helpers import create_bc_socket as createBroadcastSocket
@@ -21,7 +22,6 @@ from fastpyro.compat.shared.socket_helpers import set_nodelay as setNoDelay
 from fastpyro.compat.shared.socket_helpers import set_noinherit as setNoInherit
 from fastpyro.compat.shared.socket_helpers import set_reuseaddr as setReuseAddr
 from fastpyro.config import config
-from fastpyro.server.connection import Connection as SocketConnection
 from fastpyro.transport.sockets import family_name as family_str
 from fastpyro.transport.tls import make_context
 

@@ -169,6 +169,9 @@ class CloudpickleSerializer(SerializerBase):
     serializer_id = _PYRO4_IDS[IDS[name]]
 
 
+_made: dict[type[SerializerBase], SerializerBase] = {}
+
+
 class _Serializers(Mapping[Any, SerializerBase]):
     """Serializers, made when they are first asked for. Arguments: ``key``, the attribute by which they are found."""
 
@@ -178,12 +181,12 @@ class _Serializers(Mapping[Any, SerializerBase]):
             CloudpickleSerializer,
         )  # fmt: skip
         self._classes: dict[Any, type[SerializerBase]] = {getattr(cls, key): cls for cls in classes}
-        self._made: dict[Any, SerializerBase] = {}
 
     def __getitem__(self, key: Any) -> SerializerBase:
-        if key not in self._made:
-            self._made[key] = self._classes[key]()
-        return self._made[key]
+        cls = self._classes[key]
+        if cls not in _made:
+            _made[cls] = cls()
+        return _made[cls]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._classes)
@@ -209,7 +212,7 @@ def get_serializer_by_id(sid: int) -> SerializerBase:
     try:
         return _serializers_by_id[sid]
     except KeyError:
-        raise errors.SerializeError(f"serializer with id {sid} is unknown or not available") from None
+        raise errors.SerializeError(f"no serializer available for id {sid}: it is unknown, or not installed") from None
 
 
 def getAttribute(obj: Any, attr: str) -> Any:

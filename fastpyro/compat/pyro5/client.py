@@ -16,6 +16,7 @@ from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.protocol.blobs import SerializedBlob
+from fastpyro.serializers.registry import IDS
 from fastpyro.values.class_registry import register_decoder
 
 from . import callcontext as callcontext  # who imports the client finds these in the package
@@ -39,6 +40,8 @@ class Proxy(fastpyro.client.proxy.Proxy):
     _pyro_sends_handshake = True  # as Pyro5's
 
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
+        if config.SERIALIZER not in IDS:
+            raise ValueError("unknown serializer configured")
         super().__init__(uri, connected_socket)
         self._pyro_update(_pyroOwner=get_ident())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.socket_connections import SocketConnection
 from fastpyro.compat.shared.socket_helpers import (
     bind_unused_port,
     create_bc_socket,
@@ -20,7 +21,6 @@ from fastpyro.compat.shared.socket_helpers import (
     set_noinherit,
     set_reuseaddr,
 )
-from fastpyro.server.connection import Connection as SocketConnection
 from fastpyro.transport.sockets import family_name as family_str
 
 USE_MSG_WAITALL = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from fastpyro._lazy_logging import logger
 from fastpyro.config import config
 from fastpyro.server import servers
 from fastpyro.server.multiplex import MultiplexServer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from fastpyro.server.service import Service
 
 __all__ = ["Housekeeper", "Pool", "SocketServer_Multiplex", "SocketServer_Threadpool", "use_them"]
+
+log = logger("fastpyro.servers")
 
 
 class Pool:
@@ -72,6 +75,7 @@ class SocketServer_Threadpool(ThreadedServer):
 
     def __init__(self, daemon: Service, listener: socket.socket) -> None:
         super().__init__(daemon, listener)
+        log.info("starting thread pool socketserver")
         self.pool = Pool(self)
         self.housekeeper = Housekeeper(daemon)
 
@@ -100,6 +104,10 @@ class SocketServer_Threadpool(ThreadedServer):
 
 class SocketServer_Multiplex(MultiplexServer):
     """The server loop that runs methods in one thread."""
+
+    def __init__(self, daemon: Service, listener: socket.socket) -> None:
+        super().__init__(daemon, listener)
+        log.info("starting multiplexed socketserver")
 
     @property
     def locationStr(self) -> str:

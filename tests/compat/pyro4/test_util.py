@@ -175,3 +175,20 @@ def test_addresses_and_proxies_in_pickles_are_pyro4s() -> None:
     values = serializer.loads(serializer.dumps([uri, Pyro4.Proxy(uri)]))
     assert [type(value) for value in values] == [Pyro4.URI, Pyro4.Proxy]
     assert values[0] == values[1]._pyroUri == uri
+
+
+def test_serializers_by_id() -> None:
+    names = ["serpent", "json", "marshal", "pickle"]
+    assert [util.get_serializer(name).serializer_id for name in names] == [1, 2, 3, 4]
+    assert util.get_serializer_by_id(2) is util.get_serializer("json")
+    with pytest.raises(Pyro4.errors.SerializeError, match="no serializer available for id 99"):
+        util.get_serializer_by_id(99)
+
+
+def test_the_handler_of_a_future_by_its_name() -> None:
+    seen: list[BaseException] = []
+    future = Pyro4.Future(lambda: 1 // 0).iferror(exceptionhandler=seen.append)
+    result = future()
+    assert result.wait(10)
+    assert result.iferror(exceptionhandler=seen.append) is result
+    assert isinstance(seen[-1], ZeroDivisionError)
