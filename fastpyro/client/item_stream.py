@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamResult"]
 
+_ENDED = object()
+"""What a stream gives behind its last item, where StopIteration cannot be passed on."""
+
 
 class StreamResult:
-    """Iterates over the items of a remote generator; each is fetched when it is asked for.
+    """Iterates over the items of a remote generator; each is fetched when it is asked for, in a coroutine by ``async for``.
 
     Attributes: ``streamId``, the stream's name in the daemon; ``proxy``, whose connection is used. An item is computed
     by the server when the client asks for it. ``close()`` ends the stream early; leaving a ``with`` block or
@@ -52,6 +55,17 @@ class StreamResult:
         except Exception:
             self.proxy = None
             raise
+
+    def __aiter__(self) -> StreamResult:
+        return self
+
+    async def __anext__(self) -> Any:
+        from fastpyro.futures.future import run_in_background  # few streams are read in a coroutine
+
+        item = await run_in_background(next, self, _ENDED)
+        if item is _ENDED:
+            raise StopAsyncIteration
+        return item
 
     def __enter__(self) -> Self:
         return self

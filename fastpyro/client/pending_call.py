@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastpyro.client._session import name_timeout
 from fastpyro.client.session import Request, Session
 from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.errors import CommunicationError, ConnectionClosedError, TimeoutError
@@ -52,13 +53,14 @@ def submit(proxy: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, An
 class _Arrival:
     """What is done when the reply of a call arrives: the callback that its link gets."""
 
-    __slots__ = ("channel", "expiry", "proxy", "result", "seq", "serializer_id", "session")
+    __slots__ = ("channel", "expiry", "method", "proxy", "result", "seq", "serializer_id", "session")
 
     def __init__(self, result: FutureResult, proxy: Caller, session: Session) -> None:
         self.result = result
         self.proxy = proxy
         self.session = session
         self.channel: Any = session.channel
+        self.method = ""
         self.seq = 0
         self.serializer_id = native.serializer_id
         self.expiry: DelayedCall | None = None
@@ -66,6 +68,7 @@ class _Arrival:
     def send(self, request: Request) -> None:
         outgoing = self.session.encode(request, self.proxy._pyroOneway)
         self.session.address(self.proxy, outgoing)
+        self.method = request.method
         self.serializer_id = outgoing.serializer_id
         self.seq = outgoing.seq
         timeout = self.proxy._pyro_timeout
@@ -80,7 +83,9 @@ class _Arrival:
     def expire(self) -> None:
         """Called when the time is up."""
         if self.channel.withdraw(self.seq):
-            self.complete(_ExceptionWrapper(TimeoutError("receiving: timeout")))
+            error = TimeoutError("receiving: timeout")
+            name_timeout(error, self.method, self.session, self.proxy._pyro_timeout)
+            self.complete(_ExceptionWrapper(error))
 
     def __call__(self, message: Message | None, error: BaseException | None) -> None:
         if self.expiry is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.callcontext import current_context
-from fastpyro.client._session import SessionCore, invocation
+from fastpyro.client._session import SessionCore, invocation, name_timeout
 from fastpyro.client.item_stream import StreamResult
 from fastpyro.config import config
 from fastpyro.constants import (
@@ -189,15 +189,29 @@ def invoke(caller: Caller, request: Request) -> Any:
     """Perform one remote call; see ``Proxy._pyroInvoke``."""
     session = caller._pyro_open_session()
     outgoing = session.encode(request, caller._pyroOneway)
-    message = session.exchange(caller, outgoing)
+    try:
+        message = session.exchange(caller, outgoing)
+    except TimeoutError as error:
+        name_timeout(error, _asked_for(request), session, caller._pyro_timeout)
+        raise
     return None if message is None else session.value_of(caller, message, outgoing.seq, outgoing.serializer_id)
+
+
+def _asked_for(request: Request) -> str:
+    if request.method in ("__getattr__", "__setattr__") and request.args:
+        return f"attribute {request.args[0]}"
+    return request.method
 
 
 def invoke_batch(caller: Caller, calls: BatchWriter, oneway: bool) -> tuple[list[Any], BaseException | None]:
     """Perform queued calls in one message; see ``Proxy._pyroInvokeBatch``."""
     session = caller._pyro_open_session()
     outgoing = session.encode_batch(calls, oneway)
-    message = session.exchange(caller, outgoing)
+    try:
+        message = session.exchange(caller, outgoing)
+    except TimeoutError as late:
+        name_timeout(late, f"a batch of {len(calls):,} calls", session, caller._pyro_timeout)
+        raise
     if message is None:
         return [], None
     session.check(caller, message, outgoing.seq, outgoing.serializer_id)

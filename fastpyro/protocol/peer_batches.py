@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.config import config
 from fastpyro.errors import MessageTooLargeError, SerializeError
@@ -62,7 +64,13 @@ def write_batch(serializer: Serializer, writer: BatchWriter, object_id: str) -> 
     """Return the payload of a request for calls that were queued in the native form."""
     _, calls = decode_batch(_half_decoder, writer.payload(object_id))
     listed = [(name, args, kwargs or {}) for name, args, kwargs in calls]
-    return serializer.dumps_call(object_id, BATCH_METHOD, listed, None)
+    try:
+        return serializer.dumps_call(object_id, BATCH_METHOD, listed, None)
+    except SerializeError as error:
+        from fastpyro.values.refused_paths import located, of_call  # nobody needs it before that
+
+        places = (of_call(args, kwargs, f"calls[{index}].") for index, (_, args, kwargs) in enumerate(calls))
+        raise located(error, chain.from_iterable(places), serializer.expand) from error.__cause__
 
 
 def read_results(values: Any) -> tuple[list[Any], BaseException | None]:
@@ -83,10 +91,11 @@ class ResultList:
     """The results of a batch, in the making.
 
     Arguments: ``serializer``, which will write them; ``limit``, the bytes that they may have (0: any number).
+    Attribute: ``values``, the results so far.
     """
 
     def __init__(self, serializer: Serializer, limit: int = 0) -> None:
-        self._results: list[Any] = []
+        self.values: list[Any] = []
         self._serializer = serializer
         self._limit = limit
         self._size = 0
@@ -94,7 +103,7 @@ class ResultList:
         self._on_growth: Callable[[int, int], None] | None = None
 
     def __len__(self) -> int:
-        return len(self._results)
+        return len(self.values)
 
     @property
     def size(self) -> int:
@@ -111,12 +120,12 @@ class ResultList:
         if self._limit or self._on_growth:
             size = self._size + self._size_of(value)
             if 0 < self._limit < size:
-                raise MessageTooLargeError(too_large(len(self._results), self._limit))
+                raise MessageTooLargeError(too_large(len(self.values), self._limit))
             self._size = size
             while size >= self._next_step and self._on_growth is not None:
                 self._next_step *= 2
-                self._on_growth(size, len(self._results) + 1)
-        self._results.append(value)
+                self._on_growth(size, len(self.values) + 1)
+        self.values.append(value)
 
     def _size_of(self, value: Any) -> int:
         # All of them are written at the end, in one value; this only finds out how large one is.
@@ -125,12 +134,18 @@ class ResultList:
             return len(value) + OVERHEAD
         if value is None or kind is bool or kind is float:
             return OVERHEAD
-        return len(self._serializer.dumps(value))
+        try:
+            return len(self._serializer.dumps(value))
+        except SerializeError as error:
+            from fastpyro.values.refused_paths import located  # nobody needs it before that
+
+            place = f"results[{len(self.values)}]", value
+            raise located(error, [place], self._serializer.expand) from error.__cause__
 
     def add_error(self, error: Any) -> None:
         """Append the exception that ended the batch."""
-        self._results.append(FailedCall(error))
+        self.values.append(FailedCall(error))
 
     def payload(self) -> bytes:
         """Return the payload of the reply. Raises SerializeError when a result cannot be encoded."""
-        return self._serializer.dumps(self._results)
+        return self._serializer.dumps(self.values)

@@ -47,7 +47,9 @@ def _dtype_text(dtype: Any) -> str:
 
 def _array_state(array: Any) -> tuple[str, tuple[int, ...], str, Any]:
     if hasattr(array, "mask"):
-        raise SerializeError("cannot serialize a masked NumPy array: send its data and its mask, one by one")
+        raise SerializeError(
+            f"cannot serialize a masked NumPy array of dtype {array.dtype}: send its data and its mask, one by one"
+        )
     text = _dtype_text(array.dtype)
     if array.size * array.itemsize == 0:
         return text, array.shape, "C", b""

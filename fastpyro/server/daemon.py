@@ -225,7 +225,7 @@ def _check_addresses(unixsocket: str | None, nathost: str | None, natport: int |
 
 
 def serve(
-    objects: dict[Any, str | None],
+    objects: Any,
     host: str | None = None,
     port: int = 0,
     daemon: Daemon | None = None,
@@ -234,17 +234,19 @@ def serve(
 ) -> None:
     """Register objects, announce them and serve until stopped.
 
-    Arguments: ``objects``, a dict from objects or classes to names (None: a generated one); ``host`` and ``port`` for a new
+    Arguments: ``objects``, a dict from objects or classes to names (None: a generated one), or one object or class, which
+    needs no name server; ``host`` and ``port`` for a new
     daemon, or an existing ``daemon``; ``use_ns``: register the names in the name server, otherwise they become the
     objects' ids; ``verbose``: print what is served.
     """
+    named = objects.items() if isinstance(objects, dict) else [(objects, None)]
     with daemon or Daemon(host, port) as running:
         name_server = None
-        if use_ns:
+        if use_ns and isinstance(objects, dict):
             from fastpyro.client.locate import locate_ns
 
             name_server = locate_ns()
-        for obj, name in objects.items():
+        for obj, name in named:
             uri = running.register(obj, None if use_ns else name)
             if name_server is not None and name:
                 name_server.register(name, uri)

@@ -191,8 +191,10 @@ def _value_reply(service: Service, request: Request, result: Any) -> Reply:
     except SerializeError as error:
         from fastpyro.values.refused_paths import located  # nobody needs it before that
 
-        refused = error if request.calls is not None else located(error, [("result", result)], serializer.expand)
-        return error_reply(service, connection, message, refused)
+        places = [("result", result)]
+        if request.calls is not None:
+            places = [(f"results[{index}]", value) for index, value in enumerate(getattr(result, "values", ()))]
+        return error_reply(service, connection, message, located(error, places, serializer.expand))
     except (Exception, SystemExit) as error:
         return error_reply(service, connection, message, error)
 

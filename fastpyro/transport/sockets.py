@@ -8,6 +8,7 @@ are tried on every address that they have, in the order that PREFER_IP_VERSION a
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -139,10 +140,22 @@ def listen(host: str, port: int, unixsocket: str | None) -> socket.socket:
         tune(sock, str(address[0]))  # accepted sockets inherit it on Linux
         sock.bind(address)
         sock.listen(BACKLOG)
-    except BaseException:
+    except BaseException as error:
         sock.close()
-        raise
+        raise _explained(error, f"{host or '0.0.0.0'}:{port}", "another port, or 0 for one that is free") from None
     return sock
+
+
+def _explained(error: BaseException, where: str, choice: str) -> BaseException:
+    """Return an error of listening that says where it was, and what to do; what is no such error stays what it is."""
+    if not isinstance(error, OSError) or error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        return error
+    fact = f"another program listens there, or one that has just ended did. Choose {choice}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        fact = (
+            "that is no address of this machine. Listen at localhost, at its own address, or at 0.0.0.0 for all of them"
+        )
+    return OSError(error.errno, f"{os.strerror(error.errno)}: {where}; {fact}")
 
 
 def _listen_unix(path: str) -> socket.socket:
@@ -152,9 +165,9 @@ def _listen_unix(path: str) -> socket.socket:
             os.unlink(path)
         sock.bind(path)
         sock.listen(BACKLOG)
-    except BaseException:
+    except BaseException as error:
         sock.close()
-        raise
+        raise _explained(error, path, "another path, or end that program") from None
     return sock
 
 

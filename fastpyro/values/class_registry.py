@@ -70,6 +70,10 @@ if TYPE_CHECKING:
 MOST_CACHED = 4096
 """Types whose way is remembered. Programs that make classes as they go must not fill the memory."""
 
+WHY_NO_ITERATOR = (
+    "an iterator inside a value, or in a batch, cannot travel. Return it as the whole result of a call of its own to "
+    "stream it, or send a list"
+)
 TRACEBACK = "_pyroTraceback"
 """The key, in the dict that a user's converter wrote of an exception, under which its remote traceback travels."""
 
@@ -304,7 +308,7 @@ def _refusing_writer(cls: type) -> Writer:
             "with register_class_to_dict and register_dict_to_class"
         )
     elif hasattr(cls, "__next__"):
-        reason = "an iterator inside a value cannot travel. Return it as the whole result to stream it, or send a list"
+        reason = WHY_NO_ITERATOR
     else:
         reason = (
             "it has no state that means anything in another process. Send plain values, register converters with "

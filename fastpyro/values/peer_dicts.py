@@ -240,7 +240,9 @@ class ClassDicts:
             return dict_to_exception(_own_error_name(class_name), data)
         if "__" in class_name and not class_registry.is_known(class_name):
             raise SecurityError(
-                f"refused to deserialize types with double underscores in their name: {cut(class_name)}"
+                f"refused to deserialize types with double underscores in their name: {cut(class_name)}. Register it on "
+                "both sides with fastpyro.register_class (give name= if it is defined in a script, whose module is called "
+                "__main__), or here with register_dict_to_class"
             )
         state = {name: item for name, item in data.items() if name != "__class__"}
         if list(state) == ["state"] and not class_registry.has_attributes(class_name):
@@ -332,10 +334,10 @@ _NATIVE_NAMES = frozenset({"fastpyro.URI", "fastpyro.Proxy"})
 
 
 def _refuse(value: Any) -> Any:
-    raise SerializeError(
-        f"cannot serialize an object of type {full_name(type(value))} for this peer: its format has no form for it. Send "
-        "plain values, or register a converter with register_class_to_dict"
-    )
+    reason = "its format has no form for it. Send plain values, or register a converter with register_class_to_dict"
+    if hasattr(type(value), "__next__"):
+        reason = class_registry.WHY_NO_ITERATOR
+    raise SerializeError(f"cannot serialize an object of type {full_name(type(value))} for this peer: {reason}")
 
 
 def _own_error_name(class_name: str) -> str:

@@ -30,17 +30,20 @@ LONGEST_KEY = 40
 MOST_LEVELS = 201
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, memoryview})
+_NOT_EVERYWHERE = frozenset({complex, bytes, bytearray, memoryview})
+"""Of these the ones that some formats have no form for."""
+
 _MOMENTS = frozenset({date, datetime, time, timedelta})
 _LISTS = frozenset({list, tuple})
 _SETS = frozenset({set, frozenset})
 
 
-def of_call(args: Iterable[Any], kwargs: dict[str, Any] | None) -> Iterator[Place]:
-    """Yield the arguments of a call with their paths."""
+def of_call(args: Iterable[Any], kwargs: dict[str, Any] | None, before: str = "") -> Iterator[Place]:
+    """Yield the arguments of a call with their paths; ``before`` says which call of a batch it is."""
     for index, value in enumerate(args):
-        yield f"args[{index}]", value
+        yield f"{before}args[{index}]", value
     for name, value in (kwargs or {}).items():
-        yield f"kwargs[{_quoted(name)}]", value
+        yield f"{before}kwargs[{_quoted(name)}]", value
 
 
 def located(error: SerializeError, places: Iterable[Place], expand: Expand | None) -> SerializeError:
@@ -52,13 +55,13 @@ def located(error: SerializeError, places: Iterable[Place], expand: Expand | Non
     if expand is None or type(error) is not SerializeError or not str(error).startswith("cannot serialize"):
         return error
     try:
-        found = _first_refused(places, expand)
+        found = _first_refused(places, expand, str(error))
     except Exception:  # in code of the values' classes, which ran well a moment ago
         return error
     return error if found is None else SerializeError(f"{found[0]}: {found[1]}")
 
 
-def _first_refused(places: Iterable[Place], expand: Expand) -> tuple[str, str] | None:
+def _first_refused(places: Iterable[Place], expand: Expand, said: str) -> tuple[str, str] | None:
     """Return path and reason of the first value that is refused, in the order in which they are encoded."""
     waiting: list[Iterator[Place]] = [iter(places)]
     looked = 0
@@ -70,6 +73,8 @@ def _first_refused(places: Iterable[Place], expand: Expand) -> tuple[str, str] |
         path, value = place
         looked += 1
         if type(value) in _ATOMS:
+            if type(value) in _NOT_EVERYWHERE and _reason(value, expand) == said:
+                return path, said
             continue
         if len(waiting) > MOST_LEVELS:
             return None  # it is nested too deeply, which is another error
@@ -85,6 +90,14 @@ def _first_refused(places: Iterable[Place], expand: Expand) -> tuple[str, str] |
                 return path, str(refusal)
         waiting.append(inside)
     return None
+
+
+def _reason(value: Any, expand: Expand) -> str:
+    try:
+        expand(value)
+    except SerializeError as refusal:
+        return str(refusal)
+    return ""
 
 
 def _inside(path: str, value: Any) -> Iterator[Place] | None:

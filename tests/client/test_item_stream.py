@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any
@@ -33,6 +34,15 @@ def test_items_come_one_by_one_and_end(proxy: Any) -> None:
     for _ in range(2):
         with pytest.raises(StopIteration):
             next(stream)
+
+
+def test_items_in_a_coroutine(server: SubjectServer) -> None:
+    async def numbers(count: int) -> list[int]:
+        with fastpyro.Proxy(server.uri()) as proxy:
+            return [number async for number in await fastpyro.AsyncProxy(proxy).numbers(count)]
+
+    assert asyncio.run(numbers(3)) == [0, 1, 2]
+    assert asyncio.run(numbers(0)) == []
 
 
 class Twice:

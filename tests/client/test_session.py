@@ -18,6 +18,8 @@ from fastpyro.protocol import compression
 from fastpyro.serializers.registry import native
 from fastpyro.server import _calls, _request
 
+FREE = threading.Event()
+
 
 class Subject:
     """What is called."""
@@ -39,6 +41,15 @@ class Subject:
         return len(text)
 
     @fastpyro.expose
+    def wait(self) -> None:
+        FREE.wait(60)
+
+    @property
+    @fastpyro.expose
+    def late(self) -> None:
+        FREE.wait(60)
+
+    @fastpyro.expose
     def lose(self, kind: str) -> None:
         raise getattr(fastpyro.errors, kind)("another daemon's")
 
@@ -49,7 +60,9 @@ def daemon() -> Iterator[fastpyro.Daemon]:
         made.register(Subject(), "subject")
         thread = threading.Thread(target=made.requestLoop)
         thread.start()
+        FREE.clear()
         yield made
+        FREE.set()
         made.shutdown()
         thread.join()
 
@@ -190,3 +203,23 @@ def test_errors_behind_which_daemons_of_pyro_close_the_connection(proxy: Any, ki
         proxy.lose(kind)
     assert (proxy._pyroConnection is None) is (proxy._pyroSerializer != "native" and kind != "NamingError")
     assert proxy.size("three") == 5
+
+
+def test_a_timeout_says_what_was_waited_for(proxy: Any, daemon: fastpyro.Daemon) -> None:
+    def in_batch() -> None:
+        batch = fastpyro.BatchProxy(proxy)
+        batch.wait()
+        batch()
+
+    proxy._pyroTimeout = 0.05
+    asynchronous = fastpyro.AsyncProxy(proxy)
+    for what, call in (
+        ("wait", proxy.wait),
+        ("attribute late", lambda: proxy.late),
+        ("a batch of 1 calls", in_batch),
+        ("wait", lambda: asynchronous.wait().value),
+    ):
+        with pytest.raises(fastpyro.errors.TimeoutError) as caught:
+            call()
+        expected = f"receiving: timeout after 0.05 s: {what} of {daemon.uriFor('subject')} (the limit is _pyroTimeout)"
+        assert str(caught.value) == expected

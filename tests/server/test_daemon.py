@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import threading
 import time
@@ -358,3 +359,21 @@ def test_serve_in_one_call(tmp_path: Any, spelling: str) -> None:
             assert proxy.name() == "served"
         process.interrupt()
         assert process.wait_for_end() == 0
+
+
+@pytest.mark.parametrize("served", ["Subject", "Subject()"])
+def test_serve_one_class_or_object_until_somebody_presses_ctrl_c_twice(tmp_path: Any, served: str) -> None:
+    program = tmp_path / "served.py"
+    program.write_text(
+        "import fastpyro\n@fastpyro.expose\nclass Subject:\n    def name(self): return 'served'\n"
+        f"fastpyro.serve({served}, host='127.0.0.1')\n"
+    )
+    with ServerProcess(program) as process:
+        uri = process.wait_for(r"uri = (PYRO:\S+)")[1]
+        process.wait_for("Pyro daemon running")
+        with fastpyro.Proxy(uri) as proxy:
+            assert proxy.name() == "served"
+        process.interrupt()
+        process.interrupt()
+        assert process.wait_for_end() in (0, -signal.SIGINT)
+        assert "Traceback" not in process.output

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import sys
 import time
@@ -152,8 +154,14 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_taken() -> None:
-    with listen("127.0.0.1", 0, None) as listener, pytest.raises(OSError, match="in use"):
-        listen("127.0.0.1", listener.getsockname()[1], None)
+    with listen("127.0.0.1", 0, None) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(OSError, match=rf"in use: 127\.0\.0\.1:{port}; .* Choose another port, or 0") as caught:
+            listen("127.0.0.1", port, None)
+    assert caught.value.errno == errno.EADDRINUSE
+    with pytest.raises(OSError, match=r"192\.0\.2\.1:0; that is no address of this machine") as caught:
+        listen("192.0.2.1", 0, None)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -248,7 +256,7 @@ def test_a_stale_socket_file_is_replaced(tmp_path: Path) -> None:
 def test_a_socket_file_in_use_is_not_replaced(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with listen("", 0, path) as listener:
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match=f"in use: {re.escape(path)}; .*another path"):
             listen("", 0, path)
         listener.settimeout(20)
         listener.accept()[0].close()  # the look whether somebody is there

@@ -225,5 +225,5 @@ def test_replacements_come_first() -> None:
 def test_what_has_no_form() -> None:
     without_bytes = ClassDicts(PYRO5, FormatRules(refused=frozenset({bytes})))
     for dicts, value in ((without_bytes, b"x"), (five, (item for item in "")), (five, print)):
-        with pytest.raises(SerializeError, match="no form for it"):
+        with pytest.raises(SerializeError, match=r"no form for it|an iterator inside a value"):
             dicts.simplify(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
@@ -54,6 +54,64 @@ def test_paths(name: str, value: Any, path: str) -> None:
         serializer.dumps(value)
     error = located(caught.value, [("result", value)], serializer.expand)
     assert str(error).startswith(f"result{path}: cannot serialize")
+
+
+class Batched:
+    """Has results that cannot travel."""
+
+    @fastpyro.expose
+    def echo(self, *args: Any, **kwargs: Any) -> Any:
+        return [list(args), kwargs]
+
+    @fastpyro.expose
+    def lock(self) -> Any:
+        return {"a": [LOCK]}
+
+    @fastpyro.expose
+    def numbers(self) -> Iterator[int]:
+        yield 1
+
+
+@pytest.fixture(scope="module")
+def uri() -> Iterator[str]:
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        yield str(daemon.register(Batched()))
+        daemon.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["native", "serpent", "json", "msgpack"])
+def test_paths_in_batches(uri: str, name: str) -> None:
+    with fastpyro.Proxy(uri) as proxy:
+        proxy._pyroSerializer = name
+        batch = fastpyro.BatchProxy(proxy)
+        batch.echo(1)
+        with pytest.raises(SerializeError, match=r'^calls\[1\]\.args\[0\]\["k"\]\[1\]: cannot serialize'):
+            batch.echo({"k": [1, LOCK]})
+        with pytest.raises(SerializeError, match=r'^calls\[1\]\.kwargs\["x"\]: cannot serialize'):
+            batch.echo(1, x=LOCK)
+        batch.lock()
+        results = batch()
+        assert next(results) == [[1], {}]
+        with pytest.raises(SerializeError, match=r'^results\[1\]\["a"\]\[0\]: cannot serialize'):
+            next(results)
+        batch.numbers()
+        with pytest.raises(
+            SerializeError, match=r"^results\[0\]: .*a batch, cannot travel\. .*a call of its own to stream"
+        ):
+            next(batch())
+
+
+def test_what_only_the_format_of_a_batch_has_no_form_for(uri: str) -> None:
+    with fastpyro.Proxy(uri) as proxy:
+        proxy._pyroSerializer = "json"
+        batch = fastpyro.BatchProxy(proxy)
+        batch.echo(1)
+        batch.echo(x=[b"bytes"])
+        with pytest.raises(SerializeError, match=r'^calls\[1\]\.kwargs\["x"\]\[0\]: cannot serialize'):
+            batch()
 
 
 def test_elements_of_sets_keys_and_zones() -> None:

@@ -17,7 +17,7 @@ from fastpyro._slots cimport (
     inherit_vectorcall, set_attribute_getter,
 )
 
-from fastpyro.errors import ConnectionClosedError, TimeoutError
+from fastpyro.errors import ConnectionClosedError, SerializeError, TimeoutError
 
 
 cdef class ProxyCore(CallerCore):
@@ -228,7 +228,11 @@ cdef class QueuedMethod:
 
 cdef object queue_call(object callable, PyObject **args, size_t flags, PyObject *names):
     cdef QueuedMethod method = <QueuedMethod> callable
-    method.writer.add_vector(method.name, args, PyVectorcall_NARGS(flags), names)
+    try:
+        method.writer.add_vector(method.name, args, PyVectorcall_NARGS(flags), names)
+    except SerializeError:  # `add` says where the value stands
+        positional, keywords = arguments_of(args, PyVectorcall_NARGS(flags), names)
+        method.writer.add(method.name, positional, keywords)
 
 
 cdef object remote_method_class = None

@@ -25,7 +25,7 @@ from fastpyro.transport._message_stream cimport SMALL_REPLY
 from fastpyro.transport._stream cimport deadline_in
 
 from fastpyro import constants
-from fastpyro.errors import SerializeError
+from fastpyro.errors import SerializeError, TimeoutError
 
 cdef int INVOKE = constants.MSG_INVOKE, RESULT = constants.MSG_RESULT, ONEWAY = constants.FLAGS_ONEWAY
 cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
@@ -48,6 +48,15 @@ def install(type only_argument not None, type names not None):
 def invocation(int flags, int serializer_id, payload, annotations=None):
     """Return the request of a call, without a number so far. Arguments as for ``Outgoing``."""
     return Outgoing(INVOKE, flags, 0, serializer_id, payload, annotations)
+
+
+def name_timeout(error, what, SessionCore session not None, double seconds):
+    """Say in a timeout what was waited for.
+
+    Arguments: ``error``, what an exchange raised; ``what``, a method or something like it; ``seconds``, the limit.
+    """
+    if type(error) is TimeoutError:
+        error.args = (f"{error} after {seconds:g} s: {what} of {session.uri} (the limit is _pyroTimeout)",)
 
 
 cdef class SessionCore:
@@ -199,9 +208,10 @@ cdef object call_fast(
             link.send_unawaited(out.data, out.size, deadline)
         else:
             message = link.converse_small(out.data, out.size, seq, &header, payload, deadline)
-    except BaseException:
+    except BaseException as error:
         if caller.session is not None and caller.session.link is link and not link.usable():
             caller._pyroRelease()
+        name_timeout(error, name, session, caller._pyro_timeout)
         raise
     finally:
         link.leave()

@@ -68,8 +68,13 @@ cdef class BatchWriter:
         try:
             write_name(self.codec.encoder, out, method)
             write_arguments(self.codec.encoder, out, args, kwargs, 2)
-        except BaseException:
+        except BaseException as error:
             out.size = before
+            if type(error) is SerializeError:
+                from fastpyro.values.refused_paths import located, of_call  # nobody needs it before that
+
+                places = of_call(args, kwargs, f"calls[{self.count}].")
+                raise located(error, places, self.codec.encoder.to_state) from error.__cause__
             raise
         finally:
             self.adding = False
@@ -182,8 +187,13 @@ cdef class ResultWriter:
             while self.results.size >= self.next_step:
                 self.next_step *= 2
                 self.on_growth(self.results.size, self.count + 1)
-        except BaseException:
+        except BaseException as error:
             self.results.size = before
+            if type(error) is SerializeError:
+                from fastpyro.values.refused_paths import located  # as above
+
+                places = [(f"results[{self.count}]", value)]
+                raise located(error, places, self.codec.encoder.to_state) from error.__cause__
             raise
         self.count += 1
 
