@@ -324,6 +324,18 @@ def test_what_is_written_is_read(name: str, kind: Callable[[Any], Any]) -> None:
     assert all("nested deeper than" in text for _, text in refused)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(("kind", "levels"), [(list_of, 1), (Node, 2), (ValueError, 3)])
+def test_levels_that_the_docs_name(name: str, kind: Callable[[Any], Any], levels: int) -> None:
+    serializer = get_serializer(name)
+    value: Any = None
+    for _ in range(FORMATS[name][0] // levels):
+        value = kind(value)
+    serializer.loads(serializer.dumps(value))
+    with pytest.raises(SerializeError, match="nested deeper than"):
+        serializer.dumps(kind(value))
+
+
 @pytest.mark.parametrize("value", [float("nan"), b"x", 1j])
 def test_one_level_for_a_written_value(value: Any) -> None:
     """Serpent writes some values as dicts, for which its reader has one level more."""
