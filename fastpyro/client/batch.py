@@ -48,7 +48,7 @@ class BatchProxy(RememberedNames):
         """Leave a block; calls that were queued and not performed are kept."""
 
     def __copy__(self) -> BatchProxy:
-        copied = BatchProxy(self._proxy)
+        copied = type(self)(self._proxy)
         copied._writer = self._writer.copy()
         return copied
 

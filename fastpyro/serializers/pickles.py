@@ -44,6 +44,9 @@ _EXAMPLES: dict[str, Any] = {
 
 _OWN_ERRORS = "fastpyro.errors."
 
+BUILT_IN = frozenset({type(None), bool, int, float, str, bytes, bytearray, tuple, list, dict, set, frozenset})
+"""Types whose objects are written as they are, whatever is registered: not every pickler asks about them."""
+
 
 class PickleCodec:
     """Pickles. Arguments: ``module_name``, pickle, dill or cloudpickle; ``protocol``, the version that is written.
@@ -135,6 +138,8 @@ def _reduced(obj: Any) -> Any:
     if isinstance(obj, type):
         place = _place_of(obj)
         return NotImplemented if place is None else (getattr, (_Module(place[0]), place[1]))
+    if type(obj) in BUILT_IN:
+        return NotImplemented
     replaced = _replaced(obj)
     if replaced is not obj:
         return _reduced_proxy(replaced) if _is_proxy(replaced) else replaced.__reduce_ex__(2)

@@ -124,6 +124,13 @@ class PeerSerializer:
         args, kwargs = self._dicts.finish((args, kwargs), before)
         return object_id, method, tuple(args), kwargs or {}
 
+    def loads_call_as_written(self, data: Any) -> tuple[str, str, Any, dict[str, Any]]:
+        """Return and raise as ``loads_call``, with the arguments in a list if that is what was written."""
+        before = self._dicts.last_unbuilt
+        object_id, method, args, kwargs = self.codec.decode_call(data)
+        args, kwargs = self._dicts.finish((args, kwargs), before)
+        return object_id, method, args, kwargs or {}
+
 
 class _Finished:
     """What finishes the values of a format that has no class dicts: nothing."""

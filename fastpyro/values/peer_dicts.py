@@ -67,6 +67,9 @@ class FailedCall:
     def __init__(self, exception: BaseException) -> None:
         self.exception = exception
 
+    def __repr__(self) -> str:
+        return f"<what Pyro calls _ExceptionWrapper, of {self.exception!r}>"
+
 
 class PeerDaemon:
     """What arrives for a peer's Daemon object: nothing that can be used."""
@@ -373,6 +376,12 @@ def _proxy(data: dict[str, Any]) -> Any:
     return class_registry.build("fastpyro.Proxy", (uri, oneway, methods, attributes, handshake, serializer))
 
 
+def _daemon(data: dict[str, Any]) -> Any:
+    # A facade has a class of its own for it.
+    known = class_registry.is_known("fastpyro.Daemon")
+    return class_registry.build("fastpyro.Daemon", ()) if known else PeerDaemon()
+
+
 def _failed_call(data: dict[str, Any]) -> FailedCall:
     error = data.get("exception")
     if error is None or not is_kind(error, BaseException):
@@ -406,5 +415,5 @@ _RESTORED: dict[str, Callable[[dict[str, Any]], Any]] = {
 for _peer in (PYRO5, PYRO4):
     _RESTORED[_peer.uri] = _uri
     _RESTORED[_peer.proxy] = _proxy
-    _RESTORED[_peer.daemon] = lambda data: PeerDaemon()
+    _RESTORED[_peer.daemon] = _daemon
     _RESTORED[_peer.failed_call] = _failed_call

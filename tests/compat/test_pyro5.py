@@ -35,10 +35,9 @@ MODULES = [
 
 NOT_THERE = {
     "Pyro5.serializers": {"pyro_class_serpent_serializer", "serialize_pyro_object_to_dict"},
-    "Pyro5.svr_threads": {"ClientConnectionJob", "NoFreeWorkersError", "PoolError", "Worker"},
+    "Pyro5.svr_threads": {"ClientConnectionJob"},
     "Pyro5.utils.echoserver": {"NameServer", "start_nameserver"},
-    "Pyro5.protocol": {"recv_stub", "log_wiredata"},
-    "Pyro5.socketutil": {"get_ssl_context"},
+    "Pyro5.protocol": {"log_wiredata"},
     "Pyro5.utils.httpgateway": {"redirect", "option_request", "cors_response_header", "invalid_request"},
 }
 """Names that a module of Pyro5 defines and the facade leaves out: the insides of serializers, thread pool and gateway."""
@@ -275,6 +274,60 @@ except ValueError as error:
     print(error)
 """
     assert output_of("Pyro5", tmp_path, program) == "unknown serializer configured\n"
+
+
+def test_messages_that_are_received(tmp_path: Path) -> None:
+    program = """
+import uuid, Pyro5
+from Pyro5.errors import MessageTooLargeError, ProtocolError
+from Pyro5.protocol import FLAGS_COMPRESSED, MSG_CONNECTFAIL, MSG_RESULT, ReceivingMessage, SendingMessage, recv_stub
+
+class Wire:
+    def __init__(self, data):
+        self.data = data
+    def recv(self, size):
+        part, self.data = self.data[:size], self.data[size:]
+        return part
+
+Pyro5.config.COMPRESSION = True
+sent = SendingMessage(MSG_RESULT, 1, 7, 2, b"text " * 100, {"ABCD": b"value", "EFGH": b""})
+got = recv_stub(Wire(sent.data), [MSG_RESULT])
+print(got.type, got.flags, got.seq, got.serializer_id, got.annotations, bytes(got.data) == b"text " * 100, got.corr_id)
+assert sent.flags & FLAGS_COMPRESSED and "seq=7" in repr(sent) and "#ann=2" in repr(got)
+Pyro5.config.COMPRESSION = False
+refusal = SendingMessage(MSG_CONNECTFAIL, 0, 0, 1, b"go away").data
+
+def refused(call, *arguments):
+    try:
+        call(*arguments)
+    except (ProtocolError, ValueError, TypeError) as error:
+        print(type(error).__name__, error)
+
+refused(recv_stub, Wire(refusal), [MSG_RESULT])
+refused(recv_stub, Wire(b"HTTP/1.1 200 OK"))
+refused(ReceivingMessage, refusal[:39])
+refused(ReceivingMessage, refusal[:38] + b"xx")
+refused(ReceivingMessage, refusal[:40], b"no")
+refused(ReceivingMessage.validate, b"PY")
+refused(ReceivingMessage.validate, "PYRO")
+broken = bytearray(sent.data)
+broken[40 + 7] = 200
+refused(recv_stub, Wire(bytes(broken)))
+Pyro5.config.MAX_MESSAGE_SIZE = 4
+refused(recv_stub, Wire(refusal))
+"""
+    lines = output_of("Pyro5", tmp_path, program).splitlines()
+    assert lines[0] == "5 1 7 2 {'ABCD': b'value', 'EFGH': b''} True None"
+    expected = [
+        "which says: go away",
+        "no message of Pyro",
+        "40 bytes, not 39",
+        "magic number",
+        "here are 2",
+        "first 4 bytes",
+    ]
+    for line, text in zip(lines[1:], [*expected, "not str", "longer than all", "MAX_MESSAGE_SIZE"], strict=True):
+        assert text in line
 
 
 def test_handshake_data_travels_with_a_proxy_as_pyro5s_does(tmp_path: Path) -> None:

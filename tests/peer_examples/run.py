@@ -1,7 +1,8 @@
-"""Runs the peers' example programs and says which of them work: on the peer itself, or on fastpyro in its place.
+"""Runs the peers' example programs, or their tests, and says which work: on the peer itself, or on fastpyro in its place.
 
 python tests/peer_examples/run.py --with fastpyro
 python tests/peer_examples/run.py --with peer --generation 4 --python /some/venv/bin/python --only callback
+python tests/peer_examples/run.py --suite --with fastpyro --generation 5 --only test_core
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peer_examples.catalogue import EXAMPLES
-from peer_examples.fetch import FetchError, examples_of
+from peer_examples.fetch import FetchError, examples_of, suite_of
 from peer_examples.programs import Example
 from peer_examples.runner import Launcher, Outcome, Runner
+from peer_examples.suites import FAILED, SuiteRunner, TestOutcome, by_reason
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,8 +30,13 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--with", dest="library", choices=("peer", "fastpyro"), default="fastpyro")
-    parser.add_argument("--generation", type=int, choices=(4, 5), help="only the examples of Pyro4, or of Pyro5")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this example; repeatable")
+    parser.add_argument(
+        "--suite", action="store_true", help="run the peers' own tests, which need pytest, not examples"
+    )
+    parser.add_argument("--generation", type=int, choices=(4, 5), help="only what is of Pyro4, or of Pyro5")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="only this example, or file of tests; repeatable"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="how many examples run at a time")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs the examples")
     parser.add_argument("--cache", type=Path, help="folder for the peers' archives")
@@ -114,6 +121,32 @@ def write_logs(folder: Path, outcomes: Sequence[Outcome]) -> None:
         path.write_text("\n".join([line(outcome), *parts]), encoding="utf-8")
 
 
+def run_suites(options: argparse.Namespace) -> int:
+    """Run the suites that the command line asks for, and print each test that failed, and how many for which reason.
+
+    Returns:
+        0 if none failed, 1 otherwise.
+
+    Raises:
+        FetchError: a suite cannot be had.
+    """
+    launcher = launcher_of(options)
+    failed = False
+    for generation in (options.generation,) if options.generation else (4, 5):
+        outcomes: list[TestOutcome] = []
+        for outcome in SuiteRunner(launcher, generation).run(suite_of(generation, options.cache), options.only):
+            outcomes.append(outcome)
+            if outcome.outcome == FAILED:
+                print(f"Pyro{generation}  {outcome.name}  {outcome.reason}", flush=True)
+        print(f"Pyro{generation}: {by_reason(outcomes)}", flush=True)
+        failed = failed or any(outcome.outcome == FAILED for outcome in outcomes)
+    return int(failed)
+
+
+def launcher_of(options: argparse.Namespace) -> Launcher:
+    return Launcher(options.python, environment(options.library), options.library == "fastpyro")
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Run the examples that the command line asks for.
 
@@ -124,6 +157,12 @@ def main(given: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     options = arguments(given)
+    if options.suite:
+        try:
+            return run_suites(options)
+        except FetchError as error:
+            print(error, file=sys.stderr)
+            return 2
     cases = chosen(EXAMPLES, options.only, options.generation)
     if options.list:
         print("\n".join(f"Pyro{generation}  {example.name}" for example, generation in cases))
@@ -133,8 +172,7 @@ def main(given: Sequence[str] | None = None) -> int:
     except FetchError as error:
         print(error, file=sys.stderr)
         return 2
-    launcher = Launcher(options.python, environment(options.library), options.library == "fastpyro")
-    outcomes = run_all(Runner(launcher, folders), cases, max(1, options.jobs))
+    outcomes = run_all(Runner(launcher_of(options), folders), cases, max(1, options.jobs))
     if options.logs:
         write_logs(options.logs, outcomes)
     if options.markdown:

@@ -25,12 +25,13 @@ from fastpyro._lazy_logging import logger
 from fastpyro.callcontext import CallContext as _CallContext
 from fastpyro.callcontext import current_context
 from fastpyro.client._proxy import install
-from fastpyro.client.batch import BatchProxy as _BatchProxyAdapter
-from fastpyro.client.batch import batch
+from fastpyro.client.async_proxy import AsyncMethod as _AsyncRemoteMethod
 from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
 from fastpyro.client.method import RemoteMethod as _RemoteMethod
 from fastpyro.compat.shared.daemons import PeerDaemon
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.peer_batches import PeerBatch as _BatchProxyAdapter
+from fastpyro.compat.shared.peer_proxies import PeerProxy, know_daemon
 from fastpyro.compat.shared.transport_servers import use_them
 from fastpyro.config import config
 from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT
@@ -46,6 +47,7 @@ __all__ = [
     "DaemonObject",
     "Proxy",
     "SerializedBlob",
+    "_AsyncRemoteMethod",
     "_BatchProxyAdapter",
     "_CallContext",
     "_RemoteMethod",
@@ -78,8 +80,14 @@ class URI(fastpyro.uri.URI):
 
     __slots__ = ()
 
+    def __getstate_for_dict__(self) -> tuple[Any, ...]:
+        return self.__getstate__()
 
-class Proxy(fastpyro.client.proxy.Proxy):
+    def __setstate_from_dict__(self, state: Any) -> None:
+        self.__setstate__(tuple(state))
+
+
+class Proxy(PeerProxy):
     """Stands for a remote object; see fastpyro.Proxy. Threads may share it."""
 
     __dir__ = fastpyro.client.proxy.Proxy.__dir__  # programs replace it in this class
@@ -115,6 +123,10 @@ class Proxy(fastpyro.client.proxy.Proxy):
     def _pyroResponseAnnotations(self, annotations: dict[str, bytes], msgtype: int) -> None:
         """Called with the annotations of a reply, if it has any, and its message type; override it in a subclass."""
 
+    def _pyroBatch(self) -> _BatchProxyAdapter:
+        """Return a batch of calls on this proxy; see ``batch``."""
+        return _BatchProxyAdapter(self)
+
     def _pyroAsync(self, asynchronous: bool = True, **keywords: Any) -> None:
         """Make the method calls of this proxy return a FutureResult at once, or with False wait for the result again."""
         asynchronous = keywords.pop("async", asynchronous)
@@ -146,6 +158,9 @@ class Proxy(fastpyro.client.proxy.Proxy):
             key = base64.b64decode(key[len(KEY_MARK) :])
         # One that a peer sent does not count; one in a pickle of the program's own does.
         self._pyroHmacKey = None if is_reading() else key or None
+
+    __getstate_for_dict__ = __getstate__
+    __setstate_from_dict__ = __setstate__
 
 
 def _made_anew(cls: type[Proxy]) -> Proxy:
@@ -184,6 +199,11 @@ def _asynchronous(cls: type) -> type:
 
 def _synchronous(cls: type) -> type:
     return cls.__mro__[2] if cls.__mro__[1] is _AsynchronousCalls else cls
+
+
+def batch(proxy: Any) -> _BatchProxyAdapter:
+    """Return a batch for the proxy, which queues calls and performs them together; see fastpyro.BatchProxy."""
+    return _BatchProxyAdapter(proxy)
 
 
 def asyncproxy(proxy: Proxy, asynchronous: bool = True, **keywords: Any) -> None:
@@ -231,6 +251,12 @@ class Daemon(PeerDaemon):
         uri = super().register(obj_or_class, *arguments, **keywords)
         copyreg.pickle(obj_or_class if isinstance(obj_or_class, type) else type(obj_or_class), _reduce_to_proxy)
         return URI(uri)
+
+    def __getstate_for_dict__(self) -> tuple[()]:
+        return ()
+
+    def __setstate_from_dict__(self, state: Any) -> None:
+        """Take what another daemon is sent as: nothing."""
 
     @staticmethod
     def serveSimple(
@@ -283,6 +309,7 @@ def _build_proxy(class_name: str, state: Any) -> Any:
 
 
 install(Proxy, _RemoteMethod)
+know_daemon(Daemon)
 register_decoder("fastpyro.URI", _build_uri)
 register_decoder("fastpyro.Proxy", _build_proxy)  # what arrives, and what locating a name server makes
 use_them()

@@ -111,6 +111,13 @@ class Message:
         if any(len(key) != 4 for key in self.annotations):
             raise errors.ProtocolError("annotation key must be of length 4")
 
+    buffers = None
+
+    @property
+    def payload(self) -> bytes:
+        """The data."""
+        return self.data
+
     def __repr__(self) -> str:
         return (
             f"<{type(self).__module__}.{type(self).__name__} at {id(self):x}; type={self.type} flags={self.flags} "

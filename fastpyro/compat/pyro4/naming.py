@@ -45,7 +45,17 @@ __getattr__ = also_there(
 
 @expose
 class NameServer(PeerNameServer):
-    """fastpyro's name server under Pyro4's name."""
+    """fastpyro's name server under Pyro4's name, with metadata in lists."""
+
+    def lookup(self, name: str, return_metadata: bool = False) -> Any:
+        """Return the URI of a name; with ``return_metadata`` the pair of URI and list of tags. Raises NamingError."""
+        found = super().lookup(name, return_metadata)
+        return (found[0], [*found[1]]) if return_metadata else found
+
+    def list(self, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+        """Return the URIs of names, or their (URI, list of tags); see fastpyro's name server."""
+        found: dict[str, Any] = super().list(*arguments, **keywords)
+        return {name: one if isinstance(one, str) else (one[0], [*one[1]]) for name, one in found.items()}
 
 
 use_them(NameServer)

@@ -16,7 +16,7 @@ from .naming import locateNS
 
 __all__ = ["handleCommand", "main"]
 
-__getattr__ = also_there(__name__, "errors naming util core config", "warnings")
+__getattr__ = also_there(__name__, "errors naming util core config", "os sys warnings")
 
 USAGE = """usage: %prog [options] command [arguments]
 Commands: register remove removematching lookup list listmatching

@@ -14,6 +14,7 @@ from fastpyro.compat.shared.socket_helpers import bind_unused_port as bindOnUnus
 from fastpyro.compat.shared.socket_helpers import create_bc_socket as createBroadcastSocket
 from fastpyro.compat.shared.socket_helpers import create_socket as createSocket
 from fastpyro.compat.shared.socket_helpers import find_probably_unused_port as findProbablyUnusedPort
+from fastpyro.compat.shared.socket_helpers import get_ssl_context as getSSLcontext
 from fastpyro.compat.shared.socket_helpers import interrupt_socket as interruptSocket
 from fastpyro.compat.shared.socket_helpers import receive_data as receiveData
 from fastpyro.compat.shared.socket_helpers import send_data as sendData
@@ -23,7 +24,6 @@ from fastpyro.compat.shared.socket_helpers import set_noinherit as setNoInherit
 from fastpyro.compat.shared.socket_helpers import set_reuseaddr as setReuseAddr
 from fastpyro.config import config
 from fastpyro.transport.sockets import family_name as family_str
-from fastpyro.transport.tls import make_context
 
 __all__ = [
     "ERRNO_BADF",
@@ -84,24 +84,3 @@ def getIpVersion(hostnameOrAddress: str) -> int:
 def getInterfaceAddress(ip_address: Any) -> str:
     """Return, as text, the address of this machine from which another one, or a host, would be reached. Raises OSError."""
     return str(socket_helpers.get_interface(getIpAddress(str(ip_address))).ip)
-
-
-def getSSLcontext(
-    servercert: str = "",
-    serverkey: str = "",
-    clientcert: str = "",
-    clientkey: str = "",
-    cacerts: str = "",
-    keypassword: str = "",
-) -> Any:
-    """Return a TLS context for a server (``servercert`` is given) or a client, an ``ssl.SSLContext``.
-
-    Arguments: files; ``cacerts``, file or folder of the authorities to trust (empty: a client trusts the system's);
-    ``keypassword``, of the key. Whether a server's clients need a certificate is said by ``config.SSL_REQUIRECLIENTCERT``.
-    Raises ValueError when both certificates are given, OSError for files that are not there, or not what they should be.
-    """
-    if servercert and clientcert:
-        raise ValueError("a context is for a server or for a client: give one certificate")
-    if servercert:
-        return make_context(True, servercert, serverkey, keypassword, cacerts, config.SSL_REQUIRECLIENTCERT)
-    return make_context(False, clientcert, clientkey, keypassword, cacerts, True)

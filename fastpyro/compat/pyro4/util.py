@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -33,6 +34,7 @@ __all__ = [
     "SerpentSerializer",
     "all_exceptions",
     "excepthook",
+    "fixIronPythonExceptionForPickle",
     "formatTraceback",
     "getAttribute",
     "getPyroTraceback",
@@ -43,12 +45,13 @@ __all__ = [
     "is_private_attribute",
     "reset_exposed_members",
     "set_exposed_property_value",
+    "sys",  # which programs get that import *: Pyro4's module has no __all__
 ]
 
 __getattr__ = also_there(
     __name__,
     "config errors message",
-    "array builtins copyreg datetime decimal importlib inspect json linecache logging marshal numbers pickle struct sys "
+    "array builtins copyreg datetime decimal importlib inspect json linecache logging marshal numbers pickle struct "
     "traceback uuid zlib serpent",
 )
 
@@ -67,7 +70,10 @@ class SerializerBase(ClassDictMethods):
     _class_dicts = ClassDicts(PYRO4)
 
     def __init__(self) -> None:
-        self._serializer = _get_serializer(self.name, OLD_PROTOCOL_VERSION)
+        self._serializer()  # raises for one that is not installed
+
+    def _serializer(self) -> Any:
+        return _get_serializer(self.name, OLD_PROTOCOL_VERSION)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self)
@@ -95,19 +101,19 @@ class SerializerBase(ClassDictMethods):
 
     def dumps(self, data: Any) -> bytes:
         """Return a value as bytes."""
-        return self._serializer.dumps(data)
+        return self._serializer().dumps(data)  # type: ignore[no-any-return]
 
     def loads(self, data: Any) -> Any:
         """Return the value that bytes hold."""
-        return self._serializer.loads(bytes(data))
+        return self._serializer().loads(bytes(data))
 
     def dumpsCall(self, obj: str, method: str, vargs: Any, kwargs: Any) -> bytes:
         """Return a call as bytes."""
-        return self._serializer.dumps_call(obj, method, vargs, kwargs)  # type: ignore[no-any-return]
+        return self._serializer().dumps_call(obj, method, vargs, kwargs)  # type: ignore[no-any-return]
 
     def loadsCall(self, data: Any) -> Any:
-        """Return the (object id, method, args, kwargs) that bytes hold."""
-        return self._serializer.loads_call(bytes(data))
+        """Return the (object id, method, args, kwargs) that bytes hold, with a list of arguments where one was written."""
+        return self._serializer().loads_call_as_written(bytes(data))
 
 
 def _perhaps_deflated(data: bytes, compress: bool) -> tuple[bytes, bool]:
@@ -213,6 +219,10 @@ def get_serializer_by_id(sid: int) -> SerializerBase:
         return _serializers_by_id[sid]
     except KeyError:
         raise errors.SerializeError(f"no serializer available for id {sid}: it is unknown, or not installed") from None
+
+
+def fixIronPythonExceptionForPickle(exceptionObject: BaseException, addAttributes: bool) -> None:
+    """Do nothing: exceptions of CPython keep their attributes in a pickle."""
 
 
 def getAttribute(obj: Any, attr: str) -> Any:

@@ -6,13 +6,14 @@ import socket
 from threading import get_ident
 from typing import Any
 
-import fastpyro.client.batch
 import fastpyro.client.proxy
 from fastpyro.callcontext import current_context as current_context
 from fastpyro.client.item_stream import StreamResult as _StreamResultIterator
 from fastpyro.client.method import RemoteMethod as _RemoteMethod
 from fastpyro.client.proxy import build_proxy
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.peer_batches import PeerBatch
+from fastpyro.compat.shared.peer_proxies import PeerProxy
 from fastpyro.config import config
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.protocol.blobs import SerializedBlob
@@ -33,7 +34,7 @@ __getattr__ = also_there(
 )
 
 
-class Proxy(fastpyro.client.proxy.Proxy):
+class Proxy(PeerProxy):
     """A proxy that only the thread that made it may use, until another one claims it (``_pyroClaimOwnership``)."""
 
     _pyro_uri_class = URI
@@ -108,13 +109,14 @@ class Proxy(fastpyro.client.proxy.Proxy):
         return f"{super().__repr__()[:-1]}; owner {self.__dict__.get('_pyroOwner')}>"
 
 
-class BatchProxy(fastpyro.client.batch.BatchProxy):
+class BatchProxy(PeerBatch):
     """A batch of calls; calling it claims the proxy for the calling thread."""
 
     def __call__(self, oneway: bool = False) -> Any:  # type: ignore[override]
         proxy: Any = self._proxy
-        if isinstance(proxy, Proxy):
-            proxy._pyroClaimOwnership()
+        claim = getattr(type(proxy), "_pyroClaimOwnership", None)
+        if claim is not None:
+            claim(proxy)
         return super().__call__(oneway)
 
 

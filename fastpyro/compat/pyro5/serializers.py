@@ -51,8 +51,9 @@ class SerializerBase(ClassDictMethods):
         return get_serializer(self.name).dumps_call(obj, method, vargs, kwargs)
 
     def loadsCall(self, data: Any) -> Any:
-        """Return (object id, method, args, kwargs)."""
-        return get_serializer(self.name).loads_call(data)
+        """Return (object id, method, args, kwargs), with a list of arguments where one was written."""
+        serializer: Any = get_serializer(self.name)
+        return serializer.loads_call_as_written(data)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SerializerBase) and vars(self) == vars(other)

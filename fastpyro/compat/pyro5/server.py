@@ -7,6 +7,7 @@ from typing import Any
 from fastpyro.callcontext import current_context as current_context
 from fastpyro.compat.shared.daemons import PeerDaemon
 from fastpyro.compat.shared.module_names import also_there
+from fastpyro.compat.shared.peer_proxies import know_daemon
 from fastpyro.compat.shared.transport_servers import use_them
 from fastpyro.config import config as _config
 from fastpyro.server import exposure
@@ -71,3 +72,4 @@ def _pyro_obj_to_auto_proxy(obj: Any) -> Any:
 
 
 use_them()
+know_daemon(Daemon)

@@ -38,6 +38,14 @@ class PeerDaemon(fastpyro.server.daemon.Daemon):
             del gone[id(objectOrId)]
             super().unregister(objectOrId)
 
+    @property
+    def _pyroInstances(self) -> dict[type, Any]:
+        return self.instances.singles
+
+    def _getInstance(self, clazz: type, conn: Any) -> Any:
+        """Return the object of a registered class that a call over a connection is for; made now if there is none."""
+        return self.instances.get(clazz, conn)
+
     def _is_registered(self, obj: Any) -> bool:
         return any(self._registered(object_id) is obj for object_id in list(self.objectsById))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, TypeAlias
 
+from fastpyro._mutex import Mutex
 from fastpyro.naming import storage as naming_storage
 from fastpyro.naming.name_server import NameServer
 from fastpyro.naming.start import NameServerDaemon
@@ -100,12 +101,36 @@ class MemoryStorage(AsDict):
 class SqlStorage(AsDict):
     """Keeps names in an SQLite file. Arguments: ``dbfile``, its path.
 
-    Raises ValueError for a path that names no file, NamingError when the file cannot be used.
+    It may be used again after ``close``. Raises ValueError for a path that names no file, NamingError when the file cannot
+    be used.
     """
 
     def __init__(self, dbfile: str) -> None:
-        super().__init__(naming_storage.SqlStorage(dbfile))
+        super().__init__(_ReopenedSql(dbfile))
         self.dbfile = dbfile
+
+
+class _ReopenedSql:
+    """An SQLite storage that may be closed and used again, as Pyro's may. Arguments: ``path``."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = Mutex()
+        self._open: naming_storage.SqlStorage | None = naming_storage.SqlStorage(path)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        with self._lock.guard():
+            if self._open is None:
+                self._open = naming_storage.SqlStorage(self._path)
+            return getattr(self._open, name)
+
+    def close(self) -> None:
+        with self._lock.guard():
+            closed, self._open = self._open, None
+        if closed is not None:
+            closed.close()
 
 
 class AsStorage:

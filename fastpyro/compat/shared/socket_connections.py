@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import weakref
-from typing import Any
+from typing import Any, Self
 
 from fastpyro.compat.shared.socket_helpers import receive_data, send_data
 from fastpyro.server.connection import Connection
@@ -36,6 +36,16 @@ class SocketConnection(metaclass=_AlsoOurs):
         self.keep_open = keep_open
         self.pyroInstances: dict[type, Any] = {}
         self.tracked_resources: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    @property
+    def instances(self) -> dict[type, Any]:
+        return self.pyroInstances
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def send(self, data: Any) -> None:
         """Send all bytes. Raises CommunicationError."""

@@ -13,7 +13,9 @@ import socket
 import struct
 from typing import Any
 
+from fastpyro.config import config
 from fastpyro.errors import ConnectionClosedError, TimeoutError
+from fastpyro.transport.tls import make_context
 
 __all__ = [
     "bind_unused_port",
@@ -22,6 +24,7 @@ __all__ = [
     "find_probably_unused_port",
     "get_interface",
     "get_ip_address",
+    "get_ssl_context",
     "interrupt_socket",
     "receive_data",
     "send_data",
@@ -55,8 +58,11 @@ def get_ip_address(hostname: str | None, workaround127: bool = False, version: i
 
 
 def get_interface(ip_address: str | Address) -> Interface:
-    """Return the address of this machine from which another one would be reached. Raises OSError."""
-    address = ipaddress.ip_address(str(ip_address))
+    """Return the address of this machine from which another one, an address or a name, is reached. Raises OSError."""
+    try:
+        address = ipaddress.ip_address(str(ip_address))
+    except ValueError:
+        address = get_ip_address(str(ip_address))
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.connect((str(address), 53))  # sends nothing
@@ -86,7 +92,7 @@ def create_socket(
     try:
         if sslContext is not None:
             sock = sslContext.wrap_socket(
-                sock, server_side=bool(bind), server_hostname=None if bind or isinstance(connect, str) else connect[0]
+                sock, server_side=bool(bind), server_hostname=connect[0] if isinstance(connect, tuple) else None
             )
         if nodelay and family != socket.AF_UNIX:
             set_nodelay(sock)
@@ -134,8 +140,6 @@ def create_bc_socket(
 
 def _seconds(timeout: float | None) -> float | None:
     if timeout == UNSET:
-        from fastpyro.config import config
-
         timeout = config.COMMTIMEOUT
     return timeout or None
 
@@ -216,3 +220,24 @@ def interrupt_socket(address: Any) -> None:
     """Wake up whoever accepts connections there."""
     with contextlib.suppress(OSError), create_socket(connect=address, keepalive=False, timeout=1.0) as sock:
         sock.sendall(b"!" * 16)
+
+
+def get_ssl_context(
+    servercert: str = "",
+    serverkey: str = "",
+    clientcert: str = "",
+    clientkey: str = "",
+    cacerts: str = "",
+    keypassword: str = "",
+) -> Any:
+    """Return a TLS context for a server (``servercert`` is given) or a client, an ``ssl.SSLContext``.
+
+    Arguments: files; ``cacerts``, file or folder of the authorities to trust (empty: a client trusts the system's);
+    ``keypassword``, of the key. Whether a server's clients need a certificate is said by ``config.SSL_REQUIRECLIENTCERT``.
+    Raises ValueError when both certificates are given, OSError for files that are not there, or not what they should be.
+    """
+    if servercert and clientcert:
+        raise ValueError("a context is for a server or for a client: give one certificate")
+    if servercert:
+        return make_context(True, servercert, serverkey, keypassword, cacerts, config.SSL_REQUIRECLIENTCERT)
+    return make_context(False, clientcert, clientkey, keypassword, cacerts, True)

@@ -254,7 +254,7 @@ def test_states_of_older_versions(length: int) -> None:
     proxy.__setstate__(state)
     assert str(proxy._pyroUri) == "PYRO:x@localhost:1"
     assert (proxy._pyroOneway, proxy._pyroMethods, proxy._pyroAttrs) == ({"o"}, {"m", "o"}, {"a"})
-    assert (proxy._pyroHmacKey, proxy._pyroHandshake, proxy._pyroTimeout) == (b"k", "hi", None)
+    assert (proxy._pyroHmacKey, proxy._pyroHandshake, proxy._pyroTimeout) == (b"k", "hi", 0.0)
     assert proxy._pyroSerializer == ("json" if length == 9 else None)
 
 

@@ -90,3 +90,12 @@ with daemon:
     print(list(daemon.nameserver.storage), type(daemon.nameserver).__module__)
 """
     assert output_of(start[:5], tmp_path, program) == f"['Pyro.NameServer'] {start.rpartition('.')[0]}\n"
+
+
+def test_a_file_can_be_used_again_after_it_was_closed(tmp_path: Path) -> None:
+    names = SqlStorage(str(tmp_path / "names.sqlite"))
+    names["a"] = URI, ()
+    for _ in range(2):
+        names.close()
+    assert names["a"] == (URI, frozenset())
+    names.close()

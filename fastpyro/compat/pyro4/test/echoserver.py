@@ -33,6 +33,10 @@ class EchoServer(fastpyro.echo.EchoServer):
     def __init__(self, verbose: bool = False) -> None:
         super().__init__(verbose)
 
+    @property
+    def _must_shutdown(self) -> bool:
+        return self._stopping.is_set()
+
     def error(self) -> None:
         """Raise a ValueError."""
         self._say("error: generating exception")

@@ -5,15 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import fastpyro.echo
 from fastpyro.client.locate import locate_ns
 from fastpyro.config import config
 from fastpyro.constants import NAMESERVER_NAME
-from fastpyro.echo import OBJECT_NAME, EchoServer
+from fastpyro.echo import OBJECT_NAME
 from fastpyro.naming.start import start_ns
 
-from ..server import Daemon
+from ..server import Daemon, expose
 
 __all__ = ["EchoServer", "main"]
+
+
+@expose
+class EchoServer(fastpyro.echo.EchoServer):
+    """fastpyro's echo object, which tells a loop of the program's own when it was told to stop."""
+
+    @property
+    def _must_shutdown(self) -> bool:
+        return self._stopping.is_set()
 
 
 def main(args: list[str] | None = None, returnWithoutLooping: bool = False) -> tuple[Any, Any, Any] | None:
