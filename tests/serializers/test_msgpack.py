@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from fastpyro.errors import SecurityError, SerializeError
+from fastpyro.errors import SerializeError
 from fastpyro.serializers._msgpack import MsgpackCodec
 
 
@@ -84,23 +84,6 @@ def test_core_bytes_are_those_of_the_package() -> None:
     assert codec.decode(msgpack.packb(1.5, use_single_float=True)) == 1.5
 
 
-def test_classes() -> None:
-    inner = {"__class__": "B"}
-    data = msgpack.packb([{"__class__": "A", "x": inner}, {"__class__": 1}])
-    assert codec.decode(data) == [("A", {"__class__": "A", "x": ("B", inner)}), {"__class__": 1}]
-
-    def security(*_: Any) -> Any:
-        raise SecurityError("no")
-
-    def other(*_: Any) -> Any:
-        raise RuntimeError("broken")
-
-    with pytest.raises(SecurityError):
-        MsgpackCodec(refuse, security).decode(data)
-    with pytest.raises(SerializeError, match="broken"):
-        MsgpackCodec(refuse, other).decode(data)
-
-
 def test_what_cannot_be_written() -> None:
     loop: list[Any] = []
     loop.append(loop)
@@ -143,15 +126,6 @@ def test_a_dict_that_changes_while_it_is_written() -> None:
 def test_bad_bytes(data: bytes) -> None:
     with pytest.raises(SerializeError):
         codec.decode(data)
-
-
-@pytest.mark.parametrize(
-    "call", [1, ["o", "m", []], [1, "m", [], {}], ["o", 1, [], {}], ["o", "m", 1, {}], ["o", "m", [], {1: 2}]]
-)
-def test_what_is_no_call(call: Any) -> None:
-    with pytest.raises(SerializeError, match="a call is"):
-        codec.decode_call(msgpack.packb(call))
-    assert codec.decode_call(msgpack.packb(["o", "m", [], None])) == ("o", "m", [], None)
 
 
 def test_large_tables() -> None:

@@ -21,7 +21,7 @@ Rule 2: references make a value larger than its bytes; `expanded` counts how lar
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport Py_buffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
@@ -31,14 +31,12 @@ from fastpyro._surrogates cimport text_with_surrogates
 from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.serializers._extensions cimport MAX_DEPTH
-from fastpyro.values._memory_budget cimport (
-    COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, charge_beside, take_memory,
-)
+from fastpyro.serializers._peer_codec cimport PeerCodec, build
+from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_SLOT, COST_TEXT, take_memory
 from fastpyro.serializers._serpent_writer cimport append
 from fastpyro.values._tables cimport dict_cost, make_dict, make_set, set_cost
 
-from fastpyro.values.checked import reason_of
-from fastpyro.errors import PyroError, SerializeError
+from fastpyro.errors import SerializeError
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
@@ -80,65 +78,28 @@ cdef class MarshalReading:
 
 
 @cython.final
-cdef class MarshalCodec:
-    """Encodes and decodes values and calls.
+cdef class MarshalCodec(PeerCodec):
+    """Encodes and decodes values and calls; see `PeerCodec`."""
 
-    Arguments: ``simplify(value)``, called for a value whose exact type the format does not have, returns what is
-    written instead; ``restore(class name, dict)``, called for each dict with a str under "__class__", returns what
-    takes its place. Re-entrant, and usable from several threads.
-    """
-
-    cdef object simplify, restore
     cdef ValueDecoder decoder
 
     def __cinit__(self, simplify, restore):
-        self.simplify = simplify
-        self.restore = restore
         self.decoder = ValueDecoder(None)
 
-    def encode(self, value):
-        """Return the value as bytes. Raises SerializeError for what cannot be encoded."""
-        cdef Writer out = Writer.__new__(Writer)
-        self.write(out, value, 0)
-        return out.take()
+    cdef int write_whole(self, Writer out, object value) except -1:
+        return self.write(out, value, 0)
 
-    def encode_call(self, str object_id not None, str method not None, args, kwargs):
-        """Return a call as bytes: a tuple of object id, method, args (tuple or list) and kwargs (dict or None)."""
-        cdef Writer out = Writer.__new__(Writer)
-        self.write(out, (object_id, method, args, kwargs), 0)
-        return out.take()
-
-    def decode(self, data, buffers=None):
-        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else.
-
-        Arguments: ``buffers`` is there because the native codec has it.
-        """
-        cdef Py_buffer view
+    cdef object read_whole(self, object data, const Py_buffer *view):
         cdef Reader reader
         cdef MarshalReading reading = MarshalReading()
         reading.values, reading.sizes, reading.heights = [], [], []
-        reading.expanded = 0
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            self.decoder.begin_view(&reader, data, &view)
-            reading.most_expanded = min(<int64_t> MOST_EXPANDED, 1000 + EXPANDED_RATIO * <int64_t> view.len)
-            value = self.read(&reader, reading, 0)
-            if value is END:
-                raise invalid("the end of a dict where a value was expected")
-            self.decoder.finish(&reader)
-            return value
-        finally:
-            PyBuffer_Release(&view)
-
-    def decode_call(self, data):
-        """Return ``(object id, method, args, kwargs)`` of an encoded call. Raises SerializeError."""
-        call = self.decode(data)
-        if type(call) in (tuple, list) and len(call) == 4:
-            object_id, method, args, kwargs = call
-            if type(object_id) is str and type(method) is str and type(args) in (tuple, list):
-                if kwargs is None or (type(kwargs) is dict and all([type(name) is str for name in kwargs])):
-                    return object_id, method, args, kwargs
-        raise SerializeError("a call is (object id, method, args, kwargs)")
+        self.decoder.begin_view(&reader, data, view)
+        reading.most_expanded = min(<int64_t> MOST_EXPANDED, 1000 + EXPANDED_RATIO * <int64_t> view.len)
+        value = self.read(&reader, reading, 0)
+        if value is END:
+            raise invalid("the end of a dict where a value was expected")
+        self.decoder.finish(&reader)
+        return value
 
     cdef int write(self, Writer out, object value, int depth) except -1:
         cdef type kind = type(value)
@@ -392,16 +353,4 @@ cdef class MarshalCodec:
         class_name = items.get("__class__")
         if type(class_name) is not str:
             return items
-        take_memory(&reader.budget, COST_OBJECT)
-        return self.build(reader, <str> class_name, items)
-
-    cdef object build(self, Reader *reader, str class_name, dict items):
-        # Apart, so that no level of nesting has room for it on the stack.
-        try:
-            value = self.restore(class_name, items)
-        except PyroError:
-            raise
-        except Exception as error:
-            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
-        charge_beside(&reader.budget)
-        return value
+        return build(self.restore, &reader.budget, <str> class_name, items)

@@ -11,7 +11,7 @@ The pieces of the format are those of the native codec, and so are its bounds.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport Py_buffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
 from cpython.object cimport PyObject
@@ -22,21 +22,19 @@ from fastpyro._byteorder cimport load32, store16, store_double
 from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport ValueEncoder, Writer
 from fastpyro.serializers._extensions cimport MAX_DEPTH
-from fastpyro.values._memory_budget cimport COST_MOMENT, COST_NUMBER, COST_OBJECT, charge_beside, take_memory
+from fastpyro.serializers._peer_codec cimport PeerCodec, build
+from fastpyro.values._memory_budget cimport COST_MOMENT, COST_NUMBER, take_memory
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, put_item, risk_of
 
 from datetime import date, datetime
 
-from fastpyro.values.checked import reason_of
-from fastpyro.errors import PyroError, SerializeError
+from fastpyro.errors import SerializeError
 
 cdef extern from "Python.h":
     double PyFloat_AS_DOUBLE(object value) noexcept
     Py_ssize_t PyDict_GET_SIZE(object items) noexcept
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
-    int PyGC_Disable() noexcept
-    int PyGC_Enable() noexcept
 
 cdef enum:
     EXT_COMPLEX = 0x30
@@ -44,7 +42,6 @@ cdef enum:
     EXT_DATETIME = 0x32
     EXT_DATE = 0x33
     MOST_DIGITS = 4300  # of an int, Python's own limit for text
-    GC_THRESHOLD = 16384  # bytes; a smaller message is decoded before the collector would be due
 
 cdef frozenset LEAVES = frozenset({bytearray, memoryview, complex, datetime, date})  # types that `write_leaf` writes
 
@@ -56,66 +53,25 @@ cdef inline int check_depth(int depth) except -1:
 
 
 @cython.final
-cdef class MsgpackCodec:
-    """Encodes and decodes values and calls.
+cdef class MsgpackCodec(PeerCodec):
+    """Encodes and decodes values and calls; see `PeerCodec`."""
 
-    Arguments: ``simplify(value)``, called for a value whose exact type is not one of the above, returns what is written
-    instead; ``restore(class name, dict)``, called for each map with a str under "__class__", returns what takes its
-    place. Re-entrant, and usable from several threads.
-    """
-
-    cdef object simplify, restore
     cdef ValueEncoder encoder
     cdef ValueDecoder decoder
 
     def __cinit__(self, simplify, restore):
-        self.simplify = simplify
-        self.restore = restore
         self.encoder = ValueEncoder(None)
         self.decoder = ValueDecoder(None)
 
-    def encode(self, value):
-        """Return the value as bytes. Raises SerializeError for what cannot be encoded."""
-        cdef Writer out = Writer.__new__(Writer)
-        self.write(out, value, 0)
-        return out.take()
+    cdef int write_whole(self, Writer out, object value) except -1:
+        return self.write(out, value, 0)
 
-    def encode_call(self, str object_id not None, str method not None, args, kwargs):
-        """Return a call as bytes: an array of object id, method, args (tuple or list) and kwargs (dict or None)."""
-        cdef Writer out = Writer.__new__(Writer)
-        self.write(out, (object_id, method, args, kwargs), 0)
-        return out.take()
-
-    def decode(self, data, buffers=None):
-        """Return the value that a contiguous buffer holds, whole. Raises SerializeError for anything else.
-
-        Arguments: ``buffers`` is there because the native codec has it.
-        """
-        cdef Py_buffer view
+    cdef object read_whole(self, object data, const Py_buffer *view):
         cdef Reader reader
-        cdef int collecting = 0
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            self.decoder.begin_view(&reader, data, &view)
-            # The collector would walk again and again what is being made here.
-            collecting = PyGC_Disable() if view.len > GC_THRESHOLD else 0
-            value = self.read(&reader, 0)
-            self.decoder.finish(&reader)
-            return value
-        finally:
-            if collecting:
-                PyGC_Enable()
-            PyBuffer_Release(&view)
-
-    def decode_call(self, data):
-        """Return ``(object id, method, args, kwargs)`` of an encoded call. Raises SerializeError."""
-        call = self.decode(data)
-        if type(call) is list and len(call) == 4:
-            object_id, method, args, kwargs = call
-            if type(object_id) is str and type(method) is str and type(args) is list:
-                if kwargs is None or (type(kwargs) is dict and are_names(<dict> kwargs)):
-                    return object_id, method, args, kwargs
-        raise SerializeError("a call is an array of object id, method, array of args, map of kwargs or nil")
+        self.decoder.begin_view(&reader, data, view)
+        value = self.read(&reader, 0)
+        self.decoder.finish(&reader)
+        return value
 
     cdef int write(self, Writer out, object value, int depth) except -1:
         cdef type kind = type(value)
@@ -262,19 +218,7 @@ cdef class MsgpackCodec:
         class_name = items.get("__class__")
         if type(class_name) is not str:
             return items
-        take_memory(&reader.budget, COST_OBJECT)
-        return self.build(reader, <str> class_name, items)
-
-    cdef object build(self, Reader *reader, str class_name, dict items):
-        # Apart, so that no level of nesting has room for it on the stack.
-        try:
-            value = self.restore(class_name, items)
-        except PyroError:
-            raise
-        except Exception as error:
-            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
-        charge_beside(&reader.budget)
-        return value
+        return build(self.restore, &reader.budget, <str> class_name, items)
 
     cdef dict read_large_dict(self, Reader *reader, dict begun, object key, Py_ssize_t more, int depth):
         # Precondition: the first items have been read, and the key of the next one, before `more`.
@@ -339,10 +283,3 @@ cdef int write_extension(Writer out, int code, const uint8_t *data, Py_ssize_t s
     memcpy(out.data + out.size, data, size)
     out.size += size
     return 0
-
-
-cdef bint are_names(dict kwargs) except -1:
-    for name in kwargs:
-        if type(name) is not str:
-            return False
-    return True

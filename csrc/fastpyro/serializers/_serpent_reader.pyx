@@ -13,12 +13,12 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from fastpyro.serializers._extensions cimport MAX_TEXT_DEPTH
-from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT
-from fastpyro.values._memory_budget cimport begin_budget, charge_beside, end_budget, take_memory
+from fastpyro.serializers._peer_codec cimport build
+from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_SLOT, COST_TEXT
+from fastpyro.values._memory_budget cimport begin_budget, end_budget, take_memory
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
 
-from fastpyro.values.checked import reason_of
-from fastpyro.errors import PyroError, SerializeError
+from fastpyro.errors import SerializeError
 
 cdef extern from "Python.h":
     str PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
@@ -403,20 +403,12 @@ cdef class SerpentReader:
         return table_of(text, items, None)
 
     cdef object read_class(self, Text *text, dict items, str class_name):
-        take_memory(&text.budget, COST_OBJECT)
         value, real, imaginary = items.get("value"), items.get("real"), items.get("imag")
         if class_name == "float" and type(value) is str and <str> value == "nan":
             return float("nan")
         if class_name == "complex" and type(real) is float and type(imaginary) is float:
             return complex(real, imaginary)
-        try:
-            value = self.restore(class_name, items)
-        except PyroError:
-            raise
-        except Exception as error:
-            raise SerializeError(f"cannot build an object of class {class_name[:200]!r}: {reason_of(error)}") from error
-        charge_beside(&text.budget)
-        return value
+        return build(self.restore, &text.budget, class_name, items)
 
 
 # Not in the methods that call each other for each level of nesting, which must not have room for it on the stack.
