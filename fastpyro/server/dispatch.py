@@ -64,7 +64,8 @@ def handle(
         raise ProtocolError(f"message of type {message.kind} is out of turn")
     current_context.begin(connection, message)
     try:
-        return _introduced(connection, message, request(calls, begun or Request(connection, message, may_run)))
+        reply = request(calls, begun or Request(connection, message, may_run))
+        return _introduced(connection, message, reply) if connection.attached else reply
     finally:
         current_context.end()
 

@@ -248,7 +248,8 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
     except OSError as error:
         raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
     try:
-        require_trust(sock, settings, uri)
+        if settings.serializer in PICKLES:
+            require_trust(sock, settings, uri)
         if uri.sockname and config.SSL and uri.is_foreign and not trusted_peers.is_same_user(sock):
             raise SecurityError(
                 f"refused to speak plainly to {uri.location!r}: SSL is on, somebody else chose this Unix socket, and its "
