@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from fastpyro import errors
-from fastpyro.compat.shared.class_dicts import ClassDictMethods, all_exceptions
+from fastpyro.compat.shared.class_dicts import ClassDictMethods, all_exceptions, in_pyros_words
 from fastpyro.compat.shared.module_names import also_there
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_COMPRESSED, OLD_PROTOCOL_VERSION
@@ -21,6 +21,7 @@ from fastpyro.server.exposure import is_private_attribute
 from fastpyro.tracebacks import excepthook
 from fastpyro.tracebacks import format_traceback as formatTraceback
 from fastpyro.tracebacks import get_pyro_traceback as getPyroTraceback
+from fastpyro.values.class_registry import register_decoder
 from fastpyro.values.peer_dicts import PYRO4, ClassDicts
 
 __all__ = [
@@ -105,7 +106,8 @@ class SerializerBase(ClassDictMethods):
 
     def loads(self, data: Any) -> Any:
         """Return the value that bytes hold."""
-        return self._serializer().loads(bytes(data))
+        with in_pyros_words():
+            return self._serializer().loads(bytes(data))
 
     def dumpsCall(self, obj: str, method: str, vargs: Any, kwargs: Any) -> bytes:
         """Return a call as bytes."""
@@ -202,6 +204,9 @@ class _Serializers(Mapping[Any, SerializerBase]):
 
 
 _serializers = _Serializers("name")
+_NAMES: dict[str, str] = {f"Pyro4.util.{kind.__name__}": name for name, kind in _serializers._classes.items()}
+for _class_name in _NAMES:
+    register_decoder(_class_name, lambda class_name, state: _serializers[_NAMES[class_name]])
 _serializers_by_id = _Serializers("serializer_id")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastpyro.compat.shared.class_dicts import ClassDictMethods, all_exceptions
+from fastpyro.compat.shared.class_dicts import ClassDictMethods, all_exceptions, in_pyros_words
 from fastpyro.compat.shared.module_names import also_there
 from fastpyro.serializers.registry import IDS, get_serializer
 from fastpyro.values.peer_dicts import PYRO5, ClassDicts
@@ -44,7 +44,8 @@ class SerializerBase(ClassDictMethods):
 
     def loads(self, data: Any) -> Any:
         """Return the value that bytes hold."""
-        return get_serializer(self.name).loads(data)
+        with in_pyros_words():
+            return get_serializer(self.name).loads(data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Any, kwargs: Any) -> Any:
         """Return a call as bytes."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from fastpyro import errors
 from fastpyro.compat.shared.registrations import Registrations
 from fastpyro.values.peer_dicts import ClassDicts
 
-__all__ = ["ClassDictMethods", "all_exceptions"]
+__all__ = ["ClassDictMethods", "all_exceptions", "in_pyros_words"]
+
+UNKNOWN = re.compile(r"unsupported serialized class: '([^']*)'")
 
 all_exceptions: dict[str, type[BaseException]] = {
     name: value
@@ -18,6 +23,20 @@ all_exceptions: dict[str, type[BaseException]] = {
     if isinstance(value, type) and issubclass(value, BaseException)
 }
 """Exceptions that arrive as themselves, by name."""
+
+
+@contextmanager
+def in_pyros_words() -> Iterator[None]:
+    """Say in Pyro's words that a class is not known, which programs look for; what to do about it is a note."""
+    try:
+        yield
+    except errors.SerializeError as error:
+        found = UNKNOWN.match(str(error))
+        if found is None:
+            raise
+        said = errors.SerializeError(f"unsupported serialized class: {found[1]}")
+        said.add_note(str(error))
+        raise said from None
 
 
 class ClassDictMethods(Registrations):
@@ -47,7 +66,8 @@ class ClassDictMethods(Registrations):
     def dict_to_class(cls, data: dict[str, Any]) -> Any:
         """Build an object from a dict whose "__class__" names its class."""
         class_name = data.get("__class__")
-        return cls._class_dicts.build(class_name if isinstance(class_name, str) else "<unknown>", data)
+        with in_pyros_words():
+            return cls._class_dicts.build(class_name if isinstance(class_name, str) else "<unknown>", data)
 
     @staticmethod
     def make_exception(exceptiontype: Any, data: dict[str, Any]) -> BaseException:
