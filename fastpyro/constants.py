@@ -37,7 +37,7 @@ MARSHAL_ID: Final = 2
 JSON_ID: Final = 3
 MSGPACK_ID: Final = 4
 PING_SERIALIZER_ID: Final = 42
-"""What the peers write into ping messages; nothing is serialized in them."""
+"""The payload of the peers' ping messages; nothing is serialized in them."""
 
 PICKLE_ID: Final = 84
 DILL_ID: Final = 85

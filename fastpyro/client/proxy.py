@@ -209,7 +209,7 @@ class Proxy(SpecialMethods, ProxyCore):
         )
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        # Whoever wrote the state says where the proxy leads, and nothing about whom to trust: no key, no pickles.
+        # The writer of the state says where the proxy leads, and nothing about whom to trust: no key, no pickles.
         uri, oneway, methods, attributes, handshake_data, serializer = (
             state[:6] if len(state) == 6 else state_of_pyro4(state)
         )

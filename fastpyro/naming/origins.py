@@ -1,4 +1,4 @@
-"""Who registered a name, as far as a name server may believe it: from which host the call came.
+"""The host that registered a name, as far as a name server may believe it: from which host the call came.
 
 A name server that checks its names connects to where they say they are. It must not connect to wherever anybody says:
 only to the machine from which the name was registered. Knows no names.

@@ -1,4 +1,4 @@
-"""What the log says of requests that are refused: enough to see who sends them, and never as much as he sends.
+"""Log lines about requests that are refused: enough to see who sends them, and never as much as he sends.
 
 A line of a log costs as much as ten calls, and the one who serves waits for it: where it goes to may be slow.
 Rule: of each connection the first few are told, then one in a second, with how many were left out before it. So it is
@@ -23,7 +23,7 @@ SECONDS = 1.0
 
 
 class Complaints:
-    """What was said of one connection, and how many lines were not."""
+    """The lines that were logged about one connection, and how many were left out."""
 
     __slots__ = ("last", "said", "unsaid")
 

@@ -1,4 +1,4 @@
-"""What every server does with connections: accept them, serve a request of one, drop them, let them expire.
+"""The work with connections that all servers share: accept them, serve a request of one, drop them, let them expire.
 
 Which thread does it, and when, is the business of the subclasses. A connection is served by one thread at a time.
 """

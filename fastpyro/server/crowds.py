@@ -2,7 +2,7 @@
 
 Rule 1: every operation takes about constant time, however many connections there are, since a stranger causes them. (Places
         are sorted by how many they have: there are no more such numbers than the root of twice the connections.)
-Rule 2: the lock that it is given guards what changes it. Who only reads gets a copy, made in one step.
+Rule 2: the lock that it is given guards what changes it. A reader gets a copy, made in one step.
 """
 
 from __future__ import annotations

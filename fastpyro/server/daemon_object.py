@@ -17,7 +17,7 @@ __all__ = ["DaemonObject"]
 
 
 class DaemonObject:
-    """What clients can ask of a daemon itself. Subclass it and pass the class as ``Daemon(interface=…)`` to add more."""
+    """The daemon itself, for clients. Subclass it and pass the class as ``Daemon(interface=…)`` to add more."""
 
     __module__ = "fastpyro"
 

@@ -1,4 +1,4 @@
-"""Who is dropped because nothing has come for too long. Many may be due at once: they are dropped bit by bit."""
+"""Connections from which nothing has come for too long are dropped; where many are due at once, bit by bit."""
 
 from __future__ import annotations
 

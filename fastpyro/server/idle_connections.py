@@ -1,4 +1,4 @@
-"""Who is dropped so that a new client finds room, when connections have all the descriptors that they may have.
+"""Which connection is dropped so that a new client finds room, when connections have all the descriptors that they may have.
 
 Rule 1: strangers who have had their time for a handshake come first; a few that are new may finish theirs.
 Rule 2: then a connection that has been idle for long, of the address that has most connections: the one that has been

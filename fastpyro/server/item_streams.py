@@ -136,7 +136,7 @@ class StreamTable:
         return stream_id
 
     def _refusal(self, connection: Any) -> ServerOverloadedError | None:
-        """Say why a connection may have no other stream. Whoever has some may not take the last places."""
+        """Say why a connection may have no other stream. One that has some may not take the last places."""
         assert self._lock.owned
         own = len(self._of.get(connection, ()))
         if own >= config.MAX_STREAMS_PER_CONNECTION:

@@ -1,4 +1,4 @@
-"""What a stranger is told before his connection is dropped."""
+"""The answer to a stranger before his connection is dropped."""
 
 from __future__ import annotations
 

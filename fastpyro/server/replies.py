@@ -53,7 +53,7 @@ __all__ = [
 log = logger("fastpyro.dispatch")
 
 NEXT_ITEM = (DAEMON_NAME, "get_next_stream_item")
-"""What clients call for an item of a stream."""
+"""The call that fetches an item of a stream: its object and method."""
 
 NEVER_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """The commonest result types, none of which is an iterator."""
@@ -88,7 +88,7 @@ class Postponed(Exception):
 
 
 class Reply(NamedTuple):
-    """What to answer: message kind, flags, payload (bytes or a list of buffers), annotations or None."""
+    """A reply: message kind, flags, payload (bytes or a list of buffers), annotations or None."""
 
     kind: int
     flags: int

@@ -1,7 +1,7 @@
-"""Who has how much of something that there is only so much of: places, queue entries, coroutines.
+"""Fair shares of what is limited: places, queue entries, coroutines.
 
 A client is known by where it comes from, which several may share: so an address alone may have nearly all, and a
-connection as much as is left free. Whoever comes new gets something, as long as there is anything.
+connection as much as is left free. A newcomer gets something, as long as there is anything.
 Rule 1: a connection that has some may not have more than what it leaves free to others.
 Rule 2: one address may not have the last tenth.
 """

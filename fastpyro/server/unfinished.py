@@ -55,7 +55,7 @@ MOST_AT_ALL = 2
 
 
 class _Seen:
-    """What has been seen of one unfinished message: the bytes that had come, and when they had."""
+    """The progress of one unfinished message: the bytes that had come, and when they had."""
 
     __slots__ = ("counted", "since")
 

@@ -35,7 +35,7 @@ _TLS_WOULD_BLOCK = frozenset({_TLS_WANTS_MORE, "SSLWantWriteError"})
 
 
 class Channel(Protocol):
-    """What a proxy and a server need of a connected peer; the arguments are those of ``Link``."""
+    """The interface of a connected peer, for proxies and servers; the arguments are those of ``Link``."""
 
     objectId: str
     served_by: ServingThread | None
@@ -105,7 +105,7 @@ class PortableChannel:
     Arguments: ``sock``, a connected socket or TLS socket, which the channel owns from then on;
     ``max_message_size`` in bytes (0: the format's 4 GiB).
 
-    Threads take turns (`_turn`). Whoever sends or receives sets `_unfinished` and clears it when he is done: when nobody
+    Threads take turns (`_turn`). A sender or receiver sets `_unfinished` and clears it when it is done: when nobody
     has the turn and it is set, an exception came in between, wherever that was, and the channel is closed.
     """
 

@@ -126,7 +126,7 @@ class Connected(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a client's CONNECT asks for."""
+    """The contents of a client's CONNECT."""
 
     data: Any
     object_id: str | None
@@ -135,7 +135,7 @@ class Request(NamedTuple):
 
 
 class _Beside(NamedTuple):
-    """What travels beside a CONNECT: its number, the context's annotations and correlation id."""
+    """The fields beside the payload of a CONNECT: its number, the context's annotations and correlation id."""
 
     seq: int
     annotations: dict[str, Any] | None

@@ -21,7 +21,7 @@ LONGEST_WAIT = 3600.0
 
 
 class Poller(Protocol):
-    """What a server needs to wait for its connections. `wait` may be used by one thread at a time."""
+    """The interface through which a server waits for its connections. `wait` may be used by one thread at a time."""
 
     def add(self, fd: int) -> None: ...
     def remove(self, fd: int) -> None: ...

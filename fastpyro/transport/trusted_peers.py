@@ -1,4 +1,4 @@
-"""Whom this process trusts, by what it has set itself and by what the kernel says; never by what a peer says.
+"""The peers that this process trusts, by what it has set itself and by what the kernel says; never by what a peer says.
 
 Rule 1: an HMAC key counts only if this program set it, and is never empty. Keys do not arrive inside proxies.
 Rule 2: the other end of a Unix socket, or of a loopback connection (`loopback_owner`), counts as this user's only if the

@@ -45,7 +45,7 @@ def zone_of(key: str) -> Any:
 
 
 DATABASE = "zoneinfo/"
-"""What stands before the key in the name of a zone's file."""
+"""The start of the name of a zone's file, before its key."""
 
 
 def standard_zone(zone: Any) -> Any:
