@@ -55,6 +55,7 @@ class MultiplexServer(ConnectionServer):
         self._thread = ServingThread()
         self.oneway_calls = OnewayCalls()
         self.interrupted_batches = InterruptedBatches(self, self._others_wait)
+        self._turn_of_batch = False  # it was one's
         self._broken_off = False  # the loop, by an interrupt: what has begun is not performed to its end
         self._among_others = False  # this thread serves others, too, of whom this server knows nothing
 
@@ -212,11 +213,15 @@ class MultiplexServer(ConnectionServer):
                 self._serve_next()
 
     def _serve_next(self) -> None:
-        connection = self.turns.next()
-        if connection is not None and not connection.read_holds and self.connections.get(connection.fd) is connection:
-            self._serve(connection, None)
-        if not self.stopping:
+        """Give one of those a turn who wait for theirs: a connection and a batch by turns, where both wait."""
+        self._turn_of_batch = bool(self.interrupted_batches) and not (self._turn_of_batch and self.turns.waiting)
+        if self._turn_of_batch:
             self._go_on_with_batch()
+        else:
+            connection = self.turns.next()
+            is_there = connection is not None and self.connections.get(connection.fd) is connection
+            if connection is not None and is_there and not connection.read_holds:
+                self._serve(connection, None)
         if self.turns.waiting or self.interrupted_batches:
             self.wakeup()  # for the others, once the poller has named who else has something to say
 

@@ -185,6 +185,7 @@ def _value_reply(service: Service, request: Request, result: Any) -> Reply:
             payload = serializer.dumps_parts(result)
             flags = FLAGS_BUFFERS if type(payload) is list else 0
         if config.COMPRESSION:
+            payload = b"".join(payload) if flags == FLAGS_BATCH and type(payload) is list else payload
             payload, flag = deflated(payload)
             flags |= flag
         return Reply(MSG_RESULT, flags, serializer.serializer_id, payload, annotations_of(service))

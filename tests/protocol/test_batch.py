@@ -190,7 +190,10 @@ def results_of(values: list[Any], error: BaseException | None = None) -> bytes:
     if error is not None:
         writer.add_error(error)
     assert len(writer) == len(values) + (error is not None)
-    return writer.payload()
+    size, payload = writer.size, writer.payload()
+    joined = payload if isinstance(payload, bytes) else b"".join(payload)
+    assert size == len(joined)
+    return joined
 
 
 @pytest.mark.parametrize("values", [[], [None], [1, "two", (3,), {4}, Point(5)], list(range(1000)), ["x" * 70_000]])
@@ -204,6 +207,24 @@ def test_error_comes_back_behind_the_results(values: list[Any], text: str) -> No
     found, error = decode_results(ERRORS, results_of(values, ValueError(text)))
     assert found == values
     assert (type(error), error and error.args) == (ValueError, (text,))
+
+
+@pytest.mark.parametrize("error", [None, ValueError("behind")])
+def test_big_results_come_in_parts_that_are_written_once(error: BaseException | None) -> None:
+    values: list[Any] = [1, b"x" * (1 << 20), "two", b"y" * (3 << 19), b"z" * (1 << 20)]
+    found, found_error = decode_results(ERRORS, results_of(values, error))
+    assert found == values
+    assert str(found_error) == str(error)
+    writer = ResultWriter(ERRORS, limit=1 << 22)
+    for value in values:
+        writer.add(value)
+    with pytest.raises(MessageTooLargeError):
+        writer.add(b"x" * (1 << 20))
+    assert [len(part) for part in writer.payload()] == [
+        5 + 1 + 5 + (1 << 20),
+        4 + 5 + (3 << 19),
+        5 + (1 << 20),
+    ]
 
 
 def test_exception_that_is_a_result_is_a_result() -> None:

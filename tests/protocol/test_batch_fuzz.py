@@ -27,7 +27,8 @@ def results(found: list[Any]) -> bytes:
     writer = ResultWriter(CODEC)
     for value in found:
         writer.add(value)
-    return writer.payload()
+    payload: bytes = writer.payload()
+    return payload
 
 
 @st.composite

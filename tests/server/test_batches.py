@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 import fastpyro
+from fastpyro.config import config
 from fastpyro.protocol._batch import ResultWriter, decode_results
 from fastpyro.protocol.peer_batches import ResultList
 from fastpyro.serializers.registry import get_serializer, native
@@ -56,3 +58,22 @@ def test_results_in_a_peers_format() -> None:
     results = ResultList(serializer)
     perform_batch(Subject(), [("echo", (number,), None) for number in range(3)], True, results, no_coroutine)
     assert serializer.loads(results.payload()) == [((number,), {}) for number in range(3)]
+
+
+@pytest.mark.parametrize("compression", [False, True])
+def test_big_results_arrive(compression: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "COMPRESSION", compression)
+    texts = [str(number) * 300_000 for number in range(10, 16)]
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        uri = daemon.register(Subject())
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        try:
+            with fastpyro.Proxy(uri) as proxy:
+                batch = fastpyro.BatchProxy(proxy)
+                for text in texts:
+                    batch.echo(text)
+                assert [args[0] for args, _ in batch()] == texts
+        finally:
+            daemon.shutdown()
+            thread.join()

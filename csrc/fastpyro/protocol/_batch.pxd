@@ -18,8 +18,9 @@ cdef class BatchWriter:
 
 cdef class ResultWriter:
     cdef Codec codec
-    cdef Writer results
-    cdef Py_ssize_t count
+    cdef Writer results  # the last part
+    cdef list parts  # those before
+    cdef Py_ssize_t before, count  # bytes in those; results
     cdef Py_ssize_t limit, next_step  # bytes
     cdef object on_growth
 

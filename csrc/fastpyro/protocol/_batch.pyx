@@ -10,6 +10,7 @@ Rule 2: an array's head has 32 bits here, so that it can be filled in when the c
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
@@ -30,6 +31,7 @@ from fastpyro.errors import LocalProtocolError, MessageTooLargeError, SerializeE
 cdef enum:
     FIRST_STEP = 1 << 20  # bytes of results of which is told who watches them
     HEAD = 5  # an array's code and its 32-bit count
+    PART = 1 << 20  # bytes of results from which on the next ones are written elsewhere: these would be copied
 
 
 cdef str BATCH = "<batch>"
@@ -155,7 +157,8 @@ cdef class ResultWriter:
         self.limit = limit if limit > 0 else <Py_ssize_t> 0xFFFFFFFF
         self.results = Writer.__new__(Writer)
         self.results.size = HEAD
-        self.count = 0
+        self.parts = []
+        self.before = self.count = 0
 
     def __len__(self):
         return self.count
@@ -163,7 +166,7 @@ cdef class ResultWriter:
     @property
     def size(self):
         """How many bytes they have."""
-        return self.results.size
+        return self.before + self.results.size
 
     def watch(self, on_growth):
         """Call ``on_growth(bytes, count)`` when they have grown to 1 MiB, and whenever they are twice as large.
@@ -182,11 +185,11 @@ cdef class ResultWriter:
         cdef Py_ssize_t before = self.results.size
         try:
             self.codec.encoder.write(self.results, value, 1)
-            if self.results.size > self.limit:
+            if self.before + self.results.size > self.limit:
                 raise MessageTooLargeError(too_large(self.count, self.limit))
-            while self.results.size >= self.next_step:
+            while self.before + self.results.size >= self.next_step:
                 self.next_step *= 2
-                self.on_growth(self.results.size, self.count + 1)
+                self.on_growth(self.before + self.results.size, self.count + 1)
         except BaseException as error:
             self.results.size = before
             if type(error) is SerializeError:
@@ -196,6 +199,9 @@ cdef class ResultWriter:
                 raise located(error, places, self.codec.encoder.to_state) from error.__cause__
             raise
         self.count += 1
+        if self.results.size >= PART:
+            self.before += self.results.size
+            self.parts.append(self.results.take())
 
     def add_error(self, error):
         """Append the exception that ended the batch. Raises SerializeError when it cannot be encoded."""
@@ -210,9 +216,15 @@ cdef class ResultWriter:
         self.count += 1
 
     def payload(self):
-        """Return the payload of the reply."""
-        write_array_head(self.results.data, self.count)
-        return self.results.take()
+        """Return the payload of the reply: bytes, or a list of such, one after the other, where there is much."""
+        if not self.parts:
+            write_array_head(self.results.data, self.count)
+            return self.results.take()
+        write_array_head(<uint8_t *> PyBytes_AS_STRING(self.parts[0]), self.count)  # nobody else has it yet
+        if self.results.size > 0:
+            self.parts.append(self.results.take())
+        parts, self.parts = self.parts, []
+        return parts
 
 
 def too_large(Py_ssize_t count, Py_ssize_t limit):
