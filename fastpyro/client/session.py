@@ -150,24 +150,27 @@ class Session(SessionCore):
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             return _stream_in(caller, message)
         payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
-        error = _error_in(serializer.loads(payload))
-        if not self.native:
-            self._end_behind(error, caller)
-        raise error
+        if self.native:
+            raise _error_in(serializer.loads(payload))  # no variable has it: its traceback will have this frame
+        raise self._peer_error(caller, serializer.loads(payload))
 
-    def _end_behind(self, error: BaseException, caller: Caller) -> None:
-        """Let go of the connection behind an error after which Pyro's daemons close it: the next call needs another."""
+    def _peer_error(self, caller: Caller, value: Any) -> BaseException:
+        """Return an error that a reply holds.
+
+        Lets go of the connection behind one after which Pyro's daemons close it: the next call needs another.
+        """
+        error = _error_in(value)
         ends = isinstance(error, CommunicationError | SecurityError) and caller._pyro_socket is None
         if ends and not self.may_be_native:
             caller._pyro_drop(self)
+        return error
 
     def results_of(self, caller: Caller, message: Message) -> tuple[list[Any], BaseException | None]:
         """Return the results that the reply to a batch holds, and the error that ended it. Raises what it holds else."""
         if message.flags & FLAGS_EXCEPTION:
-            error = _error_in(self.serializer.loads(payload_of(message)))
-            if not self.native:
-                self._end_behind(error, caller)
-            raise error
+            if self.native:
+                raise _error_in(self.serializer.loads(payload_of(message)))
+            raise self._peer_error(caller, self.serializer.loads(payload_of(message)))
         if self.native:
             return decode_results(self.serializer.codec, payload_of(message))
         return read_results(self.serializer.loads(payload_of(message)))
