@@ -22,7 +22,7 @@ from fastpyro.config import config
 from fastpyro.constants import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTOK, PICKLE_ID
 from fastpyro.errors import SecurityError, TimeoutError
 from fastpyro.protocol._pyro4_message import pack_pyro4_message
-from fastpyro.transport import loopback_owner
+from fastpyro.transport import handshake, loopback_owner
 from fastpyro.transport.loopback_owner import ESTABLISHED, Entry, await_peer, ends_of, peer_entry
 
 assert settings  # a fixture that every test here uses
@@ -191,24 +191,13 @@ def test_pickles_of_the_same_user(server_type: str, portable: bool) -> None:
         assert proxy.echo((1, {2})) == (1, {2})
 
 
-def test_a_daemon_may_forbid_it() -> None:
-    config.SERIALIZERS_ACCEPTED = ACCEPTED
+def test_a_daemon_may_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "require_trust", lambda *settings: None)  # a client that does not forbid it
+    config.SERIALIZERS_ACCEPTED, config.PICKLES_ON_LOOPBACK = ACCEPTED, False
     with served() as daemon, fastpyro.Proxy(daemon.uriFor("subject")) as proxy:
         proxy._pyroSerializer = "pickle"
-        daemon.transportServer._trust_as_shown = forbidding(daemon.transportServer._trust_as_shown)
         with pytest.raises(fastpyro.errors.CommunicationError, match=r"PICKLES_ON_LOOPBACK is off here.*_pyroHmacKey"):
             proxy.echo(1)
-
-
-def forbidding(trust: Any) -> Any:
-    def trust_less(connection: Any) -> None:
-        config.PICKLES_ON_LOOPBACK = False
-        try:
-            trust(connection)
-        finally:
-            config.PICKLES_ON_LOOPBACK = True
-
-    return trust_less
 
 
 OTHERS_CLIENT = """
