@@ -19,7 +19,7 @@ from fastpyro.naming.start import NameServerDaemon
 
 PACKAGE = str(Path(fastpyro.__file__).parent)
 
-TIMES = 8
+TIMES = 25
 """How often an operation is counted. What others do meanwhile, as the monitor of a server, only adds: the least counts."""
 
 
