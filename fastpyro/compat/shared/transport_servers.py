@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
 from fastpyro.server import servers
+from fastpyro.server.connection_server import ConnectionServer
 from fastpyro.server.multiplex import MultiplexServer
 from fastpyro.server.threaded import ThreadedServer
 
@@ -70,14 +71,8 @@ class Housekeeper:
         self.waittime = 2.0
 
 
-class SocketServer_Threadpool(ThreadedServer):
-    """The server loop that runs methods in threads."""
-
-    def __init__(self, daemon: Service, listener: socket.socket) -> None:
-        super().__init__(daemon, listener)
-        log.info("starting thread pool socketserver")
-        self.pool = Pool(self)
-        self.housekeeper = Housekeeper(daemon)
+class _PeerServer(ConnectionServer):
+    """What both servers show."""
 
     @property
     def locationStr(self) -> str:
@@ -88,6 +83,16 @@ class SocketServer_Threadpool(ThreadedServer):
     def shutting_down(self) -> bool:
         """Whether it ends."""
         return self.stopping
+
+
+class SocketServer_Threadpool(_PeerServer, ThreadedServer):
+    """The server loop that runs methods in threads."""
+
+    def __init__(self, daemon: Service, listener: socket.socket) -> None:
+        super().__init__(daemon, listener)
+        log.info("starting thread pool socketserver")
+        self.pool = Pool(self)
+        self.housekeeper = Housekeeper(daemon)
 
     @property
     def selector(self) -> Any:
@@ -102,22 +107,12 @@ class SocketServer_Threadpool(ThreadedServer):
         return f"<{type(self).__name__} on {self.locationStr}; {self.pool.num_workers()} workers>"
 
 
-class SocketServer_Multiplex(MultiplexServer):
+class SocketServer_Multiplex(_PeerServer, MultiplexServer):
     """The server loop that runs methods in one thread."""
 
     def __init__(self, daemon: Service, listener: socket.socket) -> None:
         super().__init__(daemon, listener)
         log.info("starting multiplexed socketserver")
-
-    @property
-    def locationStr(self) -> str:
-        """Where it listens, as URIs say it."""
-        return self.daemon.locationStr
-
-    @property
-    def shutting_down(self) -> bool:
-        """Whether it ends."""
-        return self.stopping
 
     @property
     def clients(self) -> set[Any]:
