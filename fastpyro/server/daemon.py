@@ -5,6 +5,7 @@ Which objects there are is the business of `service`, how requests arrive that o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -158,11 +159,19 @@ class Daemon(Service):
             server.shutdown()
 
     def close(self) -> None:
-        """Shut down and release the listening socket and everything else. May be called again."""
+        """Shut down and release the listening socket and everything else. May be called again. A Ctrl-C meanwhile is raised
+        when all is released."""
         if self._closed:
             return
         self._closed = True
         server, self.transportServer = self.transportServer, None
+        try:
+            self._release(server)
+        except KeyboardInterrupt:
+            self._release(server)
+            raise
+
+    def _release(self, server: Any) -> None:
         server.close()
         if server.forked:
             return  # streams, coroutines and the socket's file are the parent's
@@ -235,12 +244,14 @@ def serve(
     """Register objects, announce them and serve until stopped.
 
     Arguments: ``objects``, a dict from objects or classes to names (None: a generated one), or one object or class, which
-    needs no name server; ``host`` and ``port`` for a new
-    daemon, or an existing ``daemon``; ``use_ns``: register the names in the name server, otherwise they become the
-    objects' ids; ``verbose``: print what is served.
+    needs no name server; ``host`` and ``port`` for a new daemon, or an existing ``daemon``; ``use_ns``: register the names
+    in the name server, otherwise they become the objects' ids; ``verbose``: print what is served. Ends at a Ctrl-C, and
+    closes the daemon; impatient ones while it closes say nothing more.
     """
     named = objects.items() if isinstance(objects, dict) else [(objects, None)]
-    with daemon or Daemon(host, port) as running:
+    with contextlib.ExitStack() as cleanup:
+        running = daemon or Daemon(host, port)
+        cleanup.callback(_close_quietly, running)
         name_server = None
         if use_ns and isinstance(objects, dict):
             from fastpyro.client.locate import locate_ns
@@ -257,6 +268,11 @@ def serve(
         if verbose:
             print("Pyro daemon running.", flush=True)
         running.requestLoop()
+
+
+def _close_quietly(daemon: Daemon) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        daemon.close()
 
 
 def serve_simple(
