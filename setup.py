@@ -1,12 +1,14 @@
 """Compiles csrc/fastpyro/**/*.pyx into fastpyro/**/*.so; the metadata is in pyproject.toml."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 
 CSRC = Path("csrc")
+CIMPORT = re.compile(r"^\s*from (fastpyro\S*) cimport", re.MULTILINE)
 TRACE = os.environ.get("FASTPYRO_TRACE") == "1"  # line tracing, for coverage
 SANITIZE = os.environ.get("FASTPYRO_SANITIZE") == "1"  # ASan and UBSan
 DEBUG = os.environ.get("FASTPYRO_DEBUG") == "1"  # `assert` in .pyx files: what a function requires of who calls it
@@ -28,13 +30,28 @@ if not DEBUG:
     MACROS.append(("CYTHON_WITHOUT_ASSERTIONS", "1"))
 
 
+def declarations(source: Path) -> set[Path]:
+    """Return the .pxd files that one Cython file is compiled with: its own, those that it cimports, and theirs."""
+    found: set[Path] = set()
+    waiting = [source]
+    while waiting:
+        looked_at = waiting.pop()
+        names = [CSRC.joinpath(*name.split(".")) for name in CIMPORT.findall(looked_at.read_text())]
+        for pxd in (looked_at, *names):
+            pxd = pxd.with_suffix(".pxd")
+            if pxd not in found and pxd.exists():
+                found.add(pxd)
+                waiting.append(pxd)
+    return found
+
+
 def extension(source: Path) -> Extension:
     """Describe the module that one .pyx file compiles to."""
     name = ".".join(source.relative_to(CSRC).with_suffix("").parts)
     ext = Extension(
         name,
         [str(source)],
-        depends=[str(pxd) for pxd in sorted(CSRC.rglob("*.pxd"))],
+        depends=sorted(map(str, declarations(source))),
         define_macros=MACROS,
         extra_compile_args=COMPILE,
         extra_link_args=LINK,
