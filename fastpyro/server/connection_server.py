@@ -21,18 +21,18 @@ from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import PICKLE_IDS, native
 from fastpyro.server import dispatch, forks, replies
 from fastpyro.server._calls import CallServer
+from fastpyro.server._crowds import Crowd, place_of
 from fastpyro.server._leader import Leadership
 from fastpyro.server._order import in_turn
 from fastpyro.server.accepting import accept_for
-from fastpyro.server.complaints import Complaints, say_dropped, say_rest
+from fastpyro.server.complaints import Complaints, say_rest
 from fastpyro.server.connection import Connection
 from fastpyro.server.coroutine_replies import LateReplies
-from fastpyro.server.crowds import Crowd, place_of
 from fastpyro.server.deadlines import drop_overdue
 from fastpyro.server.descriptors import LISTENER_GONE, most_descriptors
 from fastpyro.server.hooks import call_hook
 from fastpyro.server.idle_connections import drop_stranger, keep_within
-from fastpyro.server.refusals import refuse
+from fastpyro.server.refusals import say_why
 from fastpyro.server.replies import AnyReply, PendingReply, Postponed, Reply, UnfinishedBatch
 from fastpyro.server.turns import TURN, Turns
 from fastpyro.server.unfinished import UnfinishedMessages
@@ -62,6 +62,9 @@ MOST_UNADMITTED = 1000
 LONGEST_WAIT = 1.0
 """Seconds between two looks at deadlines."""
 
+MOST_PARTING = 8
+"""Connections that are dropped at once when they end, between two waits for others; more of them have turns."""
+
 DRAIN_SECONDS = 2.0
 """How long the end of the loop waits for the reply to the call that asked for the shutdown."""
 
@@ -86,7 +89,7 @@ class ConnectionServer(ABC):
         self.forked = False  # this is a child, whose parent serves
         self.connections: dict[int, Connection] = {}
         self._lock = Mutex(reentrant=True, leaf=True)
-        self.crowd, self.unadmitted = Crowd(self._lock), Crowd(self._lock)  # all of them; those in their handshake
+        self.crowd, self.unadmitted = Crowd(), Crowd()  # all of them; those in their handshake
         self.poller = make_poller()
         self.spinner = self.poller if isinstance(self.poller, Spinner) else None
         self.timeout = config.COMMTIMEOUT
@@ -95,6 +98,7 @@ class ConnectionServer(ABC):
         self.unfinished = UnfinishedMessages(self)
         self.turns, self.drops = Turns(), Complaints()
         self._parting: dict[Connection, CommunicationError | None] = {}  # who will be dropped in its turn
+        self._parted = 0
         self._newest = False
         self._draining: set[Connection] = set()
         self._drained = threading.Event()
@@ -122,7 +126,7 @@ class ConnectionServer(ABC):
 
     def after_fork(self) -> None:
         """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
-        self._lock = self.crowd.lock = self.unadmitted.lock = Mutex(reentrant=True, leaf=True)  # somebody may have it
+        self._lock = Mutex(reentrant=True, leaf=True)  # somebody may have it
         self.unsent.after_fork()
         self.unfinished.after_fork()
         if self.big_replies is not None:
@@ -164,9 +168,6 @@ class ConnectionServer(ABC):
     def wakeup(self) -> None:
         """Make the thread that waits in the poller look round."""
         self._wakeups.wake()
-
-    def drain_wakeups(self) -> None:
-        self._wakeups.drain()
 
     def accept_some(self) -> Connection | None:
         """Accept connections that wait, for a turn. Returns the last one of them, which will say something soon."""
@@ -326,9 +327,7 @@ class ConnectionServer(ABC):
         """
         message: Message | None = None
         if self._parting and connection in self._parting:
-            if reason := self._parting.pop(connection, None):
-                self._say_why(connection, reason)
-            self.drop(connection)
+            self.give_up(connection, self._parting.pop(connection, None))
             return None
         try:
             if isinstance(connection.channel, Link):
@@ -355,7 +354,11 @@ class ConnectionServer(ABC):
         return message
 
     def part(self, connection: Connection, error: CommunicationError | None) -> None:
-        """Drop a connection that is gone or breaks the protocol, when its turn comes: many may do so at the same time."""
+        """Drop a connection that is gone or breaks the protocol: when its turn comes, if many do so at the same time."""
+        if self._parted < MOST_PARTING:
+            self._parted += 1
+            self.give_up(connection, error)
+            return
         with self._lock.guard():
             if self.unwatch(connection):  # a thread that has handed over may be late: somebody else has dropped it
                 self._parting[connection] = error
@@ -432,9 +435,10 @@ class ConnectionServer(ABC):
             else:
                 self.drop(connection)
 
-    def give_up(self, connection: Connection, error: CommunicationError) -> None:
-        """Drop a connection for a reason that the log is told, and a stranger."""
-        self._say_why(connection, error)
+    def give_up(self, connection: Connection, error: CommunicationError | None) -> None:
+        """Drop a connection for a reason that the log is told, and a stranger; None: it has gone."""
+        if error is not None:
+            say_why(self, connection, error)
         self.drop(connection)
 
     def wake_monitor(self) -> None:  # noqa: B027 - a hook that not every server needs
@@ -444,16 +448,9 @@ class ConnectionServer(ABC):
         fields = reply.kind, reply.flags, message.seq, reply.serializer_id, reply.payload
         connection.channel.send(Outgoing(*fields, reply.annotations, message.correlation_id), self.timeout)
 
-    def _say_why(self, connection: Connection, error: CommunicationError) -> None:
-        if isinstance(error, ConnectionError):
-            log.debug("%r: %s", connection, error)
-            return
-        say_dropped(log, self.drops, connection, ": %s", str(error))
-        if not connection.handshaken:
-            refuse(connection, error, hmac_key_of(self.daemon._pyroHmacKey))
-
     def look_at_deadlines(self) -> None:
         """Drop connections whose handshake, or whose silence, lasts too long; let streams and the daemon do the same."""
+        self._parted = 0
         now = time.monotonic()
         if now < self._next_look:
             if self._streams_due:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from fastpyro._mutex import Mutex
     from fastpyro.protocol._message import Message
     from fastpyro.server._calls import CallServer
+    from fastpyro.server._crowds import Crowd
     from fastpyro.server.complaints import Complaints
     from fastpyro.server.connection import Connection
-    from fastpyro.server.crowds import Crowd
     from fastpyro.server.places import Places
     from fastpyro.server.service import Service
     from fastpyro.server.worker_threads import WorkerThreads

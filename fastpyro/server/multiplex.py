@@ -209,7 +209,7 @@ class MultiplexServer(ConnectionServer):
             elif fd == self.listener_fd:
                 self._last = self.accept_some()
             elif fd == self.wake_fd:
-                self.drain_wakeups()
+                self._wakeups.drain()
                 self._serve_next()
 
     def _serve_next(self) -> None:

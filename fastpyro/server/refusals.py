@@ -1,19 +1,35 @@
-"""The answer to a stranger before his connection is dropped."""
+"""Why a connection is dropped: what the log is told, and the answer to a stranger."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastpyro._lazy_logging import logger
 from fastpyro.constants import OLD_PROTOCOL_VERSION
 from fastpyro.protocol._message import pack_message
 from fastpyro.protocol._pyro4_message import pack_pyro4_message
 from fastpyro.server import dispatch
+from fastpyro.server.complaints import say_dropped
+from fastpyro.transport.trusted_peers import hmac_key_of
 
 if TYPE_CHECKING:
     from fastpyro.errors import CommunicationError
     from fastpyro.server.connection import Connection
+    from fastpyro.server.interfaces import Server
 
-__all__ = ["refuse"]
+__all__ = ["refuse", "say_why"]
+
+log = logger("fastpyro.servers")
+
+
+def say_why(server: Server, connection: Connection, error: CommunicationError) -> None:
+    """Tell the log, and a stranger, why the connection will be dropped."""
+    if isinstance(error, ConnectionError):
+        log.debug("%r: %s", connection, error)
+        return
+    say_dropped(log, server.drops, connection, ": %s", str(error))
+    if not connection.handshaken:
+        refuse(connection, error, hmac_key_of(server.daemon._pyroHmacKey))
 
 
 def refuse(connection: Connection, error: CommunicationError, hmac_key: bytes | None) -> None:

@@ -311,7 +311,7 @@ class ThreadedServer(ConnectionServer):
                 elif fd == listener_fd:
                     newest = self.accept_some()
                 elif fd == wake_fd:
-                    self.drain_wakeups()
+                    self._wakeups.drain()
                 if leadership.handed_over:  # in a hook that was told of a disconnected client
                     return
             speaker = newest or (connections.get(ready[-1]) if ready else None)  # who is likely to speak next

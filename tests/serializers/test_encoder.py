@@ -102,6 +102,15 @@ def test_head_grows_with_the_size(value: Any, head: str) -> None:
     assert CODEC.encode(value)[: len(head) // 2].hex() == head
 
 
+@pytest.mark.parametrize("letter", ["x", "é", "€"])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_text_that_other_threads_need_not_wait_for(letter: str, more: int) -> None:
+    text = "a" + letter * ((4 << 20) // len(letter.encode()) + more)
+    encoded = text.encode()
+    head = b"\xdb" + len(encoded).to_bytes(4, "big")
+    assert CODEC.encode([text, "end"]) == b"\x92" + head + encoded + b"\xa3end"
+
+
 def test_memoryview_travels_as_bytes() -> None:
     assert CODEC.encode(memoryview(b"abc")) == CODEC.encode(b"abc")
     assert CODEC.encode(memoryview(b"abcdef")[::2]) == CODEC.encode(b"ace")

@@ -6,8 +6,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from fastpyro._mutex import Mutex
-from fastpyro.server.crowds import Crowd, place_of
+from fastpyro.server._crowds import Crowd, place_of
 
 
 class Connection:
@@ -18,7 +17,7 @@ class Connection:
 
 
 def crowd_of(*connections: Any) -> Crowd:
-    crowd = Crowd(Mutex(reentrant=True))
+    crowd = Crowd()
     for connection in connections:
         crowd.add(connection, place_of(connection))
     return crowd

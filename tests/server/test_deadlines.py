@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from fastpyro._mutex import Mutex
 from fastpyro.config import config
+from fastpyro.server._crowds import Crowd, place_of
 from fastpyro.server.complaints import Complaints
-from fastpyro.server.crowds import Crowd, place_of
 from fastpyro.server.deadlines import drop_overdue
 
 
@@ -32,7 +31,7 @@ class Server:
         self.drops = Complaints()
         self.unsent = self
         self.connections: dict[int, Any] = {fd: Connection(fd, at) for fd, at in enumerate(used)}
-        self.unadmitted = Crowd(Mutex(reentrant=True))
+        self.unadmitted = Crowd()
         for fd in range(strangers):
             self.unadmitted.add(self.connections[fd], place_of(self.connections[fd]))
         self.waiting: list[int] = []

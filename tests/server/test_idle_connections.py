@@ -10,9 +10,8 @@ import pytest
 from server_process import SubjectServer
 
 import fastpyro
-from fastpyro._mutex import Mutex
+from fastpyro.server._crowds import Crowd, place_of
 from fastpyro.server.complaints import Complaints
-from fastpyro.server.crowds import Crowd, place_of
 from fastpyro.server.idle_connections import HANDSHAKE_SECONDS, MOST_LOOKED_AT, MOST_NEW, make_room
 
 
@@ -33,7 +32,7 @@ class Server:
 
     def __init__(self, *connections: Connection) -> None:
         self.connections = dict(enumerate(connections))
-        self.crowd, self.unadmitted = Crowd(Mutex(reentrant=True)), Crowd(Mutex(reentrant=True))
+        self.crowd, self.unadmitted = Crowd(), Crowd()
         for number, one in self.connections.items():
             one.fd = number
             self.crowd.add(one, place_of(one))  # type: ignore[arg-type]

@@ -166,7 +166,7 @@ def test_hooks_may_call_other_daemons(servertype: str) -> None:
 def test_a_destructor_between_requests_is_refused(servertype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     served = Served({"host": "127.0.0.1"})
     server: Any = served.daemon.transportServer
-    drain = server.drain_wakeups
+    drain = server._wakeups.drain
     done = threading.Event()
 
     def drain_and_destroy() -> None:
@@ -174,7 +174,7 @@ def test_a_destructor_between_requests_is_refused(servertype: str, monkeypatch: 
         CallsBack(served.subject)
         done.set()
 
-    monkeypatch.setattr(server, "drain_wakeups", drain_and_destroy)
+    monkeypatch.setattr(server._wakeups, "drain", drain_and_destroy)
     try:
         server.wakeup()
         assert done.wait(DEADLINE)

@@ -23,7 +23,7 @@ from fastpyro.serializers._extensions cimport (
     EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
     EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES, OUT_OF_BAND,
 )
-from fastpyro.serializers._short_bytes cimport copy_bytes
+from fastpyro.serializers._short_bytes cimport copy_kept
 
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.values.time_zones import standard_zone
@@ -226,7 +226,7 @@ cdef class ValueEncoder:
             at[0] = 0xdb
             store32(at + 1, <uint32_t> size)
             at += 5
-        copy_bytes(at, <const uint8_t *> data, size)
+        copy_kept(at, <const uint8_t *> data, size, text)
         out.size = at - out.data + size
         return 0
 

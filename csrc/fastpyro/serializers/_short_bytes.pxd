@@ -56,6 +56,21 @@ cdef inline void copy_bytes(uint8_t *to, const uint8_t *data, Py_ssize_t size) n
         to[0] = first
 
 
+cdef enum:
+    LARGE = 4 << 20  # bytes that take milliseconds to be copied, into pages that are fresh
+
+
+cdef inline int copy_kept(uint8_t *to, const uint8_t *data, Py_ssize_t size, object owner) except -1:
+    """As `copy_bytes`, for bytes that ``owner`` keeps: where they are many, other threads run meanwhile."""
+    if size < LARGE:
+        copy_bytes(to, data, size)
+        return 0
+    _owner = owner  # a reference of our own
+    with nogil:
+        memcpy(to, data, size)
+    return 0
+
+
 # An index below `slots`, a power of two, for runs that are probably different.
 cdef inline Py_ssize_t slot_of(const uint8_t *data, Py_ssize_t size, Py_ssize_t slots) noexcept nogil:
     cdef Ends ends = ends_of(data, size)
