@@ -54,6 +54,7 @@ INPUT_OUTPUT = re.compile(
 )
 KNOW_THE_SYSTEM: dict[str, str] = {
     "serializers/_blocks.pyx": "its thread asks the clock, and sleeps",
+    "serializers/_pauses.pyx": "it asks the clock, and sleeps for a moment",
     "values/ip_addresses.py": "the system reads the text of an address; nothing is sent",
 }
 

@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
 
 from fastpyro.values._memory_budget cimport Budget
+from fastpyro.serializers._pauses cimport Pauses
 from fastpyro.values._objects cimport ClassTable
 
 
@@ -15,6 +16,7 @@ cdef struct Reader:
     uint32_t next_buffer  # those before it have been used
     Py_ssize_t elements  # how many more container elements the message can hold
     Budget budget
+    Pauses pauses
 
 
 cdef int need(const Reader *reader, Py_ssize_t size) except -1

@@ -28,6 +28,7 @@ from fastpyro.serializers._extensions cimport (
     EXT_BUFFER, EXT_BYTEARRAY, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_FROZENSET, EXT_INTEGER, EXT_OBJECT, EXT_SET,
     EXT_TEXT, EXT_TIME, EXT_TIMEDELTA, EXT_TUPLE, MAX_DEPTH, MAX_INTEGER_BYTES,
 )
+from fastpyro.serializers._pauses cimport begin_pauses, pause_if_due
 from fastpyro.values._memory_budget cimport (
     COST_BUFFER, COST_CONTAINER, COST_MOMENT, COST_NUMBER, COST_OBJECT, COST_SLOT, COST_TEXT, COST_ZONE, begin_budget,
     end_budget, take_memory,
@@ -87,10 +88,12 @@ cdef class ValueDecoder:
         reader.buffers = NULL
         reader.next_buffer = 0
         reader.elements = size  # an element has a byte at least
+        begin_pauses(&reader.pauses, None, reader.at, reader.end)
         return begin_budget(&reader.budget, None, size)
 
     cdef int begin_view(self, Reader *reader, object data, const Py_buffer *view) except -1:
         self.begin(reader, <const uint8_t *> view.buf, view.len)
+        begin_pauses(&reader.pauses, data, reader.at, reader.end)
         return begin_budget(&reader.budget, data, view.len)
 
     cdef int finish(self, const Reader *reader) except -1:
@@ -106,6 +109,7 @@ cdef class ValueDecoder:
                 f"a container claims {count:,} elements, but only {reader.end - reader.at:,} bytes are left"
             )
         reader.elements -= count
+        pause_if_due(&reader.pauses, reader.at)
         return take_memory(&reader.budget, COST_CONTAINER + COST_SLOT * count)
 
     cdef object read(self, Reader *reader, int depth):
@@ -256,6 +260,7 @@ cdef class ValueDecoder:
         self.take_elements(reader, count)
         items = PyList_New(count)
         for index in range(count):
+            pause_if_due(&reader.pauses, reader.at)
             item = self.read(reader, depth)
             Py_INCREF(item)
             PyList_SET_ITEM(items, index, item)
@@ -268,6 +273,7 @@ cdef class ValueDecoder:
         self.take_elements(reader, count)
         items = PyTuple_New(count)
         for index in range(count):
+            pause_if_due(&reader.pauses, reader.at)
             item = self.read(reader, depth)
             Py_INCREF(item)
             PyTuple_SET_ITEM(items, index, item)
@@ -281,6 +287,7 @@ cdef class ValueDecoder:
         take_memory(&reader.budget, dict_cost(count))
         items = {}
         for _ in range(count):
+            pause_if_due(&reader.pauses, reader.at)
             key = self.read_key(reader, depth)
             foretold += risk_of(key)
             if foretold > SMALL_TABLE:
@@ -296,6 +303,7 @@ cdef class ValueDecoder:
         keys.append(key)
         values.append(self.read(reader, depth))
         while PyList_GET_SIZE(keys) < count:
+            pause_if_due(&reader.pauses, reader.at)
             keys.append(self.read_key(reader, depth))
             values.append(self.read(reader, depth))
         begun = make_dict(keys, values, &reader.budget)

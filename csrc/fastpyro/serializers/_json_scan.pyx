@@ -8,6 +8,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_
 from libc.stdint cimport uint8_t
 
 from fastpyro.serializers._extensions cimport MAX_TEXT_DEPTH
+from fastpyro.serializers._pauses cimport Pauses, begin_pauses, pause_if_due
 from fastpyro.values._memory_budget cimport (
     COST_CONTAINER, COST_NUMBER, COST_TEXT, Budget, begin_budget, end_budget, take_memory,
 )
@@ -25,16 +26,18 @@ def check_json(data):
     """Look at a JSON text in a contiguous buffer. Raises SerializeError if reading it would take too much."""
     cdef Py_buffer view
     cdef Budget budget
+    cdef Pauses pauses
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         begin_budget(&budget, data, view.len)
-        scan(&budget, <const uint8_t *> view.buf, <const uint8_t *> view.buf + view.len)
+        begin_pauses(&pauses, data, <const uint8_t *> view.buf, <const uint8_t *> view.buf + view.len)
+        scan(&budget, &pauses, <const uint8_t *> view.buf, <const uint8_t *> view.buf + view.len)
         end_budget(&budget)
     finally:
         PyBuffer_Release(&view)
 
 
-cdef int scan(Budget *budget, const uint8_t *at, const uint8_t *end) except -1:
+cdef int scan(Budget *budget, Pauses *pauses, const uint8_t *at, const uint8_t *end) except -1:
     cdef bint in_dict[MAX_TEXT_DEPTH + 2]
     cdef int depth = 0
     cdef uint8_t code
@@ -63,6 +66,7 @@ cdef int scan(Budget *budget, const uint8_t *at, const uint8_t *end) except -1:
         elif (code == c"]" or code == c"}") and depth > 0:
             depth -= 1
         elif code == c",":
+            pause_if_due(pauses, at)
             take_memory(budget, COST_ITEM if in_dict[depth] else COST_ELEMENT)
         at += 1
     return 0

@@ -32,6 +32,7 @@ from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.serializers._extensions cimport MAX_DEPTH
 from fastpyro.serializers._peer_codec cimport PeerCodec, build
+from fastpyro.serializers._pauses cimport pause_if_due
 from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_SLOT, COST_TEXT, take_memory
 from fastpyro.serializers._serpent_writer cimport append
 from fastpyro.values._tables cimport dict_cost, make_dict, make_set, set_cost
@@ -323,6 +324,7 @@ cdef class MarshalCodec(PeerCodec):
         self.reach(reading, depth)
         self.decoder.take_elements(reader, count)
         for _ in range(count):
+            pause_if_due(&reader.pauses, reader.at)
             item = self.read(reader, reading, depth)
             if item is END:
                 raise invalid("the end of a dict where an element was expected")
@@ -339,6 +341,7 @@ cdef class MarshalCodec(PeerCodec):
         take_memory(&reader.budget, COST_CONTAINER)
         self.reach(reading, depth)
         while True:
+            pause_if_due(&reader.pauses, reader.at)
             key = self.read(reader, reading, depth)
             if key is END:
                 break

@@ -23,6 +23,7 @@ from fastpyro.serializers._decoder cimport Reader, ValueDecoder, invalid, need
 from fastpyro.serializers._encoder cimport ValueEncoder, Writer
 from fastpyro.serializers._extensions cimport MAX_DEPTH
 from fastpyro.serializers._peer_codec cimport PeerCodec, build
+from fastpyro.serializers._pauses cimport pause_if_due
 from fastpyro.values._memory_budget cimport COST_MOMENT, COST_NUMBER, take_memory
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, put_item, risk_of
 
@@ -200,7 +201,11 @@ cdef class MsgpackCodec(PeerCodec):
     cdef object read_list(self, Reader *reader, Py_ssize_t count, int depth):
         check_depth(depth)
         self.decoder.take_elements(reader, count)
-        return [self.read(reader, depth) for _ in range(count)]
+        items = []
+        for _ in range(count):
+            pause_if_due(&reader.pauses, reader.at)
+            items.append(self.read(reader, depth))
+        return items
 
     cdef object read_dict(self, Reader *reader, Py_ssize_t count, int depth):
         cdef Py_ssize_t index, foretold = 0
@@ -209,6 +214,7 @@ cdef class MsgpackCodec(PeerCodec):
         self.decoder.take_elements(reader, count)
         take_memory(&reader.budget, dict_cost(count))
         for index in range(count):
+            pause_if_due(&reader.pauses, reader.at)
             key = self.read_dict_key(reader, depth)
             foretold += risk_of(key)
             if foretold > SMALL_TABLE:
@@ -226,6 +232,7 @@ cdef class MsgpackCodec(PeerCodec):
         keys.append(key)
         values.append(self.read(reader, depth))
         for _ in range(more):
+            pause_if_due(&reader.pauses, reader.at)
             keys.append(self.read_dict_key(reader, depth))
             values.append(self.read(reader, depth))
         return make_dict(keys, values, &reader.budget)

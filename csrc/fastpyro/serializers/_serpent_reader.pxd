@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t
 
+from fastpyro.serializers._pauses cimport Pauses
 from fastpyro.values._memory_budget cimport Budget
 
 
@@ -12,6 +13,7 @@ cdef struct Text:
     const uint8_t *end
     bint comma  # whether the container that was read last has one
     Budget budget
+    Pauses pauses
 
 
 cdef class SerpentReader:

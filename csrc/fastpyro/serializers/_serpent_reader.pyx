@@ -14,6 +14,7 @@ from libc.string cimport memchr, memcmp, memcpy
 
 from fastpyro.serializers._extensions cimport MAX_TEXT_DEPTH
 from fastpyro.serializers._peer_codec cimport build
+from fastpyro.serializers._pauses cimport begin_pauses, pause_if_due
 from fastpyro.values._memory_budget cimport COST_CONTAINER, COST_NUMBER, COST_SLOT, COST_TEXT
 from fastpyro.values._memory_budget cimport begin_budget, end_budget, take_memory
 from fastpyro.values._tables cimport SMALL_TABLE, dict_cost, make_dict, make_set, put_item, risk_of, set_cost
@@ -77,6 +78,7 @@ cdef class SerpentReader:
         text.start = text.at = data
         text.end = data + size
         begin_budget(&text.budget, source, size)
+        begin_pauses(&text.pauses, source, text.at, text.end)
         if memchr(data, 0, size) != NULL:
             raise SerializeError("serpent text contains a 0-byte")
         value = self.read(&text, 0)
@@ -301,6 +303,7 @@ cdef class SerpentReader:
                 text.comma = comma
                 return items
             take_memory(&text.budget, COST_SLOT)
+            pause_if_due(&text.pauses, text.at)
             items.append(self.read(text, depth))
             code = next_mark(text)
             if code == c",":
@@ -329,6 +332,7 @@ cdef class SerpentReader:
             return items
         take_memory(&text.budget, dict_cost(1))
         while True:
+            pause_if_due(&text.pauses, text.at)
             key = self.read_key(text, depth)
             if next_mark(text) != c":":
                 if len(items) == 0 and keys is None:
