@@ -13,7 +13,7 @@ from strategies import make_codec
 
 from fastpyro.serializers.registry import get_serializer
 
-COUNT = 500_000
+COUNT = 300_000
 NATIVE = b"\xdd" + COUNT.to_bytes(4, "big")
 
 LONG: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
@@ -74,7 +74,8 @@ def test_others_run_while_a_long_message_is_read(kind: str) -> None:
 
 @pytest.mark.usefixtures("nobody_is_interrupted")
 def test_what_may_change_is_read_in_one_go() -> None:
-    read, data = LONG["lists"][0], bytearray(LONG["lists"][1])
+    read: Callable[[Any], Any] = LONG["lists"][0]
+    data = bytearray(LONG["lists"][1])
     with Counter() as counter:
         before = counter.count
         value = read(data)
