@@ -72,6 +72,7 @@ class NameServer:
     def __init__(self, storage: str | Storage | None = None) -> None:
         self._storage = open_storage(storage)
         self._lock = Mutex(reentrant=True)  # between a look and a change that depends on it
+        self._matching = Mutex()  # one pattern at a time: each takes megabytes, and a processor
         self._own_uri: str | None = None
         self._origins = self._storage.origins() if isinstance(self._storage, SqlStorage) else {}
         self._bytes = sum(cost_of(name, *found) for name, found in self._storage.everything().items())
@@ -210,6 +211,15 @@ class NameServer:
                 f"the name server's storage is busy: a change waited for {CHANGE_SECONDS:g} s; try again later"
             ) from None
 
+    def _matching_alone(self) -> Guard:
+        try:
+            return self._matching.guard(time.monotonic() + CHANGE_SECONDS)
+        except TimeoutError:
+            raise NamingError(
+                f"the name server is busy with other patterns: this one waited for {CHANGE_SECONDS:g} s; try again later, "
+                "or ask by prefix or by tags"
+            ) from None
+
     def _put(
         self, name: str, existing: Registration | None, uri: str, tags: frozenset[str], origin: str | None
     ) -> None:
@@ -269,8 +279,9 @@ class NameServer:
             return self._storage.with_prefix(prefix)
         if regex is not None and not _is_empty(regex):
             check_text("regex", regex)
-            pattern = Pattern(regex)
-            return {name: found for name, found in self._storage.everything().items() if pattern.matches(name)}
+            with self._matching_alone():
+                pattern = Pattern(regex)
+                return {name: found for name, found in self._storage.everything().items() if pattern.matches(name)}
         if metadata_any is not None or metadata_all is not None:
             wanted = checked_tags(metadata_any if metadata_all is None else metadata_all)
             if wanted:

@@ -24,11 +24,12 @@ from fastpyro.naming.pattern_syntax import (
 
 __all__ = ["Pattern"]
 
-MOST_REMEMBERED = 20_000
-"""Transitions that are remembered; beyond it all are forgotten, and found again where they are needed."""
+MOST_REMEMBERED = 100_000
+"""Entries of states that are remembered, and transitions between them, some 100 bytes each; beyond it all are forgotten, and
+found again where they are needed."""
 
-MOST_WORK = 5_000_000
-"""Instructions that one pattern may cost over all names; ordinary ones cost a few thousand. About two seconds."""
+MOST_WORK = 1_000_000
+"""Instructions that one pattern may cost over all names; ordinary ones cost a few thousand. Less than a second."""
 
 WORK_BETWEEN_PAUSES = 2000
 """Instructions, or names, after which other threads have a turn: matching holds Python's lock."""
@@ -104,15 +105,21 @@ class Pattern:
         self._spend(len(state.consuming))
         kernel = frozenset(target for accepts, target in state.consuming if accepts(character))
         if self._remembered >= MOST_REMEMBERED:
-            self._states.clear()
-            self._start.next.clear()
-            self._remembered = 0
+            self._forget()
         following = self._states.get(kernel)
         if following is None:
             following = self._states[kernel] = self._make_state(kernel)
+            self._remembered += len(kernel) + len(following.consuming)
         self._remembered += 1
         state.next[character] = following
         return following
+
+    def _forget(self) -> None:
+        for state in self._states.values():
+            state.next.clear()  # states refer to each other: only so are they gone at once
+        self._states.clear()
+        self._start.next.clear()
+        self._remembered = 0
 
     def _make_state(self, kernel: frozenset[int], at_start: bool = False) -> _State:
         return _State(kernel, *self._closure(kernel, at_start, _INSIDE))

@@ -1,4 +1,8 @@
-"""Connections from which nothing has come for too long are dropped; where many are due at once, bit by bit."""
+"""Connections from which nothing has come for too long are dropped; where many are due at once, bit by bit.
+
+Rule 1: who has sent something that this server has not read yet, because a method kept it busy, is not silent. Within
+        bounds: a stranger must not stay by sending a byte now and then.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
 from fastpyro.server.complaints import say_dropped
+from fastpyro.transport import sockets
 
 if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
@@ -17,6 +22,9 @@ __all__ = ["drop_overdue"]
 
 log = logger("fastpyro.servers")
 
+LATEST = 10
+"""Times the limit, after which a connection is dropped though something waits to be read."""
+
 
 def drop_overdue(server: Server, now: float, seconds: float) -> bool:
     """Drop connections whose handshake, or whose silence, lasts too long. False when there are more than there is time for.
@@ -25,7 +33,7 @@ def drop_overdue(server: Server, now: float, seconds: float) -> bool:
     """
     until = time.monotonic() + seconds
     for connection in server.unadmitted.values():
-        if now - connection.last_used > config.HANDSHAKE_TIMEOUT and not connection.calls_running:
+        if _is_overdue(connection, now, config.HANDSHAKE_TIMEOUT):
             say_dropped(log, server.drops, connection, ": no handshake within %g s", config.HANDSHAKE_TIMEOUT)
             server.drop(connection)
             if time.monotonic() > until:
@@ -43,5 +51,11 @@ def drop_overdue(server: Server, now: float, seconds: float) -> bool:
 
 def _is_silent(server: Server, connection: Connection, now: float) -> bool:
     # A reply that waits has the same limit, and another log line.
-    silent = now - connection.last_used > server.timeout and not connection.calls_running
-    return silent and not server.unsent.waits(connection)
+    return _is_overdue(connection, now, server.timeout) and not server.unsent.waits(connection)
+
+
+def _is_overdue(connection: Connection, now: float, limit: float) -> bool:
+    silence = now - connection.last_used
+    if silence <= limit or connection.calls_running:
+        return False
+    return silence > LATEST * limit or not sockets.has_arrived(connection.sock)

@@ -212,6 +212,18 @@ def receive_limit_kept(sock: socket.socket) -> Iterator[None]:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, before)
 
 
+def has_arrived(sock: socket.socket) -> bool:
+    """Return whether something that nobody has read yet has arrived at a socket, be it its end."""
+    import selectors
+
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            return bool(selector.select(0))
+    except (OSError, ValueError):  # it is closed
+        return False
+
+
 def peer_uid(sock: socket.socket) -> int | None:
     """Return the user id of the process at the other end of a connected Unix socket, as the kernel knows it, or None.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import warnings
 
@@ -163,6 +164,20 @@ def test_forgetting_states_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         name = f"{number:b}".replace("0", "a").replace("1", "b")
         assert pattern.matches(name) is bool(re.match(expression, name))
     assert len(pattern._states) <= 4
+
+
+def test_memory_is_bounded_however_many_places_a_state_has() -> None:
+    pattern = Pattern("([^!]*a[^!]{450}[^!]{0,450})!")
+    generator = random.Random(3)
+
+    def match_many() -> None:
+        for _ in range(50):
+            pattern.matches("".join(generator.choices("ab", k=500)))
+            held = sum(len(state.kernel) + len(state.consuming) + len(state.next) for state in pattern._states.values())
+            assert held <= patterns.MOST_REMEMBERED + 4000
+
+    with pytest.raises(NamingError, match="too much work"):
+        match_many()
 
 
 def test_set_of_many_ranges() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -13,11 +14,15 @@ from fastpyro.server.complaints import Complaints
 from fastpyro.server.deadlines import drop_overdue
 
 
+SILENT, CLIENT = socket.socketpair()
+
+
 class Connection:
     """A double."""
 
     calls_running = 0
     address = "192.0.2.1"
+    sock = SILENT
 
     def __init__(self, fd: int, last_used: float) -> None:
         self.fd, self.last_used = fd, last_used
@@ -70,6 +75,20 @@ def test_nobody_who_is_in_a_call_or_whose_reply_waits() -> None:
     server.timeout = 0.0
     server.connections[1].calls_running, server.waiting = 0, []
     assert left(server, 200) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("strangers", [0, 2])
+def test_who_has_sent_what_nobody_has_read_yet_is_not_silent(strangers: int) -> None:
+    """A method may have kept the server busy meanwhile. Who goes on like that goes, in the end."""
+    sock, client = socket.socketpair()
+    with sock, client:
+        server = Server(100, 100, strangers=strangers)
+        server.connections[0].sock = sock
+        client.send(b"x")
+        limit = 5 if strangers else 10
+        assert left(server, 101 + limit) == [0]
+        assert left(server, 99 + 10 * limit) == [0]
+        assert left(server, 101 + 10 * limit) == []
 
 
 @pytest.mark.parametrize("strangers", [0, 500])

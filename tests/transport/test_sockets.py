@@ -323,6 +323,19 @@ def test_a_location_has_brackets_round_ipv6(host: str, text: str) -> None:
     assert host_port_text(host, 90) == text
 
 
+def test_what_has_arrived() -> None:
+    sock, peer = socket.socketpair()
+    with sock, peer:
+        assert not sockets.has_arrived(sock)
+        peer.send(b"x")
+        assert sockets.has_arrived(sock)
+        sock.recv(1)
+        assert not sockets.has_arrived(sock)
+        peer.close()
+        assert sockets.has_arrived(sock)
+    assert not sockets.has_arrived(sock)
+
+
 def test_the_family_of_what_is_none() -> None:
     near, far = unix_pair()
     with near, far:
