@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,15 +15,12 @@ from fastpyro.server.complaints import Complaints
 from fastpyro.server.deadlines import drop_overdue
 
 
-SILENT, CLIENT = socket.socketpair()
-
-
 class Connection:
     """A double."""
 
     calls_running = 0
     address = "192.0.2.1"
-    sock = SILENT
+    sock: socket.socket
 
     def __init__(self, fd: int, last_used: float) -> None:
         self.fd, self.last_used = fd, last_used
@@ -50,8 +48,12 @@ class Server:
 
 
 @pytest.fixture(autouse=True)
-def _timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def _silent_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(config, "HANDSHAKE_TIMEOUT", 5.0)
+    sock, client = socket.socketpair()
+    with sock, client:
+        monkeypatch.setattr(Connection, "sock", sock, raising=False)
+        yield
 
 
 def left(server: Server, now: float) -> list[int]:
