@@ -41,12 +41,20 @@ _TRUE = frozenset({"1", "yes", "on", "true"})
 _FALSE = frozenset({"0", "no", "off", "false"})
 
 
+CALL, CONNECTION, PROXY, DAEMON = "next call", "next connection", "next proxy", "next daemon"
+LOOKUP, NAME_SERVER = "next look-up or name server", "next name server"
+PROXY_OR_DAEMON = "next proxy; in daemons next daemon"
+CONNECTION_OR_DAEMON = "next connection; in daemons next daemon"
+"""From when on a changed value counts: what was made before keeps the former one."""
+
+
 class Item(NamedTuple):
-    """One configuration item: name, how a value is checked, default, meaning."""
+    """One configuration item: name, how a value is checked, default, from when on a changed value counts, meaning."""
 
     name: str
     check: Callable[[Any], Any]
     default: Any
+    counts_from: str
     meaning: str
 
 
@@ -132,112 +140,184 @@ def _addresses(value: Any) -> list[str]:
 
 
 ITEMS: tuple[Item, ...] = (
-    Item("HOST", _text, "localhost", "address that daemons listen on"),
-    Item("NS_HOST", _text, "localhost", "host on which clients look for the name server"),
-    Item("NS_PORT", _integer(0, 65535), 9090, "TCP port of the name server"),
-    Item("NS_BCPORT", _integer(0, 65535), 9091, "UDP port of name server discovery by broadcast"),
-    Item("NS_BCHOST", _text_or_none, None, "address that the broadcast responder listens on"),
-    Item("NS_BROADCAST", _truth, False, "whether looking for a name server may use broadcast"),
-    Item("NS_AUTOCLEAN", _autoclean, 0.0, "seconds between the name server's checks of its entries; 0: none"),
-    Item("NS_MAX_BYTES", _integer(0, 1 << 40), 67108864, "bytes that a name server's names may take; 0: no limit"),
-    Item("NS_MAX_LISTING", _integer(0, 1 << 40), 16777216, "bytes of names that one answer may list; 0: no limit"),
-    Item("NS_LOOKUP_DELAY", _seconds, 0.0, "seconds that looking up a name waits for it to appear"),
-    Item("NS_UNIX_LOCATIONS", _truth, False, "whether name servers on the network may send to Unix sockets"),
-    Item("NATHOST", _text_or_none, None, "host to publish in URIs instead of the real one"),
-    Item("NATPORT", _integer(0, 65535), 0, "port to publish in URIs; 0: the real one"),
-    Item("SERVERTYPE", _text, "thread", "where methods run: in threads, or all in one"),
-    Item("COMMTIMEOUT", _seconds, 0.0, "seconds that network operations may take; 0: no limit"),
-    Item("POLLTIMEOUT", _seconds, 2.0, "seconds between two looks at a request loop's condition, at the most"),
-    Item("ONEWAY_THREADED", _truth, True, "whether a client's next call may overtake its slow oneway call"),
-    Item("MAX_RETRIES", _integer(0, 1000000), 0, "how often a call is repeated after a lost connection or a timeout"),
-    Item("SOCK_REUSE", _truth, True, "whether daemons set SO_REUSEADDR"),
-    Item("DETAILED_TRACEBACK", _truth, False, "whether remote tracebacks show local variables"),
-    Item("THREADPOOL_SIZE", _integer(1, 100000), 80, "most threads that run methods at once"),
-    Item("THREADPOOL_SIZE_MIN", _integer(1, 100000), 4, "threads that are kept when there is nothing to do"),
-    Item("REQUEST_QUEUE_SIZE", _integer(0, 1000000), 1000, "most requests that wait while THREADPOOL_SIZE methods run"),
-    Item("AUTOPROXY", _truth, True, "whether registered objects travel as proxies"),
-    Item("MAX_MESSAGE_SIZE", _integer(0, 0xFFFFFFFF), 1073741824, "limit of a message in bytes; 0: the format's 4 GiB"),
-    Item("BROADCAST_ADDRS", _addresses, ["<broadcast>", "0.0.0.0"], "addresses to which discovery is broadcast"),
-    Item("PREFER_IP_VERSION", _one_of(4, 6, 0), 4, "kind of address that is tried first; 0: as the system says"),
-    Item("SERIALIZER", _text, "native", "serializer of outgoing calls; native: the peer's best, serpent for Pyro"),
+    Item("HOST", _text, "localhost", DAEMON, "address that daemons listen on"),
+    Item("NS_HOST", _text, "localhost", LOOKUP, "host on which clients look for the name server"),
+    Item("NS_PORT", _integer(0, 65535), 9090, LOOKUP, "TCP port of the name server"),
+    Item("NS_BCPORT", _integer(0, 65535), 9091, LOOKUP, "UDP port of name server discovery by broadcast"),
+    Item("NS_BCHOST", _text_or_none, None, NAME_SERVER, "address that the broadcast responder listens on"),
+    Item("NS_BROADCAST", _truth, False, LOOKUP, "whether looking for a name server may use broadcast"),
+    Item(
+        "NS_AUTOCLEAN", _autoclean, 0.0, NAME_SERVER, "seconds between the name server's checks of its entries; 0: none"
+    ),
+    Item(
+        "NS_MAX_BYTES", _integer(0, 1 << 40), 67108864, CALL, "bytes that a name server's names may take; 0: no limit"
+    ),
+    Item(
+        "NS_MAX_LISTING", _integer(0, 1 << 40), 16777216, CALL, "bytes of names that one answer may list; 0: no limit"
+    ),
+    Item("NS_LOOKUP_DELAY", _seconds, 0.0, LOOKUP, "seconds that looking up a name waits for it to appear"),
+    Item("NS_UNIX_LOCATIONS", _truth, False, LOOKUP, "whether name servers on the network may send to Unix sockets"),
+    Item("NATHOST", _text_or_none, None, DAEMON, "host to publish in URIs instead of the real one"),
+    Item("NATPORT", _integer(0, 65535), 0, DAEMON, "port to publish in URIs; 0: the real one"),
+    Item("SERVERTYPE", _text, "thread", DAEMON, "where methods run: in threads, or all in one"),
+    Item("COMMTIMEOUT", _seconds, 0.0, PROXY_OR_DAEMON, "seconds that network operations may take; 0: no limit"),
+    Item("POLLTIMEOUT", _seconds, 2.0, CALL, "seconds between two looks at a request loop's condition, at the most"),
+    Item("ONEWAY_THREADED", _truth, True, CALL, "whether a client's next call may overtake its slow oneway call"),
+    Item(
+        "MAX_RETRIES",
+        _integer(0, 1000000),
+        0,
+        PROXY,
+        "how often a call is repeated after a lost connection or a timeout",
+    ),
+    Item("SOCK_REUSE", _truth, True, DAEMON, "whether daemons set SO_REUSEADDR"),
+    Item("DETAILED_TRACEBACK", _truth, False, CALL, "whether remote tracebacks show local variables"),
+    Item("THREADPOOL_SIZE", _integer(1, 100000), 80, DAEMON, "most threads that run methods at once"),
+    Item("THREADPOOL_SIZE_MIN", _integer(1, 100000), 4, CALL, "threads that are kept when there is nothing to do"),
+    Item(
+        "REQUEST_QUEUE_SIZE",
+        _integer(0, 1000000),
+        1000,
+        DAEMON,
+        "most requests that wait while THREADPOOL_SIZE methods run",
+    ),
+    Item("AUTOPROXY", _truth, True, CALL, "whether registered objects travel as proxies"),
+    Item(
+        "MAX_MESSAGE_SIZE",
+        _integer(0, 0xFFFFFFFF),
+        1073741824,
+        CONNECTION,
+        "limit of a message in bytes; 0: the format's 4 GiB",
+    ),
+    Item(
+        "BROADCAST_ADDRS", _addresses, ["<broadcast>", "0.0.0.0"], LOOKUP, "addresses to which discovery is broadcast"
+    ),
+    Item(
+        "PREFER_IP_VERSION",
+        _one_of(4, 6, 0),
+        4,
+        CONNECTION,
+        "kind of address that is tried first; 0: as the system says",
+    ),
+    Item(
+        "SERIALIZER", _text, "native", CALL, "serializer of outgoing calls; native: the peer's best, serpent for Pyro"
+    ),
     Item(
         "SERIALIZERS_ACCEPTED",
         _names,
         ["json", "msgpack", "native", "serpent"],
+        DAEMON,
         "serializers that a daemon reads; marshal and the pickles only if they are named here",
     ),
-    Item("PROTOCOL", _one_of(0, 502, 48), 0, "protocol version that proxies speak; 0: they find out"),
-    Item("SERPENT_BYTES_REPR", _truth, False, "whether serpent writes bytes as a literal instead of base64"),
+    Item("PROTOCOL", _one_of(0, 502, 48), 0, CONNECTION, "protocol version that proxies speak; 0: they find out"),
+    Item("SERPENT_BYTES_REPR", _truth, False, CALL, "whether serpent writes bytes as a literal instead of base64"),
     Item(
         "PICKLES_ON_LOOPBACK",
         _truth,
         True,
+        CONNECTION,
         "whether pickles, where they are chosen, need no key on localhost if the other end is the same user's (Linux)",
     ),
-    Item("PICKLE_PROTOCOL_VERSION", _integer(2, 5), 5, "format of the pickles that are written"),
-    Item("COMPRESSION", _truth, False, "whether payloads of 200 bytes and more are compressed when that is shorter"),
-    Item("SEND_HANDSHAKE", _truth, False, "whether _pyroHandshake, a password perhaps, travels with a proxy"),
-    Item("SSL", _truth, False, "whether TCP connections of daemons and proxies are TLS"),
-    Item("SSL_SERVERCERT", _text, "", "file with the daemon's certificate (and its key)"),
-    Item("SSL_SERVERKEY", _text, "", "file with the key of the daemon's certificate, when it is apart"),
-    Item("SSL_SERVERKEYPASSWD", _text, "", "password of that key"),
-    Item("SSL_CLIENTCERT", _text, "", "file with the certificate that proxies show (and its key)"),
-    Item("SSL_CLIENTKEY", _text, "", "file with the key of that certificate, when it is apart"),
-    Item("SSL_CLIENTKEYPASSWD", _text, "", "password of that key"),
-    Item("SSL_REQUIRECLIENTCERT", _truth, False, "whether clients must show a certificate"),
+    Item("PICKLE_PROTOCOL_VERSION", _integer(2, 5), 5, CALL, "format of the pickles that are written"),
+    Item(
+        "COMPRESSION", _truth, False, CALL, "whether payloads of 200 bytes and more are compressed when that is shorter"
+    ),
+    Item("SEND_HANDSHAKE", _truth, False, CALL, "whether _pyroHandshake, a password perhaps, travels with a proxy"),
+    Item("SSL", _truth, False, CONNECTION_OR_DAEMON, "whether TCP connections of daemons and proxies are TLS"),
+    Item("SSL_SERVERCERT", _text, "", DAEMON, "file with the daemon's certificate (and its key)"),
+    Item("SSL_SERVERKEY", _text, "", DAEMON, "file with the key of the daemon's certificate, when it is apart"),
+    Item("SSL_SERVERKEYPASSWD", _text, "", DAEMON, "password of that key"),
+    Item("SSL_CLIENTCERT", _text, "", CONNECTION, "file with the certificate that proxies show (and its key)"),
+    Item("SSL_CLIENTKEY", _text, "", CONNECTION, "file with the key of that certificate, when it is apart"),
+    Item("SSL_CLIENTKEYPASSWD", _text, "", CONNECTION, "password of that key"),
+    Item("SSL_REQUIRECLIENTCERT", _truth, False, DAEMON, "whether clients must show a certificate"),
     Item(
         "SSL_CACERTS",
         _text,
         "",
+        CONNECTION_OR_DAEMON,
         "file or folder with the authorities that are trusted; empty: the system's, for proxies",
     ),
-    Item("METADATA", _truth, True, "whether proxies ask for the remote object's names and check them"),
-    Item("REQUIRE_EXPOSE", _truth, True, "whether only members marked with @expose may be called"),
-    Item("ITER_STREAMING", _truth, True, "whether results that are iterators become item streams"),
-    Item("ITER_STREAM_LIFETIME", _seconds, 0.0, "seconds after which an item stream ends; 0: never"),
-    Item("ITER_STREAM_LINGER", _seconds, 30.0, "seconds that an item stream outlives its connection"),
-    Item("MAX_STREAMS", _integer(1, 100000000), 10000, "most open item streams of a daemon"),
-    Item("MAX_STREAMS_PER_CONNECTION", _integer(1, 100000000), 1000, "most open item streams of one connection"),
-    Item("MAX_QUEUED", _integer(0, 1 << 40), 67108864, "bytes of requests that wait while THREADPOOL_SIZE methods run"),
+    Item("METADATA", _truth, True, CALL, "whether proxies ask for the remote object's names and check them"),
+    Item("REQUIRE_EXPOSE", _truth, True, DAEMON, "whether only members marked with @expose may be called"),
+    Item("ITER_STREAMING", _truth, True, CALL, "whether results that are iterators become item streams"),
+    Item("ITER_STREAM_LIFETIME", _seconds, 0.0, CALL, "seconds after which an item stream ends; 0: never"),
+    Item("ITER_STREAM_LINGER", _seconds, 30.0, CALL, "seconds that an item stream outlives its connection"),
+    Item("MAX_STREAMS", _integer(1, 100000000), 10000, CALL, "most open item streams of a daemon"),
+    Item("MAX_STREAMS_PER_CONNECTION", _integer(1, 100000000), 1000, CALL, "most open item streams of one connection"),
+    Item(
+        "MAX_QUEUED",
+        _integer(0, 1 << 40),
+        67108864,
+        DAEMON,
+        "bytes of requests that wait while THREADPOOL_SIZE methods run",
+    ),
     Item(
         "MAX_RECEIVED",
         _integer(0, 1 << 40),
         268435456,
+        DAEMON,
         "bytes that unfinished messages may hold in all, but for one; then big ones wait, and who sends nothing is dropped",
     ),
-    Item("SEND_TIMEOUT", _seconds, 30.0, "seconds in which a client must take some of a reply that waits; 0: no limit"),
+    Item(
+        "SEND_TIMEOUT",
+        _seconds,
+        30.0,
+        DAEMON,
+        "seconds in which a client must take some of a reply that waits; 0: no limit",
+    ),
     Item(
         "MAX_UNSENT",
         _integer(0, 1 << 40),
         33554432,
+        DAEMON,
         "bytes of replies that may wait for slow clients, but for one that waits alone; then who takes nothing is dropped",
     ),
-    Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, "seconds that a new connection has for its handshake"),
+    Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, CONNECTION, "seconds that a new connection has for its handshake"),
     Item(
-        "SPIN", _integer(0, 100000), 50, "microseconds to look for the next message before sleeping; 0: only yield once"
+        "SPIN",
+        _integer(0, 100000),
+        50,
+        CONNECTION_OR_DAEMON,
+        "microseconds to look for the next message before sleeping; 0: only yield once",
     ),
     Item(
         "BLOCK_POOL_SIZE",
         _integer(0, 1 << 40),
         268435456,
+        CONNECTION,
         "bytes of memory kept for arrays to come; idle memory is given back after seconds",
     ),
     Item(
         "DECODE_MEMORY",
         _integer(0, 1 << 40),
         67108864,
+        CALL,
         "bytes that the values of any message may take in memory, beside what DECODE_MEMORY_RATIO allows",
     ),
-    Item("DECODE_MEMORY_RATIO", _integer(1, 10000), 16, "bytes that its values may take for each byte that arrived"),
+    Item(
+        "DECODE_MEMORY_RATIO", _integer(1, 10000), 16, CALL, "bytes that its values may take for each byte that arrived"
+    ),
     Item(
         "INFLATED_SIZE",
         _integer(0, 0xFFFFFFFF),
         2097152,
+        CALL,
         "bytes that any compressed payload may become, beside what INFLATED_RATIO allows",
     ),
-    Item("INFLATED_RATIO", _integer(1, 10000), 50, "bytes that a compressed payload may become for each of its own"),
-    Item("MAX_BATCH_RESULTS", _integer(0, 0xFFFFFFFF), 134217728, "bytes of a batch's results; 0: MAX_MESSAGE_SIZE"),
-    Item("PORTABLE", _truth, False, "use the portable channel and poller instead of the native ones"),
+    Item(
+        "INFLATED_RATIO", _integer(1, 10000), 50, CALL, "bytes that a compressed payload may become for each of its own"
+    ),
+    Item(
+        "MAX_BATCH_RESULTS", _integer(0, 0xFFFFFFFF), 134217728, CALL, "bytes of a batch's results; 0: MAX_MESSAGE_SIZE"
+    ),
+    Item(
+        "PORTABLE",
+        _truth,
+        False,
+        CONNECTION_OR_DAEMON,
+        "use the portable channel and poller instead of the native ones",
+    ),
 )
 
 SECRETS = frozenset({"SSL_SERVERKEYPASSWD", "SSL_CLIENTKEYPASSWD"})
@@ -269,7 +349,7 @@ class Configuration:
     """Holds the configuration items as attributes; the names are those of ``ITEMS``.
 
     Assigning checks the value: TypeError or ValueError say what is expected. Unknown names raise AttributeError.
-    Most items are read when a Proxy or Daemon is made: set them before.
+    From when on a changed value counts, ``counts_from`` of each item says.
     """
 
     __slots__ = tuple(item.name for item in ITEMS)

@@ -117,10 +117,9 @@ class URI:
                 raise PyroError("invalid ipv6 address: enclosed in too many brackets")
             self.host, bracket, rest = location[1:].partition("]")
             if not bracket or not self.host or not _IPV6_CHARACTERS.issuperset(self.host) or rest[:1] not in ("", ":"):
-                raise PyroError(
-                    "invalid ipv6 address: the part between brackets must be a numeric ipv6 address, "
-                    f"and a port may follow, not {shown(location)}"
-                )
+                error = PyroError("invalid ipv6 address: the part between brackets must be a numeric ipv6 address")
+                error.add_note(f"it stands in {shown(location)}; a port may follow the brackets")
+                raise error
             port = rest[1:]
         else:
             host, _, port = location.partition(":")

@@ -89,7 +89,7 @@ def test_configuration_page_lists_every_item() -> None:
 
     text = (PAGES / "configuration.md").read_text(encoding="utf-8")
     for item in ITEMS:
-        assert f"| `{item.name}` | `{item.default!r}` | {item.meaning} |" in text
+        assert f"| `{item.name}` | `{item.default!r}` | {item.meaning} | {item.counts_from} |" in text
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -151,4 +151,10 @@ def _serializer_changed() -> None:
         caller._pyro_choose_format()
 
 
+def _compression_changed() -> None:
+    for caller in list(connected_callers.values()):
+        caller._pyro_choose_path()
+
+
 on_change("SERIALIZER", _serializer_changed)
+on_change("COMPRESSION", _compression_changed)

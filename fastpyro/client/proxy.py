@@ -99,6 +99,10 @@ class Proxy(SpecialMethods, ProxyCore):
             for name in _DEFAULTS:  # a constructor that is called again
                 self.__dict__.pop(name, None)
 
+    def _pyro_choose_path(self) -> None:
+        """Have the next call take the fast path, unless something has changed for which there is the other one."""
+        self._pyro_use_fast_path(type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION)
+
     # Those of the class hold until an object has its own: a message may hold a hundred thousand proxies.
     _pyro_uri_class = URI
     _pyroLocalSocket: Any = None
@@ -376,6 +380,8 @@ class Proxy(SpecialMethods, ProxyCore):
         key = None if given is None else trusted_peers.hmac_key_of(given)
         session, answer, response_annotations = open_session(self, key)
         try:
+            # As `_pyro_choose_path`, without a frame for each connection.
+            self._pyro_use_fast_path(type(self)._pyroInvoke is plain_invoke and not config.COMPRESSION)
             self._pyro_update(_pyro_session=session, _pyroLocalSocket=session.channel.sock.getsockname())
             connected_callers[id(self)] = self
             if self._pyroHmacKey != given:

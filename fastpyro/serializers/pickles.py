@@ -15,6 +15,7 @@ import threading
 
 from fastpyro import errors
 from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro.config import config
 from fastpyro.errors import PyroError, SerializeError
 from fastpyro.serializers.json_codec import checked_call
 from fastpyro.uri import URI
@@ -49,17 +50,16 @@ BUILT_IN = frozenset({type(None), bool, int, float, str, bytes, bytearray, tuple
 
 
 class PickleCodec:
-    """Pickles. Arguments: ``module_name``, pickle, dill or cloudpickle; ``protocol``, the version that is written.
+    """Pickles. Argument: ``module_name``, pickle, dill or cloudpickle.
 
     Raises SerializeError when the module is not installed.
     """
 
-    def __init__(self, module_name: str, protocol: int) -> None:
+    def __init__(self, module_name: str) -> None:
         try:
             self._module = importlib.import_module(module_name)
         except ImportError as error:
             raise SerializeError(f"serializer '{module_name}' is not available: {error}") from error
-        self._protocol = protocol
         self._pickler = _pickler_of(self._module.Pickler)
         self._unpickler = _unpickler_of(getattr(self._module, "Unpickler", pickle.Unpickler))
 
@@ -67,7 +67,7 @@ class PickleCodec:
         """Return the value as bytes. Raises SerializeError for what cannot be pickled."""
         out = io.BytesIO()
         try:
-            self._pickler(out, self._protocol).dump(_plain(value))
+            self._pickler(out, config.PICKLE_PROTOCOL_VERSION).dump(_plain(value))
         except PyroError:
             raise
         except Exception as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from fastpyro._light_typing import TYPE_CHECKING
-from fastpyro.config import config
+from fastpyro.config import config, on_change
 from fastpyro.constants import (
     CLOUDPICKLE_ID,
     DILL_ID,
@@ -157,10 +157,17 @@ def get_serializer(name: str, dialect: int = PROTOCOL_VERSION) -> Serializer:
     if made is None:
         check_name(name)
         made = _made[name, dialect] = _make(name, dialect)
-    if name == "serpent":
-        codec: Any = made.codec
-        codec.bytes_literal = config.SERPENT_BYTES_REPR
     return made
+
+
+def _bytes_repr_changed() -> None:
+    for (name, _), made in list(_made.items()):
+        if name == "serpent":
+            codec: Any = made.codec
+            codec.bytes_literal = config.SERPENT_BYTES_REPR
+
+
+on_change("SERPENT_BYTES_REPR", _bytes_repr_changed)
 
 
 def check_name(name: str) -> None:
@@ -195,7 +202,7 @@ def _make(name: str, dialect: int) -> Serializer:
     if name in PICKLES:
         from fastpyro.serializers.pickles import PickleCodec
 
-        return PeerSerializer(name, PickleCodec(name, config.PICKLE_PROTOCOL_VERSION))
+        return PeerSerializer(name, PickleCodec(name))
     from fastpyro.serializers.peer_rules import RULES
     from fastpyro.values.peer_dicts import PYRO4, PYRO5, ClassDicts
 

@@ -19,7 +19,7 @@ from fastpyro.config import config
 from fastpyro.errors import CommunicationError, MessageTooLargeError, PyroError
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.serializers.registry import PICKLE_IDS, native
-from fastpyro.server import dispatch, forks, replies
+from fastpyro.server import dispatch, forks, live_settings, replies
 from fastpyro.server._calls import CallServer
 from fastpyro.server._crowds import Crowd, place_of
 from fastpyro.server._leader import Leadership
@@ -59,9 +59,6 @@ log = logger("fastpyro.servers")
 MOST_UNADMITTED = 1000
 """Connections that may be in their handshake at once; the oldest one gives way to a new one beyond it."""
 
-LONGEST_WAIT = 1.0
-"""Seconds between two looks at deadlines."""
-
 MOST_PARTING = 8
 """Connections that are dropped at once when they end, between two waits for others; more of them have turns."""
 
@@ -77,6 +74,7 @@ class ConnectionServer(ABC):
 
     patience: Patience = ALONE  # how long a thread that serves stays with a client that takes its reply slowly
     big_replies: BigReplies | None = None  # who has such calls wait; a server of one thread makes one at a time
+    longest_wait: float
     interrupted_batches: InterruptedBatches | None = None  # who lets others have their turn, in a server of one thread
 
     def __init__(self, daemon: Service, listener: socket.socket) -> None:
@@ -102,12 +100,9 @@ class ConnectionServer(ABC):
         self._newest = False
         self._draining: set[Connection] = set()
         self._drained = threading.Event()
-        self.longest_wait = max(min(LONGEST_WAIT, config.POLLTIMEOUT, self.timeout / 4 or LONGEST_WAIT), 0.001)
-        self.max_message_size = config.MAX_MESSAGE_SIZE
         self.most_unadmitted = min(MOST_UNADMITTED, most_descriptors() // 2)
-        plain = not (daemon.has_annotations or config.COMPRESSION)
-        plain = plain and native.serializer_id in daemon.accepted_serializers
-        self.requests = CallServer(self, daemon, native.codec, plain)
+        self.requests = CallServer(self, daemon, native.codec)
+        live_settings.follow(self)
         self._next_look = 0.0
         self._streams_due = False
         self._accepting = True
@@ -178,7 +173,7 @@ class ConnectionServer(ABC):
         if self.listener.fileno() < 0:
             return  # `look_at_deadlines` says so
         # Out of descriptors or memory: the listener stays readable, so asking at once again would only burn the CPU.
-        log.warning("accepting connections failed, trying again in %g s: %s", LONGEST_WAIT, error)
+        log.warning("accepting connections failed, trying again in %g s: %s", live_settings.LONGEST_WAIT, error)
         self.poller.remove(self.listener_fd)
         self._accepting = False
 
@@ -419,7 +414,7 @@ class ConnectionServer(ABC):
             return
         admits = connection.handshaken and connection.fd in self.unadmitted.by_fd
         if admits:  # before the client hears of it: another thread may read its first call while this one goes on
-            connection.channel.set_max_message_size(self.max_message_size)
+            connection.channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         try:
             try:
                 self._send(connection, message, reply)

@@ -43,7 +43,6 @@ class LateReplies:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.oneway_threaded = config.ONEWAY_THREADED
         self.under_way = Shares(config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE)
         self._lock = Mutex(reentrant=True, leaf=True)
         self._unsent: dict[Connection, deque[Callable[[], object]]] = {}
@@ -100,7 +99,7 @@ class LateReplies:
 
     def _holds(self, connection: Connection, message: Message) -> bool:
         if message.flags & FLAGS_ONEWAY:
-            return not self.oneway_threaded or (connection.serial_calls and not connection.oneway_apart)
+            return not config.ONEWAY_THREADED or (connection.serial_calls and not connection.oneway_apart)
         return connection.serial_calls or connection.link is None
 
     def _have_sent(self, connection: Connection, send: Callable[[], object]) -> None:

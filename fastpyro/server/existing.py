@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro._lazy_logging import logger
+from fastpyro.config import config
 from fastpyro.errors import PyroError
 from fastpyro.server.multiplex import MultiplexServer
 from fastpyro.transport.sockets import receive_limit_kept
@@ -37,7 +38,7 @@ class ExistingConnectionServer(MultiplexServer):
         (connection,) = self.connections.values()
         self.unadmitted.clear()
         connection.attached = connection.handshaken = True
-        connection.channel.set_max_message_size(self.max_message_size)
+        connection.channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
 
     @property
     def sock(self) -> socket.socket:

@@ -191,14 +191,14 @@ def behavior(
     """
     if not isinstance(instance_mode, str):
         raise SyntaxError("behavior decorator is missing argument(s): write @behavior(instance_mode=…)")
-    if instance_mode not in INSTANCE_MODES:
-        raise ValueError(f"invalid instance mode: {instance_mode!r}; there are {', '.join(INSTANCE_MODES)}")
     if instance_creator is not None and not callable(instance_creator):
         raise TypeError("instance_creator must be a callable")
 
     def decorate(cls: type) -> type:
         if not isinstance(cls, type):
             raise TypeError("behavior decorator can only be used on a class")
+        if instance_mode not in INSTANCE_MODES:
+            raise ValueError(f"invalid instance mode: {instance_mode}; there are {', '.join(INSTANCE_MODES)}")
         cls._pyroInstancing = (instance_mode, instance_creator)  # type: ignore[attr-defined]
         return cls
 

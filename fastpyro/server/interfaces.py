@@ -44,6 +44,7 @@ class Server(Protocol):
 
     stopping: bool
     timeout: float
+    longest_wait: float
     drops: Complaints
     poller: Poller
     listener: socket.socket
@@ -80,7 +81,6 @@ class Server(Protocol):
 class PassingServer(Server, Protocol):
     """A server of several threads, as who passes calls from one to another sees it."""
 
-    oneway_threaded: bool
     _lock: Mutex
 
     @property

@@ -50,6 +50,7 @@ class InterruptedBatches:
         self.server = server
         self.finishing = False  # each goes on to its end
         self._others_wait = others_wait
+        self._most_bytes: int = config.MAX_QUEUED
         self._begun: deque[Waiting] = deque()
         self._new: deque[Waiting] = deque()
         self._new_begins = False  # every other time
@@ -61,7 +62,7 @@ class InterruptedBatches:
     @property
     def is_full(self) -> bool:
         """Whether no other batch is to begin."""
-        much = self._size > config.MAX_QUEUED or self.server.daemon.held_memory.held > config.DECODE_MEMORY
+        much = self._size > self._most_bytes or self.server.daemon.held_memory.held > config.DECODE_MEMORY
         return bool(self._begun) and bool(much)
 
     def begun(self) -> set[Connection]:
@@ -77,7 +78,7 @@ class InterruptedBatches:
         return self.is_full and self._has_room(message)
 
     def _has_room(self, message: Message) -> bool:
-        return bool(self._arrived + size_of(message) <= config.MAX_QUEUED)
+        return self._arrived + size_of(message) <= self._most_bytes
 
     def add(self, connection: Connection, message: Message, rest: UnfinishedBatch | None) -> None:
         """Let a batch, or the rest of one, wait for its turn; its connection waits, too, until `done`."""

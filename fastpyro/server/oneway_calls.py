@@ -31,6 +31,7 @@ class OnewayCalls:
     def __init__(self) -> None:
         self._threads = CallThreads(max(config.THREADPOOL_SIZE, 1), name="fastpyro-oneway")
         self._shares = Shares(config.THREADPOOL_SIZE + config.REQUEST_QUEUE_SIZE)
+        self._most_bytes: int = config.MAX_QUEUED
         self._bytes = 0
         self._lock = Mutex(leaf=True)
 
@@ -43,7 +44,7 @@ class OnewayCalls:
             complain(
                 log,
                 connection,
-                f"a oneway call is not performed: too many bytes are waiting ({config.MAX_QUEUED:,}, MAX_QUEUED)",
+                f"a oneway call is not performed: too many bytes are waiting ({self._most_bytes:,}, MAX_QUEUED)",
             )
             return False
         if not self._shares.take(connection):
@@ -70,7 +71,7 @@ class OnewayCalls:
 
     def _take_bytes(self, size: int) -> bool:
         with self._lock.guard():
-            if self._bytes and self._bytes + size > config.MAX_QUEUED:
+            if self._bytes and self._bytes + size > self._most_bytes:
                 return False
             self._bytes += size
             return True

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastpyro._lazy_logging import logger
+from fastpyro.config import config
 from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.errors import ServerOverloadedError
 from fastpyro.protocol.peer_batches import BATCH_METHOD
@@ -102,7 +103,7 @@ class SlowCalls:
         if isinstance(found, type):
             ordered = ordered or getattr(found, "_pyroInstancing", ("session", None))[0] == "session"
         if message.flags & FLAGS_ONEWAY:
-            return not self.server.oneway_threaded or (ordered and not connection.oneway_apart)
+            return not config.ONEWAY_THREADED or (ordered and not connection.oneway_apart)
         return ordered or connection.link is None
 
     def _pass(self, call: Waiting, late: bool = False) -> bool:

@@ -70,7 +70,6 @@ class ThreadedServer(ConnectionServer):
         self._current = threading.local()
         self.places = Places(max(config.THREADPOOL_SIZE, 1), config.REQUEST_QUEUE_SIZE, config.MAX_QUEUED)
         self.slow_calls = SlowCalls(self)
-        self.oneway_threaded = config.ONEWAY_THREADED
         self.big_replies = self.requests.big_replies = BigReplies(self)
 
     def loop(self, condition: Callable[[], bool]) -> None:
@@ -246,7 +245,7 @@ class ThreadedServer(ConnectionServer):
         with self._lock.guard():
             if self.stopping or leadership is not self._leadership:
                 return
-            connection: Any = self.requests.hand_over(leadership, serial, self.oneway_threaded)
+            connection: Any = self.requests.hand_over(leadership, serial, config.ONEWAY_THREADED)
             if connection is None:
                 return
             # The former leader may be done by now; it waits for this lock where it needs what follows.

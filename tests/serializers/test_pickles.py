@@ -16,7 +16,7 @@ from fastpyro.serializers.pickles import PickleCodec, is_reading
 from fastpyro.values.exceptions import with_traceback
 from fastpyro.values.peer_dicts import FailedCall
 
-codec = PickleCodec("pickle", 4)
+codec = PickleCodec("pickle")
 
 MODULES = ["pickle", "dill", "cloudpickle"]
 
@@ -42,7 +42,7 @@ def test_plain_values_and_calls() -> None:
 def test_there_and_back_in_each_of_them(module: str) -> None:
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    other = PickleCodec(module, 4)
+    other = PickleCodec(module)
     value = [1, ("x", b"y"), {"k": {2.5}}, None]
     assert other.decode(other.encode(value)) == value
     uri = fastpyro.URI("PYRO:x@h:1")
@@ -103,7 +103,7 @@ def test_what_is_wrong() -> None:
     with pytest.raises(SerializeError, match="a call"):
         codec.decode_call(codec.encode(1))
     with pytest.raises(SerializeError, match="not available"):
-        PickleCodec("no_such_module", 4)
+        PickleCodec("no_such_module")
 
 
 def test_whether_what_is_read_came_from_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:

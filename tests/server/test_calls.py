@@ -149,7 +149,7 @@ class Both:
         self.connection = Connection(PlainChannel(far), "peer", accepted_ids(["native"]))
         self.connection.handshaken = True
         self.server = Server(self.daemon)
-        self.requests = CallServer(self.server, self.daemon, native.codec, True)
+        self.requests = CallServer(self.server, self.daemon, native.codec)
         self.leadership = Leadership()
 
     def close(self) -> None:

@@ -258,11 +258,13 @@ def test_behavior() -> None:
 
     assert Subject._pyroInstancing == ("percall", None)  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="invalid instance mode"):
-        behavior("sometimes")
+        behavior("sometimes")(Subject)
     with pytest.raises(TypeError, match="callable"):
         behavior("single", "no callable")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="only be used on a class"):
         behavior()(lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="only be used on a class"):
+        behavior("sometimes")(lambda: None)  # type: ignore[arg-type]
     with pytest.raises(SyntaxError, match="missing argument"):
         behavior(Subject)  # type: ignore[arg-type]
 

@@ -37,7 +37,7 @@ def connection() -> Connection:
 
 @pytest.fixture
 def calls() -> CallServer:
-    return CallServer(None, Service(), native.codec, True)
+    return CallServer(None, Service(), native.codec)
 
 
 def read(calls: CallServer, connection: Connection, message: Message) -> Request:

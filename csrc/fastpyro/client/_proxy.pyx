@@ -26,7 +26,7 @@ cdef class ProxyCore(CallerCore):
     def _pyro_begin(self, bint plain_invoke, uri, int retries, double timeout):
         """Make the proxy usable, with no names and no connection. Returns whether it was in use before.
 
-        Arguments: ``plain_invoke``, whether its class has not replaced ``_pyroInvoke``;
+        Arguments: ``plain_invoke``, whether its class has not replaced ``_pyroInvoke``, and nothing is compressed;
         ``uri``, which the proxy keeps; ``retries`` of a call; ``timeout`` in seconds, 0 for none.
         """
         cdef bint begun = self.begun
@@ -40,6 +40,10 @@ cdef class ProxyCore(CallerCore):
             self.methods = self.attributes = self.oneway = self.callable_names = None
             self._pyro_new_locks()
         return begun
+
+    def _pyro_use_fast_path(self, bint plain_invoke):
+        """Have the calls to come take it, or all of them the other way; see `_pyro_begin`."""
+        self.plain_invoke = plain_invoke
 
     def _pyro_new_locks(self):
         """Give the proxy locks that no thread has: those that had the others are gone."""

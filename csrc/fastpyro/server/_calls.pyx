@@ -62,18 +62,24 @@ cdef extern from "Python.h":
 cdef class CallServer(LeaderWatch):
     """Serves requests on the fast path of a server's connections.
 
-    Arguments: ``server`` (asked to wake its monitor and to send other replies), ``service``, ``codec``; ``plain``,
-    whether replies have no annotations of the daemon's own.
+    Arguments: ``server`` (asked to wake its monitor and to send other replies), ``service``, ``codec``.
     """
 
-    def __cinit__(self, server, service, Codec codec not None, bint plain):
+    def __cinit__(self, server, service, Codec codec not None):
         self.service = service
         self.codec = codec
-        self.plain = plain
+        self.plain = True
         self.objects = None
         self.big_replies = None
         self.big = {}
         self.forget_classes()
+
+    def use_fast_path(self, bint plain):
+        """Serve the requests to come there, or all of them otherwise.
+
+        Argument: ``plain``, whether replies are neither annotated by the daemon nor compressed.
+        """
+        self.plain = plain
 
     def forget_classes(self):
         """Look at classes and their methods anew."""

@@ -41,6 +41,8 @@ from fastpyro.server.daemon_object import DaemonObject
 from fastpyro.server.exposure import behavior, callback, expose, oneway
 from fastpyro.values.class_registry import register_decoder
 
+from .configuration import config as peer_config
+
 __all__ = [
     "URI",
     "Daemon",
@@ -93,6 +95,7 @@ class Proxy(PeerProxy):
     __dir__ = fastpyro.client.proxy.Proxy.__dir__  # programs replace it in this class
     _pyro_uri_class = URI
     _pyro_sends_handshake = True  # as Pyro4's
+    _pyro_configuration = peer_config
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

@@ -23,6 +23,7 @@ from fastpyro.values.class_registry import register_decoder
 from . import callcontext as callcontext  # who imports the client finds these in the package
 from . import protocol as protocol
 from . import serializers as serializers
+from .configure import global_config
 from .core import URI
 
 __all__ = ["BatchProxy", "Proxy", "SerializedBlob", "_RemoteMethod", "_StreamResultIterator"]
@@ -39,6 +40,7 @@ class Proxy(PeerProxy):
 
     _pyro_uri_class = URI
     _pyro_sends_handshake = True  # as Pyro5's
+    _pyro_configuration = global_config
 
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
         if config.SERIALIZER not in IDS:

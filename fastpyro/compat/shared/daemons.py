@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from typing import Any, ClassVar
 
 import fastpyro.server.daemon
 import fastpyro.uri
+from fastpyro.errors import DaemonError
 
 __all__ = ["PeerDaemon"]
 
@@ -28,6 +30,7 @@ class PeerDaemon(fastpyro.server.daemon.Daemon):
         if isinstance(objectOrId, str):
             found = self.registered_as(objectOrId)
             super().unregister(objectOrId)
+            self._keep_attributes(found, objectOrId)
             if type(found).__weakrefoffset__ and objectOrId not in self.objectsById:
                 if gone is None:
                     gone = self._gone = weakref.WeakValueDictionary()
@@ -37,6 +40,21 @@ class PeerDaemon(fastpyro.server.daemon.Daemon):
         elif self._is_registered(objectOrId):  # again, since then
             del gone[id(objectOrId)]
             super().unregister(objectOrId)
+
+    def _keep_attributes(self, found: Any, object_id: str) -> None:
+        """Leave in an object that was unregistered by its id what Pyro leaves there; nobody believes it."""
+        if found is not None and object_id not in self.objectsById and hasattr(found, "__dict__"):
+            with contextlib.suppress(Exception):  # as when it was registered: some take no attributes
+                found._pyroId, found._pyroDaemon = object_id, self
+
+    def _check_free(self, obj_or_class: Any, object_id: str) -> None:
+        try:
+            super()._check_free(obj_or_class, object_id)
+        except DaemonError as error:  # Pyro's text is the first part, and programs may compare it
+            text, _, found = str(error).rpartition(": ")
+            plain = DaemonError(text)
+            plain.add_note(f"the id is {found}")
+            raise plain from None
 
     @property
     def _pyroInstances(self) -> dict[type, Any]:

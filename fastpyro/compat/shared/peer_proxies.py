@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import fastpyro.client.proxy
+from fastpyro.compat.shared.config_view import PeerConfiguration
 from fastpyro.compat.shared.peer_batches import BatchedCalls
-from fastpyro.config import config
 from fastpyro.serializers.registry import IDS
 from fastpyro.values.class_registry import register_decoder
 
@@ -19,11 +19,15 @@ LONGEST_SERIALIZER_NAME = 40
 class PeerProxy(BatchedCalls, fastpyro.client.proxy.Proxy):
     """For the ``Proxy`` of a facade: a setting reads as it was set, and as Pyro's before."""
 
+    _pyro_configuration: ClassVar[PeerConfiguration]
+    """The peer's, which shows what a program has set as it did: None may be no limit, and 3 is not 3.0."""
+
     @property
     def _pyroTimeout(self) -> float | None:
         """Seconds that one call may take, and that connecting for it may take before; None or 0: no limit."""
-        usual = None if config.COMMTIMEOUT is None else 0.0
-        given: float | None = self.__dict__.get("_pyro_timeout_given", self._pyro_timeout or usual)
+        usual = type(self)._pyro_configuration.COMMTIMEOUT
+        made_with = usual if (usual or 0.0) == self._pyro_timeout else self._pyro_timeout
+        given: float | None = self.__dict__.get("_pyro_timeout_given", made_with)
         return given
 
     @_pyroTimeout.setter

@@ -18,6 +18,10 @@ class Thing:
     pass
 
 
+class Slotted:
+    __slots__ = ()
+
+
 def test_what_was_unregistered_by_its_id_may_be_unregistered_again() -> None:
     thing = Thing()
     with Daemon() as daemon:
@@ -34,6 +38,35 @@ def test_what_was_unregistered_by_its_id_may_be_unregistered_again() -> None:
             daemon.unregister(None)
         assert not daemon._shutting_down
     assert daemon._shutting_down
+
+
+def test_what_was_unregistered_by_its_id_keeps_it_as_in_pyro() -> None:
+    thing = Thing()
+    with Daemon() as daemon:
+        daemon.register(thing, "one")
+        daemon.unregister("one")
+        assert (thing._pyroId, thing._pyroDaemon) == ("one", daemon)  # type: ignore[attr-defined]
+        with pytest.raises(DaemonError):
+            daemon.uriFor(thing)  # which is not believed
+        daemon.unregister(thing)
+        daemon.register(thing, "two")
+        daemon.unregister(thing)
+        assert vars(thing) == {}
+        daemon.register(Slotted(), "three")
+        daemon.unregister("three")
+
+
+def test_the_texts_of_a_second_registration() -> None:
+    thing = Thing()
+    with Daemon() as daemon:
+        daemon.register(thing, "one")
+        with pytest.raises(DaemonError, match="object or class already") as caught:
+            daemon.register(thing)
+        assert str(caught.value) == "object or class already has a Pyro id"
+        assert caught.value.__notes__ == ["the id is one"]
+        with pytest.raises(DaemonError, match="already registered") as caught:
+            daemon.register(Thing(), "one")
+        assert str(caught.value) == "an object or class is already registered with that id"
 
 
 COPIES = """

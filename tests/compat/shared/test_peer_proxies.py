@@ -19,6 +19,10 @@ for seconds in (5, None, 0, 2.5):
     proxy._pyroTimeout = seconds
     print(proxy._pyroTimeout, end=" ")
 print(copy.copy(proxy)._pyroTimeout)
+for seconds in (None, 3, 0.0):
+    config.COMMTIMEOUT = seconds
+    print(config.COMMTIMEOUT, Proxy("PYRO:x@localhost:1")._pyroTimeout, end=" ")
+print()
 
 proxy._pyroSerializer = "unheard-of"
 there = loads(dumps(proxy))
@@ -47,4 +51,12 @@ def test_proxies_and_daemons(facade: str, module: str, serializer: str, tmp_path
         facade, tmp_path, PROGRAM.format(facade=facade, module=module, serializer=serializer)
     ).splitlines()
     name = {"Pyro5": "Pyro5.server.Daemon", "Pyro4": "Pyro4.core.Daemon"}[facade]
-    assert lines == ["0.0", "5 None 0 2.5 2.5", "unheard-of 0.0", "None", "None", f"True {{}} <{name} True"]
+    assert lines == [
+        "0.0",
+        "5 None 0 2.5 2.5",
+        "None None 3 3 0.0 0.0 ",
+        "unheard-of 0.0",
+        "None",
+        "None",
+        f"True {{}} <{name} True",
+    ]
