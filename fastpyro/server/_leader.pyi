@@ -19,6 +19,7 @@ class Leadership:
     place: Any
 
 class LeaderWatch:
+    ending: bool
     full: bool
     jammed: bool
     def __new__(cls, server: Any, service: Service, *_: Any) -> Self: ...

@@ -6,14 +6,17 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from fastpyro.server.descriptors import OUT_OF_ROOM
+from fastpyro._lazy_logging import logger
+from fastpyro.server.descriptors import LISTENER_GONE, OUT_OF_ROOM
 from fastpyro.server.idle_connections import make_room
 
 if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
     from fastpyro.server.interfaces import Server
 
-__all__ = ["MOST_AT_ONCE", "accept_for"]
+__all__ = ["MOST_AT_ONCE", "accept_for", "look_at_listener"]
+
+log = logger("fastpyro.servers")
 
 MOST_AT_ONCE = 8
 """Connections that are accepted in one turn, however quickly that goes: who is here waits for no more of them."""
@@ -49,3 +52,16 @@ def accept_for(server: Server, seconds: float) -> Connection | None:
         if accepted == MOST_AT_ONCE or time.monotonic() > until:
             break
     return newest
+
+
+def look_at_listener(server: Server) -> None:
+    """Go on accepting after a pause; shut down a server that has lost its listener, once it has no connections."""
+    if server.listener.fileno() < 0:
+        if server.listener_fd >= 0:
+            log.error(LISTENER_GONE, server.daemon.locationStr)
+            server.listener_fd = -1  # the number may be somebody else's by now
+        if not server.connections:
+            server.shutdown()
+    elif not server.accepting:
+        server.accepting = True
+        server.poller.add(server.listener_fd)

@@ -190,10 +190,7 @@ class BigReplies:
 
     def _let_go(self, connection: Connection) -> None:
         connection.end_call()
-        if self.server.stopping:
-            self.server.close_if_drained(connection)
-        else:
-            self.server.give_back(connection)
+        self.server.request_done(connection)
 
     def stop(self) -> None:
         """The server stops: forget the calls that wait."""

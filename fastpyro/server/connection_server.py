@@ -24,12 +24,13 @@ from fastpyro.server._calls import CallServer
 from fastpyro.server._crowds import Crowd, place_of
 from fastpyro.server._leader import Leadership
 from fastpyro.server._order import in_turn
-from fastpyro.server.accepting import accept_for
+from fastpyro.server.accepting import accept_for, look_at_listener
 from fastpyro.server.complaints import Complaints, say_rest
 from fastpyro.server.connection import Connection
 from fastpyro.server.coroutine_replies import LateReplies
 from fastpyro.server.deadlines import drop_overdue
-from fastpyro.server.descriptors import LISTENER_GONE, most_descriptors
+from fastpyro.server.descriptors import most_descriptors
+from fastpyro.server.draining import Draining
 from fastpyro.server.hooks import call_hook
 from fastpyro.server.idle_connections import drop_stranger, keep_within
 from fastpyro.server.refusals import say_why
@@ -61,9 +62,6 @@ MOST_UNADMITTED = 1000
 
 MOST_PARTING = 8
 """Connections that are dropped at once when they end, between two waits for others; more of them have turns."""
-
-DRAIN_SECONDS = 2.0
-"""How long the end of the loop waits for the reply to the call that asked for the shutdown."""
 
 
 class ConnectionServer(ABC):
@@ -98,14 +96,13 @@ class ConnectionServer(ABC):
         self._parting: dict[Connection, CommunicationError | None] = {}  # who will be dropped in its turn
         self._parted = 0
         self._newest = False
-        self._draining: set[Connection] = set()
-        self._drained = threading.Event()
+        self.draining = Draining(self)
         self.most_unadmitted = min(MOST_UNADMITTED, most_descriptors() // 2)
         self.requests = CallServer(self, daemon, native.codec)
         live_settings.follow(self)
         self._next_look = 0.0
         self._streams_due = False
-        self._accepting = True
+        self.accepting = True
         listener.setblocking(False)
         self.listener_fd = listener.fileno()
         self.kind_of_socket = int(listener.family), int(listener.type), listener.proto
@@ -122,6 +119,8 @@ class ConnectionServer(ABC):
     def after_fork(self) -> None:
         """This is a forked child now: let go of a server that the parent runs; one that has not begun may be used."""
         self._lock = Mutex(reentrant=True, leaf=True)  # somebody may have it
+        # A thread that leads still looks at the first one.
+        self.draining.begun, self.draining = self.serving, Draining(self)
         self.unsent.after_fork()
         self.unfinished.after_fork()
         if self.big_replies is not None:
@@ -129,7 +128,7 @@ class ConnectionServer(ABC):
         self.poller.close()
         self._wakeups.close()
         if self.serving:
-            self.forked = self.stopping = True
+            self.forked = self.stopping = self.draining.begun = True
             self.requests.stop()
             self.listener.close()
             for connection in list(self.connections.values()):
@@ -175,7 +174,7 @@ class ConnectionServer(ABC):
         # Out of descriptors or memory: the listener stays readable, so asking at once again would only burn the CPU.
         log.warning("accepting connections failed, trying again in %g s: %s", live_settings.LONGEST_WAIT, error)
         self.poller.remove(self.listener_fd)
-        self._accepting = False
+        self.accepting = False
 
     def admit(self, sock: socket.socket, address: object) -> Connection | None:
         """Take a connected socket in; its first message must be a CONNECT. Returns None for one that cannot be TLS."""
@@ -246,6 +245,7 @@ class ConnectionServer(ABC):
             connection.release()
             say_rest(log, connection)
             self.daemon.streams.connection_lost(connection)
+            self.draining.changed()
 
     def tell_disconnect(self, connection: Connection) -> None:
         """Call the daemon's hook for a client that has gone."""
@@ -294,24 +294,12 @@ class ConnectionServer(ABC):
         client = current_context.client
         return client if client is not None and self.connections.get(client.fd) is client else None
 
-    def close_if_drained(self, connection: Connection) -> None:
-        """A request is done while the server stops: its connection is not needed any more, unless by another request, or
-        by the rest of a reply.
-        """
-        if connection.calls_running:
-            return
-        if self.unsent.waits(connection):
-            self._draining.add(connection)
-            return
-        self.drop(connection)
-        self._draining.discard(connection)
-        self._drained.set()
-
-    def await_draining(self) -> None:
-        """Wait, within bounds, for the reply to the call that asked for the shutdown."""
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while self._draining and self._drained.wait(max(deadline - time.monotonic(), 0.0)):
-            self._drained.clear()
+    def request_done(self, connection: Connection, held: bool = True) -> None:
+        """A request is done, or part of it, by any thread. Argument: ``held``, whether it held its connection."""
+        if held:
+            self.give_back(connection)
+        if self.draining.begun:
+            self.draining.look(connection)
 
     def next_request(
         self, connection: Connection, leadership: Leadership, spinner: Spinner | None = None
@@ -452,11 +440,8 @@ class ConnectionServer(ABC):
                 self._expire_streams()
             return
         self._next_look = now + self.longest_wait
-        if self.listener.fileno() < 0 and not self.stopping:
-            self._go_on_without_listener()
-        elif not self._accepting and not self.stopping:
-            self._accepting = True
-            self.poller.add(self.listener_fd)
+        if not self.draining.begun:
+            look_at_listener(self)
         if not drop_overdue(self, now, TURN):
             self._next_look = now
             self.wakeup()
@@ -470,22 +455,37 @@ class ConnectionServer(ABC):
         if self._streams_due:
             self.wakeup()  # for the rest, once others have had their turn
 
-    def _go_on_without_listener(self) -> None:
-        if self.listener_fd >= 0:
-            log.error(LISTENER_GONE, self.daemon.locationStr)
-            self.listener_fd = -1  # the number may be somebody else's by now
-        if not self.connections:
-            self.shutdown()
+    def shutdown(self) -> None:
+        """Ask the server to stop: it answers what is under way (`draining`). Returns at once."""
+        if not self.stopping and self.draining.begin():
+            self.poller.remove(self.listener_fd)
+            self.listener.close()
+            self.begin_to_stop()
 
     @abstractmethod
-    def shutdown(self) -> None:
-        """Stop serving: close the listener and every connection, but for the one whose call asks for it."""
+    def begin_to_stop(self) -> None:
+        """Have the thread that reads requests serve what is under way and `stop` then; `stop` if there is none."""
+
+    @abstractmethod
+    def is_serving_thread(self) -> bool:
+        """Whether requests are read by this thread, which so cannot wait until they have been."""
+
+    def stop(self) -> None:
+        """Serve nobody any more: close every connection, but for those whose calls ask for it. May be called again."""
+        with self._lock.guard():
+            self.stopping = True
+        self.requests.stop()
+        if self.big_replies is not None:
+            self.big_replies.stop()
+        self.draining.cut_off()
+        self.wakeup()
 
     def close(self) -> None:
-        """Stop and release everything. May be called again."""
+        """Stop and release everything, once what is under way is answered. May be called again."""
         if self.forked:
             return
         self.shutdown()
+        self.draining.await_end()
         self.unsent.close()
         self.poller.close()
         self._wakeups.close()

@@ -88,10 +88,7 @@ class LateReplies:
         self.under_way.give(connection)
         self._end_big(message)
         connection.end_call()
-        if self.server.stopping:
-            self.server.close_if_drained(connection)
-        elif held:
-            self.server.give_back(connection)
+        self.server.request_done(connection, held)
 
     def _end_big(self, message: Message) -> None:
         if self.server.big_replies is not None:

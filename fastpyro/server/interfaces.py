@@ -19,16 +19,23 @@ if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
     from fastpyro.server.places import Places
     from fastpyro.server.service import Service
+    from fastpyro.server.turns import Turns
     from fastpyro.server.worker_threads import WorkerThreads
     from fastpyro.transport.poller import Poller
 
-__all__ = ["BigCalls", "PassingServer", "Server", "WaitingReplies"]
+__all__ = ["BigCalls", "PassingServer", "Server", "Stopping", "StoppingServer", "WaitingMessages", "WaitingReplies"]
 
 
 class WaitingReplies(Protocol):
     """Replies that wait for slow clients."""
 
     def total(self) -> int: ...
+    def waits(self, connection: Connection) -> bool: ...
+
+
+class WaitingMessages(Protocol):
+    """Messages that have not arrived whole."""
+
     def waits(self, connection: Connection) -> bool: ...
 
 
@@ -39,10 +46,18 @@ class BigCalls(Protocol):
     def look(self) -> None: ...
 
 
+class Stopping(Protocol):
+    """The end of a server."""
+
+    begun: bool
+
+
 class Server(Protocol):
     """A server, as its parts see it."""
 
     stopping: bool
+    accepting: bool
+    listener_fd: int
     timeout: float
     longest_wait: float
     drops: Complaints
@@ -50,6 +65,8 @@ class Server(Protocol):
     listener: socket.socket
     kind_of_socket: tuple[int, int, int]
 
+    @property
+    def draining(self) -> Stopping: ...
     @property
     def daemon(self) -> Service: ...
     @property
@@ -67,15 +84,29 @@ class Server(Protocol):
     @property
     def sock(self) -> socket.socket: ...
     def wakeup(self) -> None: ...
+    def shutdown(self) -> None: ...
     def admit(self, sock: socket.socket, address: object) -> Connection | None: ...
     def pause_accepting(self, error: OSError) -> None: ...
     def hold(self, connection: Connection) -> None: ...
     def give_back(self, connection: Connection) -> None: ...
     def drop(self, connection: Connection) -> None: ...
-    def close_if_drained(self, connection: Connection) -> None: ...
+    def request_done(self, connection: Connection, held: bool = True) -> None: ...
     def answer(self, connection: Connection, message: Message) -> None: ...
     def send_reply(self, connection: Connection, message: Message, reply: Any) -> None: ...
     def after_fork(self) -> None: ...
+
+
+class StoppingServer(Server, Protocol):
+    """A server that is asked to stop."""
+
+    _lock: Mutex
+    turns: Turns
+
+    @property
+    def unfinished(self) -> WaitingMessages: ...
+    def asking_client(self) -> Connection | None: ...
+    def is_serving_thread(self) -> bool: ...
+    def stop(self) -> None: ...
 
 
 class PassingServer(Server, Protocol):

@@ -71,7 +71,7 @@ class InterruptedBatches:
 
     def interrupts(self, message: Message) -> bool:
         """Say after a turn of a batch whether it is to be interrupted: because others wait, and it may wait, too."""
-        return not (self.finishing or self.server.stopping) and self._has_room(message) and self._others_wait()
+        return not (self.finishing or self.server.draining.begun) and self._has_room(message) and self._others_wait()
 
     def keeps_waiting(self, message: Message) -> bool:
         """Say whether a batch that has just come is not to begin yet."""
@@ -95,7 +95,7 @@ class InterruptedBatches:
         self._new_begins = not self._new_begins
         if self.is_full:
             one = self._begun.pop()  # the one whose turn was last
-        elif self._new and not self.finishing and (self._new_begins or not self._begun):
+        elif self._new and (self.server.draining.begun or not self.finishing) and (self._new_begins or not self._begun):
             one = self._new.popleft()
         elif self._begun:
             one = self._begun.popleft()
@@ -108,10 +108,7 @@ class InterruptedBatches:
     def done(self, connection: Connection) -> None:
         """Note that a batch has had its turn: its connection goes on, unless the batch waits for another one."""
         connection.end_call()
-        if self.server.stopping:
-            self.server.close_if_drained(connection)
-        else:
-            self.server.give_back(connection)
+        self.server.request_done(connection)
 
     def clear(self) -> None:
         """Forget all: this is a forked child."""

@@ -56,6 +56,7 @@ class MultiplexServer(ConnectionServer):
         self.oneway_calls = OnewayCalls()
         self.interrupted_batches = InterruptedBatches(self, self._others_wait)
         self._turn_of_batch = False  # it was one's
+        self._finishes = False  # the server stops, and a thread sees to what is under way
         self._broken_off = False  # the loop, by an interrupt: what has begun is not performed to its end
         self._among_others = False  # this thread serves others, too, of whom this server knows nothing
 
@@ -72,23 +73,20 @@ class MultiplexServer(ConnectionServer):
     def loop(self, condition: Callable[[], bool]) -> None:
         """Serve in this thread until ``condition()`` is false or ``shutdown`` is called."""
         self.begin()
-        for other in self.combined:
-            if isinstance(other, MultiplexServer):
-                other.begin()
+        for other in self._combined_servers():
+            other.begin()
         self._broken_off = True
         try:
-            while not self.stopping and condition():  # which may call other daemons
+            while not self.draining.begun and condition():  # which may call other daemons
                 if self.combined:
                     self._turn_of_all()
                 else:
                     self.turn(self.longest_wait)
-            for other in (*self.combined, self):
-                if isinstance(other, MultiplexServer):
-                    other.finish_batches()
+            for server in (*self._combined_servers(), self):
+                server.finish_batches()
             self._broken_off = False
         finally:
-            self._thread.ident = 0
-        self.await_draining()
+            self._serve_no_more(waits=not self._broken_off)
 
     def begin(self) -> None:
         """As any server, and remember whose thread this is from now on."""
@@ -117,9 +115,9 @@ class MultiplexServer(ConnectionServer):
 
     def _turn_of_all(self) -> None:
         """As `turn`, for this server and those that are combined with it, each with its own poller and limits."""
-        for server in self.combined:
-            if isinstance(server, MultiplexServer) and server.stopping:
-                server.finish_batches()
+        for server in self._combined_servers():
+            if server.draining.begun:
+                server._finish(waits=False)
         try:
             ready = self._wait_for_all()
         except Exception:
@@ -144,6 +142,16 @@ class MultiplexServer(ConnectionServer):
                     with contextlib.suppress(OSError, ValueError):  # it is closed this very moment
                         selector.register(pollable, selectors.EVENT_READ)
             return [key.fd for key, _ in selector.select(self.longest_wait)]
+
+    def _serve_no_more(self, waits: bool) -> None:
+        """The thread that has served this server, and those combined with it, does something else from now on."""
+        for server in (*self._combined_servers(), self):
+            server._thread.ident = 0  # first: who asks it to stop from now on sees that nobody serves
+            if server.draining.begun:
+                server._finish(waits and server is self)
+
+    def _combined_servers(self) -> list[MultiplexServer]:
+        return [other for other in self.combined if isinstance(other, MultiplexServer)]
 
     def pollables(self) -> list[Any]:
         """What is readable when this server has something to do: its poller, or its sockets where that cannot be asked."""
@@ -180,7 +188,7 @@ class MultiplexServer(ConnectionServer):
                     other.look_at_deadlines()
         finally:
             set_leading(leading)
-            self._thread.ident = 0
+            self._serve_no_more(waits=False)
 
     def combine(self, other: Any) -> None:
         """Serve another multiplexed daemon, or a broadcast responder, in this loop, until that one is closed."""
@@ -200,8 +208,8 @@ class MultiplexServer(ConnectionServer):
         if len(ready) > 1:
             ready = self.in_turn(ready)
         for fd in ready:
-            if self.stopping:
-                return
+            if self.draining.begun:
+                return  # `draining` has the rest served
             connection = self.connections.get(fd)
             if connection is not None:
                 if not (connection.read_holds or connection.waits_turn) and self._serve(connection, spinner):
@@ -269,8 +277,7 @@ class MultiplexServer(ConnectionServer):
         finally:
             self._serving = None
             self._last = None if connection.channel.closed or connection.read_holds else connection
-            if self.stopping:
-                self.close_if_drained(connection)
+            self.request_done(connection, held=False)
         return spinner is None and connection.end_turn(alone=True)
 
     def _serve_on(self, connection: Connection, message: Message | None) -> None:
@@ -306,32 +313,49 @@ class MultiplexServer(ConnectionServer):
                 self.answer(connection, message)
             finally:
                 connection.end_call()
+                self.request_done(connection, held=False)
 
         if not self.oneway_calls.run(connection, job, size_of(message)):
             connection.end_call()
 
-    def shutdown(self) -> None:
-        """Stop serving; a call that is being served still gets its reply."""
-        if self.stopping:
-            return
-        self.stopping = True
-        nobody_serves = not self._thread.ident
+    def begin_to_stop(self) -> None:
+        """As any server: the thread that serves does it, or this one if none does."""
+        if self._thread.ident:
+            self.wakeup()
+        else:
+            self._finish(waits=False, reads=False)
+
+    def _finish(self, waits: bool, reads: bool = True) -> None:
+        """Serve what is under way, then stop, once. Arguments: as for `Draining.serve`."""
+        with self._lock.guard():
+            if self._finishes:
+                return
+            self._finishes = True
+        leading = self._lead()
+        try:
+            if self._broken_off:
+                self.interrupted_batches.clear()
+            else:
+                self.finish_batches()
+                self.draining.serve(self._leadership, lambda one: self._serve(one, None), waits, reads)
+        finally:
+            set_leading(leading)
+            self.stop()
+            self._thread.ident = 0
+        if waits:
+            self.draining.await_asking()
+        self.draining.ended.set()
+
+    def is_serving_thread(self) -> bool:
+        """As any server: also while it serves a request, since all of them are served there."""
+        return self._thread.ident == threading.get_ident()
+
+    def stop(self) -> None:
+        """As any server, and forget whose thread it was."""
+        if self._serving is not None:
+            self.draining.keep(self._serving)
+        super().stop()
         end_serving(self._thread)
-        asking = self.asking_client()
-        if asking is not None and asking is not self._serving:
-            self._draining.add(asking)  # the coroutine of a call asks for it
-        self.requests.stop()
-        self.poller.remove(self.listener_fd)
-        self.listener.close()
-        if nobody_serves and self._broken_off:
-            self.interrupted_batches.clear()
-        kept = {self._serving, asking} | self.interrupted_batches.begun()
-        for connection in list(self.connections.values()):
-            if connection not in kept:
-                self.drop(connection)
-        if nobody_serves:
-            self.finish_batches()
-        self.wakeup()
 
     def after_fork(self) -> None:
         """As any server, without the batches that the parent performs."""

@@ -151,8 +151,7 @@ class SlowCalls:
     def _let_go(self, call: Waiting) -> None:
         """A call is done, or never will be."""
         call.place.connection.end_call()
-        if call.holds or call.pauses:
-            self.server.give_back(call.place.connection)
+        self.server.request_done(call.place.connection, call.holds or call.pauses)
 
     def _start_thread(self, number: int, call: Waiting) -> bool:
         try:

@@ -66,7 +66,6 @@ class ThreadedServer(ConnectionServer):
         self._started = False
         self.workers = WorkerThreads(self._live)
         self._monitor_wake = threading.Event()
-        self._stopped = threading.Event()
         self._current = threading.local()
         self.places = Places(max(config.THREADPOOL_SIZE, 1), config.REQUEST_QUEUE_SIZE, config.MAX_QUEUED)
         self.slow_calls = SlowCalls(self)
@@ -79,10 +78,11 @@ class ThreadedServer(ConnectionServer):
         if not condition():
             return
         self.start()
-        while not self._stopped.wait(self.longest_wait):
-            if not condition():
+        while not self.draining.ended.wait(self.longest_wait):
+            if self.draining.begun:
+                self.draining.await_end()
+            elif not condition():
                 return
-        self.await_draining()
 
     def events(self, ready: Iterable[Any]) -> None:
         """Called by a foreign loop when the listener is readable; the server's own threads do the rest."""
@@ -92,38 +92,37 @@ class ThreadedServer(ConnectionServer):
     def start(self) -> None:
         """Start the leader and the monitor, once."""
         with self._lock.guard():
-            if self._started or self.stopping:
+            if self._started or self.draining.begun:
                 return
             self.begin()
             self._started = True
         threading.Thread(target=self._watch, name="fastpyro-monitor", daemon=True).start()
         self._elect()
 
-    def shutdown(self) -> None:
-        """Stop serving and close all connections; the call that asks for it, if one does, still gets its reply."""
+    def begin_to_stop(self) -> None:
+        """As any server: the leader does it."""
         with self._lock.guard():
-            if self.stopping:
-                return
+            started = self._started
+        if started:
+            self.wakeup()
+        else:
+            self.stop()
+            self.draining.await_asking()
+
+    def is_serving_thread(self) -> bool:
+        """As any server: the leader while it serves no request, for which another one would take over."""
+        leadership = getattr(self._current, "leadership", None)
+        return leadership is not None and not leadership.handed_over and leadership.connection is None
+
+    def stop(self) -> None:
+        """As any server: calls that wait for a place are forgotten, threads end with what they do."""
+        with self._lock.guard():
             self.stopping = True
-            own = self.asking_client()
-            if own is not None:
-                self._draining.add(own)
             self.workers.wake_all()
             for waiting in self.places.clear():
                 waiting.place.connection.calls_running -= 1
-        if self.big_replies is not None:
-            self.big_replies.stop()
-        self.requests.stop()
-        self.poller.remove(self.listener_fd)
-        self.listener.close()
-        for connection in list(self.connections.values()):
-            if connection is not own:
-                connection.close()  # a thread that serves it notices; the others are dropped here
-                if not connection.calls_running:
-                    self.drop(connection)
-        self.wakeup()
+        super().stop()
         self._monitor_wake.set()
-        self._stopped.set()
 
     # ---- who leads
 
@@ -178,6 +177,8 @@ class ThreadedServer(ConnectionServer):
                 self._current.leadership = leadership
                 try:
                     self._lead(leadership)
+                    if self.draining.begun and not (leadership.handed_over or self.forked):
+                        self._finish(leadership)
                 except BaseException:
                     if self.forked:
                         raise
@@ -220,10 +221,10 @@ class ThreadedServer(ConnectionServer):
             try:
                 self._watch_leader()
             except BaseException:
-                if self._stopped.is_set():
+                if self.draining.ended.is_set():
                     return
                 log.exception("the monitor failed; it goes on")
-                self._stopped.wait(VACANCY_SECONDS)
+                self.draining.ended.wait(VACANCY_SECONDS)
                 if self._leadership.handed_over:
                     self._elect()
 
@@ -279,11 +280,18 @@ class ThreadedServer(ConnectionServer):
 
     # ---- what a leader does
 
+    def _finish(self, leadership: Leadership) -> None:
+        """Serve what is under way, then stop."""
+        self.draining.serve(leadership, partial(self._serve, leadership), waits=True)
+        if not leadership.handed_over:
+            self.stop()
+            self.draining.await_asking()
+
     def _lead(self, leadership: Leadership) -> None:
         wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
         serve_ready, turns, timeout = self.requests.serve_ready, self.turns.waiting, self.timeout
-        last: Any = None
-        while not self.stopping and not leadership.handed_over:  # it may be, by a hook that `look_at_deadlines` called
+        draining, last = self.draining, None
+        while not draining.begun and not leadership.handed_over:  # it may be, by a hook that `look_at_deadlines` called
             if turns:
                 waiting = self.turns.next()
                 if waiting is not None and not waiting.read_holds and self._serve(leadership, waiting):
@@ -345,11 +353,9 @@ class ThreadedServer(ConnectionServer):
                     break
                 message = self.next_request(connection, leadership)
         finally:
-            if self.stopping:
-                self.close_if_drained(connection)
+            if leadership.handed_over or self.draining.begun:
+                self.request_done(connection, leadership.handed_over and leadership.alone)
         if leadership.handed_over:
-            if leadership.alone:
-                self.give_back(connection)
             return True
         connection.end_turn(alone=False)
         return False
@@ -423,7 +429,4 @@ class ThreadedServer(ConnectionServer):
                 self.requests.note_time(call.called, time.monotonic() - began)
             connection.end_call()
             self._next_call(worker, call)
-            if self._stopped.is_set():
-                self.close_if_drained(connection)
-            elif call.holds:
-                self.give_back(connection)
+            self.request_done(connection, call.holds)

@@ -89,6 +89,10 @@ class UnfinishedMessages:
         """How many connections wait for room."""
         return len(self._waiting)
 
+    def waits(self, connection: Connection) -> bool:
+        """Return whether a connection waits for room."""
+        return connection in self._waiting
+
     def watch(self, connection: Connection) -> None:
         """Count what arrives on a connection from now on."""
         connection.channel.set_intake(self.intake)

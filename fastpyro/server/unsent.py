@@ -334,10 +334,7 @@ class UnsentReplies:
         self._let_go(waiting.connection)
 
     def _let_go(self, connection: Connection) -> None:
-        if self.server.stopping:
-            self.server.close_if_drained(connection)
-        else:
-            self.server.give_back(connection)
+        self.server.request_done(connection)
 
 
 def _unacknowledged(connection: Connection) -> int:

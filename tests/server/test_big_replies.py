@@ -36,7 +36,6 @@ class Server:
     """What the calls of a server need of it."""
 
     def __init__(self) -> None:
-        self.stopping = False
         self.big: dict[tuple[type, str], int] = {}
         self.requests = SimpleNamespace(big=self.big, note_big=self.note_big)
         self.unsent_bytes = 0
@@ -54,7 +53,7 @@ class Server:
     def hold(self, connection: Any) -> None:
         self.held += 1
 
-    def give_back(self, connection: Any) -> None:
+    def request_done(self, connection: Any) -> None:
         self.held -= 1
 
     def answer(self, connection: Any, message: Any) -> None:

@@ -306,7 +306,7 @@ class Idle:
 class Quiet:
     """Stands for a server."""
 
-    stopping = False
+    draining = SimpleNamespace(begun=False)
 
     def __init__(self) -> None:
         self.daemon = SimpleNamespace(held_memory=SimpleNamespace(held=0))
@@ -314,7 +314,7 @@ class Quiet:
     def hold(self, connection: Any) -> None:
         pass
 
-    give_back = close_if_drained = hold
+    request_done = hold
 
     def wakeup(self) -> None:
         pass

@@ -20,7 +20,7 @@ from libc.stdint cimport uint8_t
 from fastpyro.server._call_form cimport encode_result, is_awaitable, put_target
 from fastpyro.server._connection cimport ConnectionCore
 from fastpyro.server._cost cimport TURN, begin_turn, end_turn, is_long
-from fastpyro.server._leader cimport ACCIDENT, MOST_SLOW, STOPPED, Leadership, LeaderWatch
+from fastpyro.server._leader cimport ACCIDENT, MOST_SLOW, Leadership, LeaderWatch
 from fastpyro.server._request cimport Request
 from fastpyro.protocol._call_context cimport CallState, current_state
 from fastpyro.serializers._codec cimport Codec
@@ -114,7 +114,7 @@ cdef class CallServer(LeaderWatch):
             if leadership.is_over() or connection.read_holds or connection.waits_turn or not link.usable():
                 return None
             if not link.has_received():
-                if spinner is None or self.monitor == STOPPED or not spinner.spin_for(link):
+                if spinner is None or self.ending or not spinner.spin_for(link):
                     return None
             elif until == 0:
                 until = connection.last_used + TURN * 1e-6
@@ -154,7 +154,7 @@ cdef class CallServer(LeaderWatch):
                 message = self.serve(connection, leadership, timeout, spinner)
             except Exception as error:  # it concerns this connection, whatever it is
                 return index, connection, None, error
-            if message is not None or leadership.is_over() or self.monitor == STOPPED or connection.link.ended:
+            if message is not None or leadership.is_over() or self.ending or connection.link.ended:
                 return index, connection, message, None
             if others:
                 now = end_turn(&connection.turn, connection.handshaken, False)

@@ -44,6 +44,7 @@ cdef class LeaderWatch:
     cdef bint require_expose
     cdef public bint full  # no method may be run now that is known to be slow
     cdef public bint jammed  # no request may be run now
+    cdef public bint ending  # nobody looks for further requests of the connection that was just served
     # What the monitor reads without the GIL.
     cdef unsigned long serial
     cdef int running

@@ -57,7 +57,7 @@ cdef class LeaderWatch:
     def __cinit__(self, server, service, *_):
         self.server = server
         self.require_expose = service.require_expose
-        self.full = self.jammed = False
+        self.full = self.jammed = self.ending = False
         self.serial = self.running = 0
         self.monitor = WATCHING
         self.slow = {}
@@ -164,6 +164,7 @@ cdef class LeaderWatch:
     def stop(self):
         """End `watch`."""
         self.monitor = STOPPED
+        self.ending = True
 
     def watch(self):
         """Watch the leader until a request is slow (returns its serial number), or there is none for a while (0)."""

@@ -74,4 +74,4 @@ class PeerDaemon(fastpyro.server.daemon.Daemon):
 
     @property
     def _shutting_down(self) -> bool:
-        return self._closed or bool(self.transportServer.stopping)
+        return self._closed or bool(self.transportServer.draining.begun)

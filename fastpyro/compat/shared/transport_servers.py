@@ -45,7 +45,7 @@ class Pool:
 
     @property
     def closed(self) -> bool:
-        return self._server.stopping
+        return self._server.draining.begun
 
     def num_workers(self) -> int:
         """Return how many workers there would be."""
@@ -82,7 +82,7 @@ class _PeerServer(ConnectionServer):
     @property
     def shutting_down(self) -> bool:
         """Whether it ends."""
-        return self.stopping
+        return self.draining.begun
 
 
 class SocketServer_Threadpool(_PeerServer, ThreadedServer):
