@@ -15,12 +15,12 @@ import fastpyro
 
 pytestmark = pytest.mark.skipif(fastpyro.config.PORTABLE, reason="the native channel's are counted")
 
-MOST_OWN = {"call": 2, "error": 40, "stream_item": 17, "stream_end": 43, "connect": 84, "lookup": 233}
+MOST_OWN = {"call": 2, "error": 40, "stream_item": 17, "stream_end": 43, "connect": 75, "lookup": 206}
 """Functions of fastpyro itself. Two of each are looks at the deadlines, which the loop takes whatever it serves, and two
 more where a busy machine interrupts it.
 """
 
-MOST = {"call": 2, "error": 106, "stream_item": 18, "stream_end": 49, "connect": 99, "lookup": 270}
+MOST = {"call": 2, "error": 106, "stream_item": 18, "stream_end": 49, "connect": 90, "lookup": 242}
 """With those of Python 3.11's library: an error's traceback is 60 of them. Other versions have others."""
 
 
