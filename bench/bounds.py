@@ -62,7 +62,7 @@ def check(rows: Sequence[Row]) -> list[Bound]:
     absolute("oneway burst, each", 500_000)
     beside("oneway burst, each", "tcp", ("oneway burst, each", "Pyro5"), 10, rate=True)
     absolute("16 client threads", 120_000)
-    absolute("connection + call + close", 6000)
+    beside("connection + call + close", "tcp", ("connection + call + close", "C connection"), 0.5, rate=True)
     beside("connection + call + close", "tcp", ("connection + call + close", "Pyro5"), 4, rate=True)
     for transport in ("tcp", "unix"):
         beside("1,000 dicts of 4 fields, echo", transport, ("1,000 dicts of 4 fields, echo", "sockets + msgspec"), 1.2)

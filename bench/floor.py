@@ -40,6 +40,11 @@ def crowd(threads: int) -> Floor:
     return Floor("C threads and epoll", lambda _: yardsticks.crowd(threads), "calls/s")
 
 
+def visits() -> Floor:
+    """Connect, two exchanges, close, one after the other; both ends block (TCP)."""
+    return Floor("C connection", lambda _: yardsticks.visits(), "calls/s")
+
+
 def row(title: str, transport: str, floor: Floor, results: Sequence[Any]) -> report.Row:
     """Return the row of the results of all rounds."""
     nan = float("nan")

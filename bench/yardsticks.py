@@ -44,7 +44,7 @@ def build(name: str = "yardsticks") -> Path:
     """Compile a program when its source is newer than it.
 
     Arguments:
-        name: "yardsticks" for exchanges and streams, "crowd" for many clients.
+        name: "yardsticks" for exchanges and streams, "crowd" for many clients, "visits" for connections.
 
     Returns:
         The program's path, under build/yardsticks/.
@@ -136,6 +136,15 @@ def crowd(threads: int, *, seconds: int = 1) -> float:
         YardstickError: It could not be built, or refused these arguments, or failed.
     """
     return float(run(str(threads), str(seconds), program="crowd")["exchanges_per_second"])
+
+
+def visits(count: int = 2000) -> float:
+    """Measure how many connections a second a client makes over TCP, each with two exchanges of 64 bytes, one by one.
+
+    Raises:
+        YardstickError: It could not be built, or failed.
+    """
+    return float(run(str(count), program="visits")["visits_per_second"])
 
 
 TRANSPORTS: tuple[Transport, ...] = ("tcp", "unix")
