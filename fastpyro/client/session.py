@@ -94,7 +94,9 @@ class Session(SessionCore):
         except SerializeError as error:
             from fastpyro.values.refused_paths import located, of_call  # nobody needs it before that
 
-            raise located(error, of_call(args, kwargs), self.serializer.expand) from error.__cause__
+            raise located(
+                error, of_call(args, kwargs), self.serializer.expand, self.serializer.dumps
+            ) from error.__cause__
         return self._packed(flags, payload)
 
     def encode_batch(self, calls: BatchWriter, oneway: bool) -> Outgoing:

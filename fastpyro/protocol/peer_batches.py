@@ -70,7 +70,7 @@ def write_batch(serializer: Serializer, writer: BatchWriter, object_id: str) -> 
         from fastpyro.values.refused_paths import located, of_call  # nobody needs it before that
 
         places = (of_call(args, kwargs, f"calls[{index}].") for index, (_, args, kwargs) in enumerate(calls))
-        raise located(error, chain.from_iterable(places), serializer.expand) from error.__cause__
+        raise located(error, chain.from_iterable(places), serializer.expand, serializer.dumps) from error.__cause__
 
 
 def read_results(values: Any) -> tuple[list[Any], BaseException | None]:
@@ -140,7 +140,7 @@ class ResultList:
             from fastpyro.values.refused_paths import located  # nobody needs it before that
 
             place = f"results[{len(self.values)}]", value
-            raise located(error, [place], self._serializer.expand) from error.__cause__
+            raise located(error, [place], self._serializer.expand, self._serializer.dumps) from error.__cause__
 
     def add_error(self, error: Any) -> None:
         """Append the exception that ended the batch."""

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     Call = tuple[str, str, Any, Any]
 
 
+WAY_OUT = "Send a list of pairs, or use a serializer that has a form for it"
+"""What to do about the keys of a dict, which are nearly all that json refuses."""
+
+
 class JsonCodec:
     """JSON text in UTF-8. Arguments: ``simplify`` and ``restore``, as the native codecs have them."""
 
@@ -46,7 +50,7 @@ class JsonCodec:
         except PyroError:
             raise
         except (TypeError, ValueError, RuntimeError) as error:  # also of a dict that changes meanwhile
-            raise SerializeError(f"cannot be written as JSON: {error}") from error
+            raise SerializeError(f"cannot be written as JSON: {error}. {WAY_OUT}") from error
 
     def encode_call(self, object_id: str, method: str, args: Any, kwargs: dict[str, Any] | None) -> bytes:
         """Return a call as bytes."""

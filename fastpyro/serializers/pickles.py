@@ -10,6 +10,7 @@ from __future__ import annotations
 import copyreg
 import importlib
 import io
+import operator
 import pickle
 import threading
 
@@ -71,7 +72,7 @@ class PickleCodec:
         except PyroError:
             raise
         except Exception as error:
-            raise SerializeError(f"cannot be pickled: {error}") from error
+            raise SerializeError(f"cannot be pickled: {error}. Send plain values") from error
         return out.getvalue()
 
     def encode_call(self, object_id: str, method: str, args: Any, kwargs: dict[str, Any] | None) -> bytes:
@@ -102,13 +103,20 @@ def is_reading() -> bool:
     return getattr(_thread, "is_reading", False)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value without the states that stand in for objects on their way to another codec."""
+def _plain(value: Any, around: frozenset[int] = frozenset()) -> Any:
+    """Return a value without the states that stand in for objects on their way to another codec; itself if it has none.
+
+    Argument: ``around``, the lists that it stands in, by identity: one may contain itself.
+    """
     if type(value) is StateOf:
         return class_registry.build(value.class_name, value.state)
     if type(value) is FailedCall:
         return FailedCall(_plain(value.exception))
-    return [_plain(item) for item in value] if type(value) is list else value
+    if type(value) is not list or id(value) in around:
+        return value
+    around |= {id(value)}
+    made = [_plain(item, around) for item in value]
+    return value if all(map(operator.is_, made, value)) else made
 
 
 class _Module:

@@ -5,6 +5,7 @@ This is what methods see as ``current_context.client`` and hooks get as ``connec
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import weakref
@@ -127,21 +128,33 @@ class Connection(ConnectionCore):
         """Close the channel, forget session instances and close the resources that the client held."""
         self.released = True  # first: what a call of it makes from now on is nobody's
         self.channel.close()
+        # Those, too, that only a session object holds, and nobody after it.
+        held = self._take_resources() if self._tracked_resources else []
         self.instances.clear()
-        self.close_resources()
+        if held or self._tracked_resources:  # what has come since
+            _close_each(held)
+            self.close_resources()
 
     def close_resources(self) -> None:
         """Close the resources that were held for the client, each once."""
+        _close_each(self._take_resources())
+
+    def _take_resources(self) -> list[Any]:
+        """Return the resources that nobody else has taken to close them."""
+        taken: list[Any] = []
         resources = self._tracked_resources
         while resources:
             try:
-                resource = resources.pop()
+                taken.append(resources.pop())
             except KeyError:
-                return  # another thread has closed the last one
-            try:
-                resource.close()
-            except Exception:
-                continue  # a resource that cannot be closed must not keep the others open
+                break  # another thread has taken the last one
+        return taken
 
     def __repr__(self) -> str:
         return f"<Connection from {shown(self.peer_address) if self.peer_address else 'a local client'}>"
+
+
+def _close_each(resources: list[Any]) -> None:
+    for resource in resources:
+        with contextlib.suppress(Exception):  # one that cannot be closed must not keep the others open
+            resource.close()

@@ -195,7 +195,7 @@ def _value_reply(service: Service, request: Request, result: Any) -> Reply:
         places = [("result", result)]
         if request.calls is not None:
             places = [(f"results[{index}]", value) for index, value in enumerate(getattr(result, "values", ()))]
-        return error_reply(service, connection, message, located(error, places, serializer.expand))
+        return error_reply(service, connection, message, located(error, places, serializer.expand, serializer.dumps))
     except (Exception, SystemExit) as error:
         return error_reply(service, connection, message, error)
 

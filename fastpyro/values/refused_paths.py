@@ -29,6 +29,12 @@ LONGEST_KEY = 40
 
 MOST_LEVELS = 201
 
+MOST_TRIED = 10_000
+"""Values that are written once more to find the one that cannot be; behind them it is looked for no deeper."""
+
+_BEGINNINGS = tuple(start + place for start in ("", "a key of ") for place in ("args[", "kwargs[", "calls[", "result"))
+_TOO_DEEP = ("nested deeper", "recursion depth")
+
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, memoryview})
 _NOT_EVERYWHERE = frozenset({complex, bytes, bytearray, memoryview})
 """Of these the ones that some formats have no form for."""
@@ -46,19 +52,66 @@ def of_call(args: Iterable[Any], kwargs: dict[str, Any] | None, before: str = ""
         yield f"{before}kwargs[{_quoted(name)}]", value
 
 
-def located(error: SerializeError, places: Iterable[Place], expand: Expand | None) -> SerializeError:
+def located(
+    error: SerializeError,
+    places: Iterable[Place],
+    expand: Expand | None,
+    encode: Callable[[Any], object] | None = None,
+) -> SerializeError:
     """Return the error for a value that was refused, with the path to it before its text; the error itself without one.
 
     Arguments: ``places``, paths and values that were to be encoded; ``expand(value) -> (class name, state)``, what the codec
-    makes of an object (None: nobody knows). Errors that have a path already, and of subclasses, stay what they are.
+    makes of an object (None: nobody knows); ``encode``, which writes one value, to find what is refused for another reason
+    than its class. Errors that have a path already, and of subclasses, stay what they are.
     """
-    if expand is None or type(error) is not SerializeError or not str(error).startswith("cannot serialize"):
+    said = str(error)
+    if type(error) is not SerializeError or said.startswith(_BEGINNINGS):
         return error
     try:
-        found = _first_refused(places, expand, str(error))
+        if said.startswith("cannot serialize"):
+            found = None if expand is None else _first_refused(places, expand, said)
+        else:
+            found = None if encode is None else _first_failing(places, expand, encode)
     except Exception:  # in code of the values' classes, which ran well a moment ago
         return error
     return error if found is None else SerializeError(f"{found[0]}: {found[1]}")
+
+
+def _first_failing(
+    places: Iterable[Place], expand: Expand | None, encode: Callable[[Any], object]
+) -> tuple[str, str] | None:
+    """Return path and reason of the innermost value that cannot be written by itself, None if all can.
+
+    Where all parts of it can, such as the keys of a dict, it is the whole.
+    """
+    found = None
+    tried = 0
+    for _ in range(MOST_LEVELS):
+        for place in places:
+            tried += 1
+            refusal = _refusal(place[1], encode)
+            if refusal:
+                break
+        else:
+            return found
+        path, value = place
+        too_deep = any(words in refusal for words in _TOO_DEEP)
+        found = path, f"{refusal}. Send it in parts" if too_deep else refusal
+        inside = _inside(path, value)
+        if inside is None and expand is not None and type(value) not in _ATOMS:
+            inside = _parts(path, *expand(value))
+        if inside is None or too_deep or tried > MOST_TRIED:
+            return found  # inside something deep everything is less deep
+        places = inside
+    return found
+
+
+def _refusal(value: Any, encode: Callable[[Any], object]) -> str:
+    try:
+        encode(value)
+    except SerializeError as refusal:
+        return str(refusal)
+    return ""
 
 
 def _first_refused(places: Iterable[Place], expand: Expand, said: str) -> tuple[str, str] | None:

@@ -38,6 +38,16 @@ def test_plain_values_and_calls() -> None:
     assert codec.decode_call(codec.encode_call("o", "m", (1,), {"k": 2})) == ("o", "m", (1,), {"k": 2})
 
 
+def test_lists_that_hold_themselves() -> None:
+    value: list[Any] = [42, fastpyro.Proxy("PYRO:x@h:1")]
+    value.append(value)
+    read = codec.decode(codec.encode(value))
+    assert read[2] is read
+    around = [[1, value]]
+    read = codec.decode(codec.encode(around))
+    assert read[0][1][2] is read[0][1]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_there_and_back_in_each_of_them(module: str) -> None:
     if importlib.util.find_spec(module) is None:

@@ -100,6 +100,23 @@ def test_resources_that_nobody_else_holds_are_not_kept(connected: Connected) -> 
     assert log == []
 
 
+def test_a_resource_that_only_a_session_object_holds_is_closed_after_it(connected: Connected) -> None:
+    connection, _ = connected
+    log: list[str] = []
+
+    class Holder:
+        def __init__(self) -> None:
+            self.resource = Resource(log, "held")
+            connection.tracked_resources.add(self.resource)
+
+        def __del__(self) -> None:
+            log.append("session object")
+
+    connection.instances[Holder] = Holder()
+    connection.release()
+    assert log == ["session object", "held"]
+
+
 def test_a_resource_may_be_untracked(connected: Connected) -> None:
     connection, _ = connected
     log: list[str] = []

@@ -115,7 +115,7 @@ class ReferenceCall:
         try:
             payload: Any = self.serializer.dumps_parts(value)
         except SerializeError as error:
-            return self.refused(located(error, [("result", value)], self.serializer.expand))
+            return self.refused(located(error, [("result", value)], self.serializer.expand, self.serializer.dumps))
         except (Exception, SystemExit) as error:
             return self.refused(error)
         return self.reply(payload, FLAGS_BUFFERS if type(payload) is list else 0)

@@ -68,6 +68,10 @@ class Batched:
         return {"a": [LOCK]}
 
     @fastpyro.expose
+    def tuple_keys(self) -> Any:
+        return {"k": {(1, 2): 3}}
+
+    @fastpyro.expose
     def numbers(self) -> Iterator[int]:
         yield 1
 
@@ -123,6 +127,99 @@ def test_elements_of_sets_keys_and_zones() -> None:
     assert path_of([{LOCK}]) == "result[0]{…}"
     assert path_of([{LOCK: 1}]) == "a key of result[0]"
     assert path_of({"when": datetime(2020, 1, 1, tzinfo=Unclear())}) == 'result["when"]'
+
+
+FORMATS = ["native", "serpent", "json", "msgpack", "marshal", "pickle"]
+
+
+def deep(levels: int) -> Any:
+    value: Any = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+REFUSED_SOMEWHERE: list[Any] = [
+    {(1, 2): 3},
+    {b"x": 1},
+    {frozenset({1}): 1},
+    {frozenset({b"x"}): 1},
+    {date(2020, 1, 1): 1},
+    {frozenset({1})},
+    {(1, (2, 3)): {(4,): 5}},
+    LOCK,
+    iter(()),
+    threading,
+    int,
+    1j,
+    b"bytes",
+    bytearray(b"bytes"),
+    memoryview(b"bytes"),
+    "\ud800",
+    ...,
+    10**5000,
+    datetime(2020, 1, 1, tzinfo=Unclear()),
+    ValueError(LOCK),
+]
+PLACES: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda value: value, ""),
+    (lambda value: [0, value], "[1]"),
+    (lambda value: (value,), "[0]"),
+    (lambda value: {"a": {"b": value}}, '["a"]["b"]'),
+    (lambda value: [{"x": (1, [value])}], '[0]["x"][1][0]'),
+]
+
+
+def refusal_of(name: str, value: Any) -> str:
+    """Return the text with which a format refuses a value, empty if it does not; what it writes can be read."""
+    serializer = get_serializer(name)
+    try:
+        data = serializer.dumps(value)
+    except SerializeError as error:
+        return str(located(error, [("result", value)], serializer.expand, serializer.dumps))
+    serializer.loads(data)
+    return ""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_refusal_names_the_place_and_a_way_out(name: str) -> None:
+    refused = 0
+    for wrap, path in PLACES:
+        for value in REFUSED_SOMEWHERE:
+            text = refusal_of(name, wrap(value))
+            if text:
+                refused += 1
+                assert text.removeprefix("a key of ").startswith(f"result{path}"), text
+                assert "Send" in text or "send" in text, text
+    assert refused >= len(PLACES) * 3
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_nested_too_deeply_is_named_as_a_whole(name: str) -> None:
+    serializer = get_serializer(name)
+    endless: list[Any] = []
+    endless.append(endless)
+    for value in (deep(100_000), endless):
+        if name == "pickle" and value is endless:
+            continue  # which has a form for it
+        with pytest.raises(SerializeError) as caught:
+            serializer.dumps([value])
+        places = [("args[0]", 1), ("args[1]", [value])]
+        error = located(caught.value, places, serializer.expand, serializer.dumps)
+        assert str(error).startswith("args[1]: ")
+        assert str(error).endswith("Send it in parts")
+
+
+def test_keys_that_a_format_has_no_form_for_in_calls(uri: str) -> None:
+    with fastpyro.Proxy(uri) as proxy:
+        for name in ("json", "msgpack"):
+            proxy._pyroSerializer = name
+            with pytest.raises(
+                SerializeError, match=r'^kwargs\["x"\]\[0\]: cannot be written as .* Send a list of pairs'
+            ):
+                proxy.echo(x=[{(1, 2): 3}])
+            with pytest.raises(SerializeError, match=r'^result\["k"\]: cannot be written as .* Send a list of pairs'):
+                proxy.tuple_keys()
 
 
 def test_arguments_of_calls() -> None:

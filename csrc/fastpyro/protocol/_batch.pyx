@@ -76,7 +76,7 @@ cdef class BatchWriter:
                 from fastpyro.values.refused_paths import located, of_call  # nobody needs it before that
 
                 places = of_call(args, kwargs, f"calls[{self.count}].")
-                raise located(error, places, self.codec.encoder.to_state) from error.__cause__
+                raise located(error, places, self.codec.encoder.to_state, self.codec.encode) from error.__cause__
             raise
         finally:
             self.adding = False
@@ -196,7 +196,7 @@ cdef class ResultWriter:
                 from fastpyro.values.refused_paths import located  # as above
 
                 places = [(f"results[{self.count}]", value)]
-                raise located(error, places, self.codec.encoder.to_state) from error.__cause__
+                raise located(error, places, self.codec.encoder.to_state, self.codec.encode) from error.__cause__
             raise
         self.count += 1
         if self.results.size >= PART:

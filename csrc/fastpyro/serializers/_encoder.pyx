@@ -295,7 +295,7 @@ cdef class ValueEncoder:
             out.size += 9
             return 0
         if size > MAX_INTEGER_BYTES:
-            raise SerializeError(f"an int of {size:,} bytes exceeds the limit of {MAX_INTEGER_BYTES:,}")
+            raise SerializeError(f"an int of {size:,} bytes exceeds the limit of {MAX_INTEGER_BYTES:,}; send bytes")
         data = value.to_bytes(size, "big", signed=True)
         return self.write_extension(out, EXT_INTEGER, <const uint8_t *> PyBytes_AS_STRING(data), size)
 

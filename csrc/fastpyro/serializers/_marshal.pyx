@@ -150,7 +150,7 @@ cdef class MarshalCodec(PeerCodec):
             return put32(out, number)
         rest = abs(value)
         if rest.bit_length() > MOST_DIGITS * 15:
-            raise SerializeError("an int of more than 4,300 digits cannot be sent")
+            raise SerializeError("an int of more than 4,300 digits cannot be sent. Send it as bytes")
         digits = []
         while rest:
             digits.append(rest & 0x7fff)

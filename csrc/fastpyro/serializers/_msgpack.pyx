@@ -53,6 +53,18 @@ cdef inline int check_depth(int depth) except -1:
     return 0
 
 
+cdef inline bint is_container(uint8_t code) noexcept:
+    # The head of an array or a map.
+    return 0x80 <= code <= 0x9f or 0xdc <= code <= 0xdf
+
+
+cdef int refuse_key(object key) except -1:
+    raise SerializeError(
+        f"cannot be written as msgpack: a key of type {type(key).__name__} would arrive as a list, which can be none. "
+        "Send a list of pairs, or use a serializer that has a form for it"
+    )
+
+
 @cython.final
 cdef class MsgpackCodec(PeerCodec):
     """Encodes and decodes values and calls; see `PeerCodec`."""
@@ -132,14 +144,14 @@ cdef class MsgpackCodec(PeerCodec):
             try:
                 PyUnicode_AsUTF8AndSize(text, &size)
             except UnicodeEncodeError as error:
-                raise SerializeError(f"msgpack has no form for this str: {error}") from None
+                raise SerializeError(f"msgpack has no form for this str: {error}. Send it as bytes") from None
         return self.encoder.write_text(out, text)
 
     cdef int write_integer(self, Writer out, object value) except -1:
         if -0x8000000000000000 <= value <= 0xFFFFFFFFFFFFFFFF:
             return self.encoder.write_integer(out, value)
         if value.bit_length() > MOST_DIGITS * 3.33:
-            raise SerializeError(f"an int of more than {MOST_DIGITS:,} digits cannot be sent")
+            raise SerializeError(f"an int of more than {MOST_DIGITS:,} digits cannot be sent. Send it as bytes")
         digits = b"%d" % value
         return write_extension(out, EXT_INTEGER, <const uint8_t *> PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
 
@@ -155,12 +167,15 @@ cdef class MsgpackCodec(PeerCodec):
     cdef int write_dict(self, Writer out, dict items, int depth) except -1:
         cdef PyObject *key = NULL
         cdef PyObject *item = NULL
-        cdef Py_ssize_t position = 0, count = PyDict_GET_SIZE(items), written = 0
+        cdef Py_ssize_t position = 0, count = PyDict_GET_SIZE(items), written = 0, start
         check_depth(depth)
         self.encoder.write_header(out, count, 0x80, 0xde)
         while PyDict_Next(items, &position, &key, &item):
             held_key, held_item = <object> key, <object> item  # simplify may change the dict meanwhile
+            start = out.size
             self.write(out, held_key, depth)
+            if type(held_key) is not str and is_container(out.data[start]):
+                refuse_key(held_key)
             self.write(out, held_item, depth)
             written += 1
         if written != count or PyDict_GET_SIZE(items) != count:

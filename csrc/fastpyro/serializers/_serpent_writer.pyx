@@ -51,7 +51,8 @@ cdef object too_deep_or_no_key(object key):
     if key is None:
         return SerializeError(f"a value is nested deeper than {MAX_TEXT_DEPTH} levels, or contains itself")
     return SerializeError(
-        f"a key of a dict or element of a set, of type {type(key).__name__}, becomes something that is neither"
+        f"a key of a dict or element of a set, of type {type(key).__name__}, becomes something that is neither. "
+        "Send it as a list, or use a serializer that has a form for it"
     )
 
 
@@ -134,7 +135,7 @@ cdef class SerpentWriter:
         cdef unsigned long long rest
         if overflow:
             if value.bit_length() > MOST_DIGITS * 3.33:
-                raise SerializeError(f"an int of more than {MOST_DIGITS:,} digits cannot be sent")
+                raise SerializeError(f"an int of more than {MOST_DIGITS:,} digits cannot be sent. Send it as bytes")
             text = (b"%d" % value)
             return append(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         rest = <unsigned long long> number if number >= 0 else 0 - <unsigned long long> number
