@@ -247,7 +247,7 @@ def test_names_in_a_file(file: SqlStorage, event: str) -> None:
     def path(number: int) -> happening:
         happened: happening = interrupted(number, use) if event == "interrupt" else in_time(lambda: work(number))
         assert in_time(use) is None
-        assert not any(seat.turn.locked for seat in (*file._writers, *file._readers))
+        assert not any(seat.turn.locked for seat in (*file._writers, *file._readers, *file._listers))
         assert not any(isinstance(one, BaseException) and not isinstance(one, PyroError) for one in outcome), outcome
         return happened
 

@@ -42,6 +42,12 @@ MOST_REGISTRATIONS = 100_000
 MANY = 50
 """Names that are cheaper to find among all than one by one."""
 
+PART = 500
+"""Registrations of a listing that are looked at between two pauses, in which look-ups are answered."""
+
+PAUSE = 1e-5
+"""Seconds of such a pause: long enough for another thread to wake up."""
+
 CHANGE_SECONDS = 6.0
 """How long a change waits for those before it, when the storage is slow or locked by another process."""
 
@@ -72,7 +78,7 @@ class NameServer:
     def __init__(self, storage: str | Storage | None = None) -> None:
         self._storage = open_storage(storage)
         self._lock = Mutex(reentrant=True)  # between a look and a change that depends on it
-        self._matching = Mutex()  # one pattern at a time: each takes megabytes, and a processor
+        self._searches = Mutex(reentrant=True)
         self._own_uri: str | None = None
         self._origins = self._storage.origins() if isinstance(self._storage, SqlStorage) else {}
         self._bytes = sum(cost_of(name, *found) for name, found in self._storage.everything().items())
@@ -163,7 +169,8 @@ class NameServer:
             return self.list(prefix, regex, None, metadata_any, metadata_all)
         check_one_of(prefix=prefix, regex=regex, metadata_all=metadata_all, metadata_any=metadata_any)
         with_metadata = checked_flag("return_metadata", return_metadata)
-        return _listing(self._find(prefix, regex, metadata_all, metadata_any), with_metadata)
+        with self._searching():
+            return _listing(self._find(prefix, regex, metadata_all, metadata_any), with_metadata)
 
     def yplookup(
         self,
@@ -180,7 +187,8 @@ class NameServer:
         with_metadata = checked_flag("return_metadata", return_metadata)
         if not wanted:
             return {}
-        return _listing(self._storage.with_metadata(wanted, every=meta_all is not None), with_metadata)
+        with self._searching():
+            return _listing(self._find_tagged(wanted, meta_all is not None), with_metadata)
 
     # ---- not for clients ----------------------------------------------------------------------------------------------
 
@@ -211,13 +219,14 @@ class NameServer:
                 f"the name server's storage is busy: a change waited for {CHANGE_SECONDS:g} s; try again later"
             ) from None
 
-    def _matching_alone(self) -> Guard:
+    def _searching(self) -> Guard:
+        # One search at a time, as it takes megabytes and a processor: looking up a name needs neither, and goes on.
         try:
-            return self._matching.guard(time.monotonic() + CHANGE_SECONDS)
+            return self._searches.guard(time.monotonic() + CHANGE_SECONDS)
         except TimeoutError:
             raise NamingError(
-                f"the name server is busy with other patterns: this one waited for {CHANGE_SECONDS:g} s; try again later, "
-                "or ask by prefix or by tags"
+                f"the name server is busy with other searches: this one waited for {CHANGE_SECONDS:g} s; try again later, "
+                "or look up a name"
             ) from None
 
     def _put(
@@ -276,24 +285,33 @@ class NameServer:
     ) -> dict[str, Registration]:
         if prefix is not None and not _is_empty(prefix):
             check_text("prefix", prefix)
-            return self._storage.with_prefix(prefix)
+            with self._searching():
+                return self._storage.with_prefix(prefix)
         if regex is not None and not _is_empty(regex):
             check_text("regex", regex)
-            with self._matching_alone():
+            with self._searching():
                 pattern = Pattern(regex)
                 return {name: found for name, found in self._storage.everything().items() if pattern.matches(name)}
         if metadata_any is not None or metadata_all is not None:
             wanted = checked_tags(metadata_any if metadata_all is None else metadata_all)
             if wanted:
-                return self._storage.with_metadata(wanted, every=metadata_all is not None)
-            return {} if metadata_all is None else self._storage.everything()
-        return self._storage.everything()
+                return self._find_tagged(wanted, metadata_all is not None)
+            if metadata_all is None:
+                return {}
+        with self._searching():
+            return self._storage.everything()
+
+    def _find_tagged(self, wanted: frozenset[str], every: bool) -> dict[str, Registration]:
+        with self._searching():
+            return self._storage.with_metadata(wanted, every=every)
 
 
 def _listing(found: dict[str, Registration], return_metadata: bool) -> Listing:
     limit = config.NS_MAX_LISTING
     size = 0
-    for name, (uri, metadata) in found.items():
+    for number, (name, (uri, metadata)) in enumerate(found.items()):
+        if number % PART == PART - 1:
+            time.sleep(PAUSE)
         size += sent_size_of(name, uri, metadata if return_metadata else ())
         if limit and size > limit:
             raise NamingError(

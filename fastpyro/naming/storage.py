@@ -11,6 +11,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fastpyro._mutex import Guard, Mutex
@@ -33,8 +34,11 @@ HURRIED_SECONDS = 0.25
 READ_BUSY_SECONDS = 1.0
 """How long a look-up does, where the file system has no write-ahead log: with one it never waits."""
 
-READERS = 4
-"""Connections for reading, so that a look-up need not wait while somebody lists everything."""
+READERS = 3
+"""Connections for reading one name, or counting them."""
+
+LISTERS = 2
+"""Connections for reading many names: whoever lists everything keeps one of them for long, and no look-up waits for it."""
 
 
 class Storage(Protocol):
@@ -146,16 +150,17 @@ class SqlStorage:
         # lasts, and wait for nothing.
         self._writers: list[_Seat] = []
         self._readers: list[_Seat] = []
+        self._listers: list[_Seat] = []
         self._connections: list[sqlite3.Connection] = []
         try:
             _create_private(path)
             writer = self._open(BUSY_SECONDS)
             self._prepare(writer)
             self._writers.append(_Seat(writer))
-            for _ in range(READERS):
+            for seats in READERS * [self._readers] + LISTERS * [self._listers]:
                 reader = self._open(READ_BUSY_SECONDS)
                 reader.execute("PRAGMA query_only=ON")
-                self._readers.append(_Seat(reader))
+                seats.append(_Seat(reader))
         except (sqlite3.Error, OSError) as error:
             for connection in self._connections:
                 connection.close()
@@ -223,6 +228,9 @@ class SqlStorage:
     def _read(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         return self._step(self._readers, "BEGIN", work)
 
+    def _list(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        return self._step(self._listers, "BEGIN", work)
+
     def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         return self._step(self._writers, "BEGIN IMMEDIATE", work)
 
@@ -230,7 +238,8 @@ class SqlStorage:
         return int(self._read(lambda database: database.execute("SELECT COUNT(*) FROM pyro_names").fetchone()[0]))
 
     def get(self, name: str) -> Registration | None:
-        return self._select("WHERE name = ?", (name,)).get(name)
+        found: dict[str, Registration] = self._read(partial(_select, "WHERE name = ?", (name,)))
+        return found.get(name)
 
     def put(self, name: str, uri: str, metadata: frozenset[str], origin: str | None = None) -> None:
         """Register a name; ``origin`` tells from where it was registered, and is kept with it."""
@@ -250,7 +259,7 @@ class SqlStorage:
 
     def origins(self) -> dict[str, tuple[str, str]]:
         """Return, by name, the uri that was registered and from where, as far as that is known."""
-        found: dict[str, tuple[str, str]] = self._read(
+        found: dict[str, tuple[str, str]] = self._list(
             lambda database: {
                 name: (uri, origin)
                 for name, uri, origin in database.execute("SELECT name, uri, origin FROM fastpyro_origins")
@@ -281,19 +290,7 @@ class SqlStorage:
         return self._select(condition, (*sorted(tags), len(tags) if every else 1))
 
     def _select(self, condition: str, parameters: tuple[Any, ...]) -> dict[str, Registration]:
-        def read(database: sqlite3.Connection) -> dict[str, Registration]:
-            tags: dict[int, set[str]] = {}
-            chosen = f"SELECT id FROM pyro_names {condition}"
-            for row, tag in database.execute(
-                f"SELECT object, metadata FROM pyro_metadata WHERE object IN ({chosen})", parameters
-            ):
-                tags.setdefault(row, set()).add(tag)
-            return {
-                name: (uri, frozenset(tags.get(row, ())))
-                for row, name, uri in database.execute(f"SELECT id, name, uri FROM pyro_names {condition}", parameters)
-            }
-
-        found: dict[str, Registration] = self._read(read)
+        found: dict[str, Registration] = self._list(partial(_select, condition, parameters))
         return found
 
     def close(self) -> None:
@@ -303,10 +300,23 @@ class SqlStorage:
     def _close_unused(self) -> None:
         if not self._closed:
             return
-        for seat in (*self._writers, *self._readers):
+        for seat in (*self._writers, *self._readers, *self._listers):
             if not seat.turn.locked:
                 with seat.turn.guard():
                     seat.database.close()
+
+
+def _select(condition: str, parameters: tuple[Any, ...], database: sqlite3.Connection) -> dict[str, Registration]:
+    tags: dict[int, set[str]] = {}
+    chosen = f"SELECT id FROM pyro_names {condition}"
+    for row, tag in database.execute(
+        f"SELECT object, metadata FROM pyro_metadata WHERE object IN ({chosen})", parameters
+    ):
+        tags.setdefault(row, set()).add(tag)
+    return {
+        name: (uri, frozenset(tags.get(row, ())))
+        for row, name, uri in database.execute(f"SELECT id, name, uri FROM pyro_names {condition}", parameters)
+    }
 
 
 def _create_private(path: str) -> None:

@@ -326,7 +326,7 @@ def test_answers_are_bounded(filled: NameServer, monkeypatch: pytest.MonkeyPatch
     assert len(filled.list(prefix="many.1", return_metadata=False)) == 11
 
 
-def test_patterns_do_not_wait_for_ever(ns: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searches_do_not_wait_for_ever(ns: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHANGE_SECONDS", 0.01)
     ns.register("x", X)
     outcome: list[str] = []
@@ -335,13 +335,14 @@ def test_patterns_do_not_wait_for_ever(ns: NameServer, monkeypatch: pytest.Monke
         with pytest.raises(NamingError) as caught:
             ns.list(regex="x")
         outcome.append(str(caught.value))
+        assert ns.lookup("x") == URI(X)
 
-    with ns._matching_alone():
+    with ns._searching():
         thread = threading.Thread(target=look)
         thread.start()
         thread.join(30)
     assert outcome[0].startswith(
-        "the name server is busy with other patterns: this one waited for 0.01 s; try again later"
+        "the name server is busy with other searches: this one waited for 0.01 s; try again later"
     )
     assert ns.list(regex="x") == {"x": X}
 
