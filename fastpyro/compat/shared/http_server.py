@@ -26,6 +26,8 @@ from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from fastpyro._foreign_text import on_one_line
 from fastpyro._mutex import Mutex
+from fastpyro.compat.shared.unsent_answers import UnsentAnswers
+from fastpyro.config import config
 
 __all__ = ["WHEN_GONE", "GatewayServer"]
 
@@ -73,6 +75,7 @@ class GatewayServer(ThreadingMixIn, WSGIServer):
         self._sending: dict[socket.socket, float] = {}
         self._answering: dict[socket.socket, list[Callable[[], Any]]] = {}
         self._gone: set[socket.socket] = set()
+        self.unsent = UnsentAnswers(config.MAX_UNSENT)
         self._looked = 0.0
         self._taken = 0
         self._taken_by: Counter[Any] = Counter()
@@ -200,10 +203,18 @@ def _hung_up(sockets: list[socket.socket]) -> list[socket.socket]:
 
 
 class _Answering(ServerHandler):
+    request_handler: _Handler
+
     def _write(self, data: bytes) -> None:
         # A timeout of a socket holds for one call: with parts it says how slow a client may be, not how big an answer.
-        for at in range(0, len(data), PART):
-            self.stdout.write(data[at : at + PART])
+        unsent, client = self.request_handler.server.unsent, self.request_handler.connection
+        unsent.begin(client, len(data))
+        try:
+            for at in range(0, len(data), PART):
+                self.stdout.write(data[at : at + PART])
+                unsent.took(client, len(data[at : at + PART]))
+        finally:
+            unsent.end(client)
 
     def log_exception(self, exc_info: Any) -> None:
         error = exc_info[1]
@@ -238,7 +249,7 @@ class _Handler(WSGIRequestHandler):
         environ[WHEN_GONE] = partial(self.server.when_gone, self.request)
         answer: Any = self.wfile
         handler = _Answering(io.BytesIO(body), answer, self.get_stderr(), environ, multithread=True)
-        handler.request_handler = self  # type: ignore[attr-defined]  # for its log
+        handler.request_handler = self  # for its log
         app = self.server.get_app()
         assert app is not None
         handler.run(app)
