@@ -37,6 +37,7 @@ from fastpyro.server.refusals import say_why
 from fastpyro.server.replies import AnyReply, PendingReply, Postponed, Reply, UnfinishedBatch
 from fastpyro.server.turns import TURN, Turns
 from fastpyro.server.unfinished import UnfinishedMessages
+from fastpyro.server.unfinished_handshakes import UnfinishedHandshakes
 from fastpyro.server.unsent import ALONE, Patience, UnsentReplies
 from fastpyro.server.wakeups import Wakeups
 from fastpyro.transport import sockets, tls
@@ -91,7 +92,7 @@ class ConnectionServer(ABC):
         self.timeout = config.COMMTIMEOUT
         self.late_replies = LateReplies(self)
         self.unsent = UnsentReplies(self, self.patience)
-        self.unfinished = UnfinishedMessages(self)
+        self.unfinished, self.handshakes = UnfinishedMessages(self), UnfinishedHandshakes(self)
         self.turns, self.drops = Turns(), Complaints()
         self._parting: dict[Connection, CommunicationError | None] = {}  # who will be dropped in its turn
         self._parted = 0
@@ -123,6 +124,7 @@ class ConnectionServer(ABC):
         self.draining.begun, self.draining = self.serving, Draining(self)
         self.unsent.after_fork()
         self.unfinished.after_fork()
+        self.handshakes = UnfinishedHandshakes(self)
         if self.big_replies is not None:
             self.big_replies.after_fork()
         self.poller.close()
@@ -194,6 +196,7 @@ class ConnectionServer(ABC):
         self.connections[fd] = connection
         self.crowd.add(connection, place)
         self.unadmitted.add(connection, place)
+        self.handshakes.watch(connection)
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         self.unsent.watch(connection)
         connection.big_replies = self.big_replies
@@ -403,6 +406,7 @@ class ConnectionServer(ABC):
         admits = connection.handshaken and connection.fd in self.unadmitted.by_fd
         if admits:  # before the client hears of it: another thread may read its first call while this one goes on
             connection.channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
+            self.unfinished.watch(connection)
         try:
             try:
                 self._send(connection, message, reply)
@@ -414,7 +418,6 @@ class ConnectionServer(ABC):
         if connection.fd in self.unadmitted.by_fd:
             if admits:
                 self.unadmitted.remove(connection.fd)
-                self.unfinished.watch(connection)
             else:
                 self.drop(connection)
 

@@ -38,6 +38,7 @@ class ExistingConnectionServer(MultiplexServer):
         (connection,) = self.connections.values()
         self.unadmitted.clear()
         connection.attached = connection.handshaken = True
+        self.unfinished.watch(connection)
         connection.channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
 
     @property

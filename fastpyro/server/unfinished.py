@@ -185,8 +185,8 @@ class UnfinishedMessages:
         seen: dict[Connection, _Seen] = {}
         for connection in list(self.server.connections.values()):
             counted = connection.channel.counted
-            if counted <= LITTLE:
-                continue
+            if counted <= LITTLE or connection.fd in self.server.unadmitted:
+                continue  # a stranger's bytes are not counted here
             one = self._seen.get(connection)
             if one is None or connection in self._waiting or not one.counted <= counted < one.counted + LITTLE:
                 one = _Seen(counted, now)

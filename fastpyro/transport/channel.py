@@ -56,6 +56,7 @@ class Channel(Protocol):
     def set_dialect(self, dialect: int) -> None: ...
     def set_hmac_key(self, key: bytes | None) -> None: ...
     def set_max_message_size(self, max_message_size: int) -> None: ...
+    def set_annotation_room(self, size: int) -> None: ...
     def leave_shared_cpu(self) -> None: ...
     def send(self, message: Outgoing, timeout: float | None = None) -> None: ...
     def has_room_for(self, size: int) -> bool: ...
@@ -162,6 +163,9 @@ class PortableChannel:
         self._limit = max_message_size
         self._decoder.set_max_message_size(max_message_size)
 
+    def set_annotation_room(self, size: int) -> None:
+        self._decoder.set_annotation_room(size)
+
     def send(self, message: Outgoing, timeout: float | None = None) -> None:
         deadline = _deadline_of(timeout)
         self._check_open()
@@ -260,6 +264,9 @@ class PortableChannel:
 
     def set_intake(self, intake: Intake) -> None:
         """Count what has arrived of messages that are not whole; while they are too big, read only as that allows."""
+        if self.counted and self._intake is not None:
+            self._intake.change(self.counted, 0)
+            intake.change(0, self.counted)
         self._intake = intake
 
     def _count_unfinished(self) -> None:

@@ -3,7 +3,8 @@
 CONNECT carries ``{"handshake": data, "object": object id}`` in a serializer that Pyro5 and Pyro4 read as well, and the
 annotation FAST, with which a fastpyro client says that it speaks the native dialect; a fastpyro daemon answers natively
 and with its own FAST, anybody else plainly. CONNECTOK carries ``{"handshake": answer, "meta": metadata}``, CONNECTFAIL the
-reason as text. Until the handshake is done a message may have 64 KiB and no more.
+reason as text. Until the handshake is done a message may have 64 KiB and no more; a client's annotations are beside
+that, because programs that are written for Pyro have those of their first call here, too. Ours leaves out what does not fit.
 
 A client begins with protocol 502. A daemon that refuses it in protocol 48 is Pyro4's, and is called again in that;
 `_dialects` remembers it for the place.
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAST",
+    "HANDSHAKE_ANNOTATIONS",
     "HANDSHAKE_LIMIT",
     "Connected",
     "Request",
@@ -68,6 +70,9 @@ __all__ = [
 log = LazyLogger("fastpyro.handshake")
 
 HANDSHAKE_LIMIT = 65536
+HANDSHAKE_ANNOTATIONS = 16 << 20
+"""Bytes that the annotations of a client's CONNECT may have beside that; what has come of them counts in MAX_RECEIVED."""
+
 LONGEST_REASON = 1000
 """Characters that are shown of a daemon's reason for refusing."""
 
@@ -75,6 +80,9 @@ ANSWER_LIMIT = 16 << 20
 """Bytes of a daemon's answer to CONNECT, which names all members of the object; inflated, if it comes compressed."""
 
 FAST = "FAST"
+HEAD = 8
+"""Bytes of an annotation beside its own."""
+
 NATIVE_VERSION = b"\x01"
 """First byte of the annotation FAST: version 1 of the native dialect. Behind a client's may stand its handshake data in
 the native form, when the peers' serializers would change it; behind a daemon's LOOKS."""
@@ -196,13 +204,14 @@ def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Con
     try:
         channel.served_by = serving_thread(channel.sock)
         flags = 0
-        extra = dict(beside.annotations or {})
+        extra: dict[str, Any] = {}
         payload = _request(serializer, settings.data, uri.object, extra if wants_native else None)
         if dialect == OLD_PROTOCOL_VERSION:
             channel.set_hmac_key(settings.hmac_key)
             channel.set_dialect(dialect)
             flags = FLAGS_META_ON_CONNECT
-            extra.pop(FAST, None)
+            extra.clear()
+        extra = {**_small(beside.annotations, HANDSHAKE_LIMIT - len(payload) - len(extra.get(FAST, b""))), **extra}
         fields = MSG_CONNECT, flags, beside.seq, serializer.serializer_id, payload, extra, beside.correlation_id
         message = channel.exchange(Outgoing(*fields), settings.seconds_left())
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
@@ -236,6 +245,13 @@ def _request(serializer: Serializer, data: Any, object_id: str, annotations: dic
     if size > HANDSHAKE_LIMIT - 256:  # of room for the annotations' heads
         raise ProtocolError(f"handshake data of {size:,} bytes exceeds the limit of {HANDSHAKE_LIMIT:,}")
     return payload
+
+
+def _small(annotations: dict[str, Any] | None, room: int) -> dict[str, Any]:
+    """Return the annotations of the call that connects, if they fit beside the rest of CONNECT; the call has them anyway."""
+    own = annotations or {}
+    sizes = (memoryview(data).nbytes for data in own.values() if isinstance(data, bytes | bytearray | memoryview))
+    return own if not own or sum(sizes) + HEAD * (len(own) + 1) <= room else {}
 
 
 def _open_socket(uri: URI, settings: Settings) -> socket.socket:
@@ -335,6 +351,8 @@ def read_request(message: Message, dialect: int, accepted: frozenset[int], lacks
     if type(object_id) is not str and (wants_metadata or object_id is not None):
         raise PyroError("connect: the message lacks the key 'object'")
     fast = message.annotations.get(FAST, b"") if dialect == PROTOCOL_VERSION else b""
+    if len(fast) > HANDSHAKE_LIMIT:
+        raise ProtocolError(f"handshake data of {len(fast):,} bytes exceeds the limit of {HANDSHAKE_LIMIT:,}")
     speaks_native = fast.startswith(NATIVE_VERSION) and native.serializer_id in accepted
     for key in request:
         if type(key) is not str:

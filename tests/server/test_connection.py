@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from conversations import REQUEST
 from socket_pairs import receive_until_end, unix_pair
 
+import fastpyro
 from fastpyro.errors import ConnectionClosedError
 from fastpyro.protocol._message import Outgoing
 from fastpyro.server.connection import Connection
@@ -161,3 +163,47 @@ def test_its_text_names_the_client(connected: Connected, address: Any, text: str
     connection, _ = connected
     connection.peer_address = address
     assert repr(connection) == text
+
+
+class Greeter(fastpyro.Daemon):
+    """Notes on the connection who has introduced himself."""
+
+    left: list[str]
+
+    def validateHandshake(self, conn: Connection, data: Any) -> Any:
+        conn.user = data  # type: ignore[attr-defined]
+        return "hello"
+
+    def clientDisconnect(self, conn: Connection) -> None:
+        self.left.append(conn.user)  # type: ignore[attr-defined]
+
+
+class Subject:
+    """What is called."""
+
+    @fastpyro.expose
+    def user(self) -> str:
+        client: Any = fastpyro.current_context.client
+        return str(client.user)
+
+
+@pytest.mark.parametrize("server_type", ["thread", "multiplex"])
+@pytest.mark.parametrize("portable", [False, True])
+def test_what_the_handshake_notes_is_there_in_methods(
+    server_type: str, portable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastpyro.config, "SERVERTYPE", server_type)
+    monkeypatch.setattr(fastpyro.config, "PORTABLE", portable)
+    with Greeter(host="127.0.0.1") as daemon:
+        daemon.left = []
+        uri = daemon.register(Subject())
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        for name in ("anna", "otto"):
+            with fastpyro.Proxy(uri) as proxy:
+                proxy._pyroHandshake = name
+                assert proxy.user() == name
+                assert proxy.user() == name
+        daemon.shutdown()
+        thread.join(30)
+    assert daemon.left == ["anna", "otto"]

@@ -137,6 +137,7 @@ class Server:
         self.held: list[Connection] = []
         self.gone: list[Connection] = []
         self.far: dict[Connection, socket.socket] = {}
+        self.unadmitted: dict[int, Connection] = {}
         self.daemon = SimpleNamespace(has_annotations=False)
         self.replies: list[Any] = []
         self.unfinished = unfinished.UnfinishedMessages(self)  # type: ignore[arg-type]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 
 import pytest
 from socket_pairs import Peer
 
+import fastpyro
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE
 from fastpyro.errors import (
@@ -292,3 +295,76 @@ def test_a_refusal_is_cut_and_escaped() -> None:
 def test_an_answer_that_is_none(answer: object) -> None:
     error, _ = failure_of(pack_message(MSG_CONNECTOK, 0, 0, SERPENT.serializer_id, SERPENT.dumps(answer)))
     assert isinstance(error, ProtocolError)
+
+
+class Annotated:
+    """What is called with annotations beside the call."""
+
+    @fastpyro.expose
+    def sizes(self) -> dict[str, int]:
+        return {key: len(data) for key, data in fastpyro.current_context.annotations.items()}
+
+
+@pytest.fixture
+def annotated() -> Iterator[fastpyro.Daemon]:
+    with fastpyro.Daemon("127.0.0.1") as daemon:
+        daemon.register(Annotated(), "subject")
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        yield daemon
+        daemon.shutdown()
+        thread.join(30)
+
+
+@pytest.mark.parametrize("size", [10, 65000, 70000, 3 << 20])
+@pytest.mark.parametrize("serializer", ["native", "serpent"])
+def test_annotations_of_the_call_that_connects(annotated: fastpyro.Daemon, size: int, serializer: str) -> None:
+    with fastpyro.Proxy(annotated.uriFor("subject")) as proxy:
+        proxy._pyroSerializer = serializer
+        fastpyro.current_context.annotations = {"BIGG": bytes(size)}
+        try:
+            assert proxy.sizes()["BIGG"] == size
+        finally:
+            fastpyro.current_context.annotations = {}
+
+
+@pytest.mark.parametrize(
+    ("payload_size", "annotations", "admitted"),
+    [
+        (10, {"BIGG": 70000}, True),
+        (60000, {"BIGG": 3 << 20, "MORE": 65536}, True),
+        (10, {"BIGG": handshake.HANDSHAKE_ANNOTATIONS + handshake.HANDSHAKE_LIMIT}, False),
+        (66000, {}, False),
+        (66000, {"BIGG": 1000}, False),
+        (10, {"FAST": 70000}, False),
+    ],
+)
+def test_a_stranger_has_annotations_beside_his_handshake_data(
+    annotated: fastpyro.Daemon, payload_size: int, annotations: dict[str, int], admitted: bool
+) -> None:
+    """As the real Pyro5 sends them."""
+    payload = SERPENT.dumps({"handshake": "x" * payload_size, "object": "subject"})
+    extra = {key: b"\x01" * size for key, size in annotations.items()}
+    with socket.create_connection(annotated.sock.getsockname()[:2], timeout=30) as stranger:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stranger.sendall(pack_message(MSG_CONNECT, 0, 0, SERPENT.serializer_id, payload, extra))
+        try:
+            answer = stranger.recv(65536)
+        except ConnectionResetError:
+            answer = b""
+        assert (answer[6:7] == bytes([MSG_CONNECTOK])) is admitted
+
+
+def test_annotations_of_strangers_are_counted_while_they_arrive(annotated: fastpyro.Daemon) -> None:
+    payload = SERPENT.dumps({"handshake": "x", "object": "subject"})
+    data = pack_message(MSG_CONNECT, 0, 0, SERPENT.serializer_id, payload, {"BIGG": bytes(1 << 20)})
+    with socket.create_connection(annotated.sock.getsockname()[:2], timeout=30) as stranger:
+        stranger.sendall(data[: 1 << 19])
+        intake = annotated.transportServer.handshakes.intake
+        deadline = time.monotonic() + 30
+        while intake.total < (1 << 19) - 100 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert 0 < intake.total <= 1 << 19
+        stranger.sendall(data[1 << 19 :])
+        assert stranger.recv(65536)[6] == MSG_CONNECTOK
+        assert intake.total == 0

@@ -10,6 +10,7 @@ from fastpyro.protocol._message cimport Header, Message
 # many bytes there and reports them with `filled`, which answers 1 when `take` has a whole message.
 cdef class Assembler:
     cdef uint64_t max_message_size
+    cdef uint64_t annotation_room  # bytes that annotations may have beside that
     cdef uint8_t head[40]
     cdef Py_ssize_t head_filled, head_size  # head_size: of the next message, or of its prefix while that is unknown
     cdef int dialect  # protocol version, 0 until the first message says which
@@ -35,6 +36,7 @@ cdef class Assembler:
     cdef int start_next_buffer(self) except -1
     cdef object take_body(self)
     cdef Message take(self)
+    cdef uint64_t limit(self, uint64_t annotations_size) noexcept
     cdef int set_dialect(self, int dialect) except -1
     cdef bint idle(self) noexcept
     cdef Py_ssize_t missing(self) noexcept  # bytes of the part that is being received, unless it is the header

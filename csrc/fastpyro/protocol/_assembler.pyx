@@ -65,6 +65,7 @@ cdef class Assembler:
 
     def __cinit__(self, max_message_size):
         self.max_message_size = max_message_size if 0 < max_message_size < FORMAT_LIMIT else FORMAT_LIMIT
+        self.annotation_room = 0
         self.body = NULL
         self.target_data = NULL
         self.head_filled = self.done = 0
@@ -89,6 +90,11 @@ cdef class Assembler:
             raise LocalProtocolError(f"protocol version {dialect} is not spoken here")
         self.dialect = dialect
         return 0
+
+    cdef uint64_t limit(self, uint64_t annotations_size) noexcept:
+        # The bytes that a message may have whose annotations have so many.
+        cdef uint64_t room = annotations_size if annotations_size < self.annotation_room else self.annotation_room
+        return self.max_message_size + room
 
     cdef bint idle(self) noexcept:
         return self.stage == STAGE_HEADER and self.head_filled == 0
@@ -174,9 +180,9 @@ cdef class Assembler:
             if self.head_filled < self.head_size:
                 return 0
             if self.dialect == VERSION:
-                read_header(self.head, &self.header, self.max_message_size)
+                read_header(self.head, &self.header, self.limit(load32(self.head + 16)))
             else:
-                read_pyro4_header(self.head, &self.header, self.max_message_size)
+                read_pyro4_header(self.head, &self.header, self.limit(load16(self.head + 18)))
             if self.header.annotations_size:
                 return self.start_body(STAGE_ANNOTATIONS, self.header.annotations_size)
             return self.start_payload()
@@ -364,8 +370,13 @@ cdef class Decoder:
         return 0
 
     def set_max_message_size(self, max_message_size):
-        """Change the limit; it holds from the next header on."""
+        """Change the limit, of annotations too; it holds from the next header on."""
         self.assembler.max_message_size = Assembler(max_message_size).max_message_size
+        self.assembler.annotation_room = 0
+
+    def set_annotation_room(self, uint64_t size):
+        """Let annotations have so many bytes beside the limit, until that is set anew."""
+        self.assembler.annotation_room = size
 
     @property
     def dialect(self):

@@ -61,13 +61,21 @@ cdef class MessageStream(OutputStream):
 
     def set_intake(self, Intake intake):
         """Count what has arrived of messages that are not whole; while they are too big, read only as that allows."""
+        if self.counted:
+            self.intake.change(self.counted, 0)
+            intake.change(0, self.counted)
         self.intake = intake
 
     def set_max_message_size(self, max_message_size):
-        """Change the limit in both directions; it holds from the next message on."""
+        """Change the limit in both directions, of annotations too; it holds from the next message on."""
         limit = Assembler(max_message_size).max_message_size
         self.assembler.max_message_size = limit
+        self.assembler.annotation_room = 0
         self.max_message_size = limit
+
+    def set_annotation_room(self, size):
+        """Let the annotations of received messages have so many bytes beside the limit, until that is set anew."""
+        self.assembler.annotation_room = size
 
     @property
     def dialect(self):
