@@ -260,13 +260,13 @@ LOCAL = {"NS_HOST": "127.0.0.1", "NS_PORT": 1}
 NETWORK = {**LOCAL, "NS_BROADCAST": True, "BROADCAST_ADDRS": ["127.0.0.1"]}
 
 TRIALS = [
-    Trial("HOST", "127.0.0.1", "127.0.0.2", own_host, MADE),
-    Trial("NS_HOST", "127.0.0.1", "127.0.0.2", asked_for, settings=LOCAL),
+    Trial("HOST", "127.0.0.1", "localhost", own_host, MADE),
+    Trial("NS_HOST", "127.0.0.1", "localhost", asked_for, settings=LOCAL),
     Trial("NS_PORT", 1, 2, asked_for, settings=LOCAL),
     Trial("NS_BCPORT", 1, 2, asked_for, settings=NETWORK),
     Trial("NS_BROADCAST", False, True, asked_for, settings=NETWORK),
     Trial("BROADCAST_ADDRS", ["127.0.0.1"], ["127.0.0.2"], asked_for, settings={**NETWORK, "NS_BCPORT": SILENT_PORT}),
-    Trial("NS_BCHOST", "127.0.0.1", "127.0.0.2", broadcast_host, MADE),
+    Trial("NS_BCHOST", "127.0.0.1", "0.0.0.0", broadcast_host, MADE),
     Trial("NS_AUTOCLEAN", 3.0, 4.0, lambda world: AutoCleaner(NAMES).autoclean, MADE),
     Trial("NS_MAX_BYTES", 0, 1, lambda world: outcome(lambda: NAMES.register(uuid.uuid4().hex, URI))),
     Trial("NS_MAX_LISTING", 0, 1, lambda world: outcome(lambda: len(NAMES.list()) > 1)),

@@ -48,6 +48,7 @@ class Daemon(Service):
     __module__ = "fastpyro"
 
     _closed = True  # and so on: one that comes out of a pickle is of no use
+    _protocol_said = PROTOCOL_VERSION
     locationStr = ""
     transportServer: Any = None
 
@@ -82,7 +83,7 @@ class Daemon(Service):
         self.objectsById = {DAEMON_NAME: own}
         kind = sockets.family_name(self.transportServer.sock)
         log.debug("daemon created on %s - %s (pid %d)", self.locationStr, kind, os.getpid())
-        log.debug("pyro protocol version: %d", PROTOCOL_VERSION)
+        log.debug("pyro protocol version: %d", self._protocol_said)
 
     def _locations(self, listener: socket.socket, nathost: str | None, natport: int | None) -> tuple[str, str | None]:
         if self._unixsocket:
@@ -156,6 +157,7 @@ class Daemon(Service):
         thread, also from a method that a client calls, which still gets its answer."""
         server = self.transportServer
         if server is not None:
+            log.debug("daemon shutting down")
             server.shutdown()
 
     def close(self) -> None:
@@ -164,6 +166,7 @@ class Daemon(Service):
         if self._closed:
             return
         self._closed = True
+        log.debug("daemon closing")
         server, self.transportServer = self.transportServer, None
         try:
             self._release(server)
@@ -221,8 +224,10 @@ class Daemon(Service):
             raise PyroError("cannot reuse this object: the daemon is closed; make a new one")
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else sockets.family_name(self.transportServer.sock)
         name = f"{type(self).__module__}.{type(self).__qualname__}"
+        if not self.locationStr:  # it came out of a pickle
+            return f"<{name} at 0x{id(self):x}; unusable>"
+        state = "closed" if self._closed else sockets.family_name(self.transportServer.sock)
         return f"<{name} at 0x{id(self):x}; {self.locationStr} - {state}; {len(self.objectsById)} objects>"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,30 @@ META = {"methods": ["add"], "oneway": [], "attrs": []}
 def server() -> Iterator[SubjectServer]:
     with SubjectServer() as running:
         yield running
+
+
+@fastpyro.expose
+class Listener:
+    def heard(self) -> dict[str, int]:
+        return {name: len(value) for name, value in fastpyro.current_context.annotations.items()}
+
+
+@pytest.mark.parametrize("size", [10, 65_400, 65_536, 1_000_000])
+@pytest.mark.parametrize("serializer", ["native", "serpent"])
+def test_annotations_of_the_call_that_connects_may_be_big(size: int, serializer: str) -> None:
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        thread = threading.Thread(target=daemon.requestLoop)
+        uri = daemon.register(Listener())
+        thread.start()
+        try:
+            fastpyro.current_context.annotations = {"MINE": b"x" * size}
+            with fastpyro.Proxy(uri) as proxy:
+                proxy._pyroSerializer = serializer
+                assert proxy.heard() == {"MINE": size}
+        finally:
+            fastpyro.current_context.annotations = {}
+            daemon.shutdown()
+            thread.join()
 
 
 def test_a_session_says_with_whom_and_how(server: SubjectServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import select
 import socket
 import threading
@@ -397,3 +398,11 @@ def test_a_second_ctrl_c_while_a_daemon_closes_leaves_nothing_behind(
     fastpyro.serve(Subject(), daemon=daemon, verbose=False)
     assert closed == ["interrupted", "again"]
     assert not path.exists()
+
+
+def test_a_daemon_out_of_a_pickle_says_that_it_is_of_no_use() -> None:
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        copied = pickle.loads(pickle.dumps(daemon))
+    assert vars(copied) == {}
+    assert repr(copied).startswith("<fastpyro.Daemon at 0x")
+    assert repr(copied).endswith("; unusable>")

@@ -34,7 +34,7 @@ from fastpyro.compat.shared.peer_batches import PeerBatch as _BatchProxyAdapter
 from fastpyro.compat.shared.peer_proxies import PeerProxy, know_daemon
 from fastpyro.compat.shared.transport_servers import use_them
 from fastpyro.config import config
-from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT
+from fastpyro.constants import MSG_CONNECTOK, MSG_RESULT, OLD_PROTOCOL_VERSION
 from fastpyro.protocol.blobs import SerializedBlob
 from fastpyro.serializers.pickles import is_reading
 from fastpyro.server.daemon_object import DaemonObject
@@ -248,6 +248,7 @@ class Daemon(PeerDaemon):
     """fastpyro's daemon under Pyro4's name."""
 
     _uri_class = URI
+    _protocol_said = OLD_PROTOCOL_VERSION
 
     def register(self, obj_or_class: Any, *arguments: Any, **keywords: Any) -> URI:
         """Make an object callable from other processes; see fastpyro.Daemon. Copies and pickles of it are proxies."""
