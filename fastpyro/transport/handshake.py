@@ -211,7 +211,9 @@ def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Con
             channel.set_dialect(dialect)
             flags = FLAGS_META_ON_CONNECT
             extra.clear()
-        extra = {**_small(beside.annotations, HANDSHAKE_LIMIT - len(payload) - len(extra.get(FAST, b""))), **extra}
+        if beside.annotations:
+            room = HANDSHAKE_LIMIT - len(payload) - len(extra.get(FAST, b""))
+            extra = {**_small(beside.annotations, room), **extra}
         fields = MSG_CONNECT, flags, beside.seq, serializer.serializer_id, payload, extra, beside.correlation_id
         message = channel.exchange(Outgoing(*fields), settings.seconds_left())
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
@@ -247,11 +249,12 @@ def _request(serializer: Serializer, data: Any, object_id: str, annotations: dic
     return payload
 
 
-def _small(annotations: dict[str, Any] | None, room: int) -> dict[str, Any]:
+def _small(annotations: dict[str, Any], room: int) -> dict[str, Any]:
     """Return the annotations of the call that connects, if they fit beside the rest of CONNECT; the call has them anyway."""
-    own = annotations or {}
-    sizes = (memoryview(data).nbytes for data in own.values() if isinstance(data, bytes | bytearray | memoryview))
-    return own if not own or sum(sizes) + HEAD * (len(own) + 1) <= room else {}
+    sizes = (
+        memoryview(data).nbytes for data in annotations.values() if isinstance(data, bytes | bytearray | memoryview)
+    )
+    return annotations if sum(sizes) + HEAD * (len(annotations) + 1) <= room else {}
 
 
 def _open_socket(uri: URI, settings: Settings) -> socket.socket:
