@@ -45,7 +45,11 @@ cdef extern from *:
 
 cdef enum:
     SLICE = 100000  # microseconds between two looks at `check`
+    PAUSE = 1000  # microseconds between two looks of a greenlet that waits
     LONGEST_SLICE = 1000000000  # microseconds; a longer wait is cut into several
+
+
+cdef object pause = None  # how greenlets wait, where threads are greenlets
 
 
 cdef inline unsigned long this_thread() noexcept:
@@ -90,6 +94,12 @@ def set_leading(bint leading):
     return lead(leading)
 
 
+def share_thread(sleep not None):
+    """Note that this process' threads are greenlets, which wait by ``sleep(seconds)``: others run meanwhile."""
+    global pause
+    pause = sleep
+
+
 cdef bint lead(bint leading) noexcept:
     global fastpyro_leading
     cdef bint before = fastpyro_leading
@@ -98,6 +108,8 @@ cdef bint lead(bint leading) noexcept:
 
 
 cdef int refuse_to_wait() except -1:
+    if pause is not None:
+        return 0  # another greenlet may be in the middle of that, which goes on while this one waits
     raise LocalProtocolError(
         "this thread is in the middle of something that others wait for: a destructor cannot make a call here; make it "
         "oneway or asynchronous"
@@ -156,6 +168,9 @@ cdef class Sleeper:
             microseconds = microseconds_until(deadline, LONGEST_SLICE)
             if microseconds == 0:
                 break
+            if pause is not None:
+                pause(min(microseconds, PAUSE) * 1e-6)
+                continue
             with nogil:
                 status = PyThread_acquire_lock_timed(self.lock, microseconds, 1)
             if status == PY_LOCK_INTR:
@@ -330,8 +345,11 @@ cdef class Mutex:
                 self.notify()  # it was meant for somebody who goes on
             raise
         finally:
-            with nogil:
-                PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            while pause is not None and not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+                pause(PAUSE * 1e-6)
+            if pause is None:
+                with nogil:
+                    PyThread_acquire_lock(self.lock, WAIT_LOCK)
             self.owner = this_thread()
             self.depth = depth
             fastpyro_leaves = leaves

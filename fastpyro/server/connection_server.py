@@ -43,7 +43,7 @@ from fastpyro.server.wakeups import Wakeups
 from fastpyro.transport import sockets, tls
 from fastpyro.transport._link import Link, Spinner
 from fastpyro.transport.channel import open_channel
-from fastpyro.transport.handshake import HANDSHAKE_LIMIT
+from fastpyro.transport.handshake import HANDSHAKE_ANNOTATIONS, HANDSHAKE_LIMIT
 from fastpyro.transport.poller import make_poller
 from fastpyro.transport.trusted_peers import hmac_key_of, lacks_for_pickles
 
@@ -196,7 +196,8 @@ class ConnectionServer(ABC):
         self.connections[fd] = connection
         self.crowd.add(connection, place)
         self.unadmitted.add(connection, place)
-        self.handshakes.watch(connection)
+        connection.channel.set_annotation_room(HANDSHAKE_ANNOTATIONS)
+        connection.channel.set_intake(self.handshakes.intake)
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         self.unsent.watch(connection)
         connection.big_replies = self.big_replies

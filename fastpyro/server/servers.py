@@ -9,6 +9,7 @@ from fastpyro.server.connection_server import ConnectionServer
 from fastpyro.server.existing import ExistingConnectionServer
 from fastpyro.server.multiplex import MultiplexServer
 from fastpyro.server.threaded import ThreadedServer
+from fastpyro.transport.channel import in_greenlets
 
 if TYPE_CHECKING:
     import socket
@@ -21,7 +22,10 @@ SERVERS: dict[str, type[ConnectionServer]] = {"thread": ThreadedServer, "multipl
 
 
 def make_server(server_type: str, daemon: Service, listener: socket.socket) -> ConnectionServer:
-    """Return the server for ``config.SERVERTYPE``; it owns the listening socket from then on."""
+    """Return the server for ``config.SERVERTYPE``; it owns the listening socket from then on. Among greenlets, which are one
+    thread, it is the one that needs no others."""
+    if server_type == "thread" and in_greenlets():
+        server_type = "multiplex"
     try:
         return SERVERS[server_type](daemon, listener)
     except KeyError:

@@ -13,7 +13,6 @@ from fastpyro.config import config
 from fastpyro.errors import CommunicationError
 from fastpyro.server._crowds import place_of
 from fastpyro.transport._intake import Intake
-from fastpyro.transport.handshake import HANDSHAKE_ANNOTATIONS
 
 if TYPE_CHECKING:
     from fastpyro.server.connection import Connection
@@ -27,16 +26,11 @@ PART = 8
 
 
 class UnfinishedHandshakes:
-    """The unfinished handshakes of one server's strangers."""
+    """The unfinished handshakes of one server's strangers. Attribute: ``intake``, which counts them."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.intake = Intake(config.MAX_RECEIVED // PART, self._make_room, lambda: None)
-
-    def watch(self, connection: Connection) -> None:
-        """Let a stranger have annotations beside his handshake, and count what arrives, until he is admitted."""
-        connection.channel.set_annotation_room(HANDSHAKE_ANNOTATIONS)
-        connection.channel.set_intake(self.intake)
 
     def _make_room(self, channel: Channel) -> bool:
         """Drop strangers until there is room for one to read on. Raises CommunicationError when he is one of them."""

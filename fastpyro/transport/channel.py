@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 
 from fastpyro._light_typing import TYPE_CHECKING, Protocol
-from fastpyro._mutex import Guard, Mutex, ServingThread, check_may_wait
+from fastpyro._mutex import Guard, Mutex, ServingThread, check_may_wait, share_thread
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.constants import OLD_PROTOCOL_VERSION
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
@@ -27,9 +28,10 @@ from fastpyro.transport._link import Link
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-__all__ = ["Channel", "PlainChannel", "PortableChannel", "open_channel"]
+__all__ = ["GEVENT", "Channel", "PlainChannel", "PortableChannel", "in_greenlets", "open_channel"]
 
 RECEIVE_SIZE = 65536
+GEVENT = "gevent.monkey"
 _TLS_WANTS_MORE = "SSLWantReadError"
 _TLS_WOULD_BLOCK = frozenset({_TLS_WANTS_MORE, "SSLWantWriteError"})
 
@@ -441,9 +443,19 @@ class PortableChannel:
             self._close_socket()
 
 
+def in_greenlets() -> bool:
+    """Return whether gevent has made sockets cooperative (``monkey.patch_all()``): then nothing waits but through them."""
+    monkey: Any = sys.modules.get(GEVENT)  # imported by the program, never by us
+    if monkey is None or not monkey.is_module_patched("socket"):
+        return False
+    if monkey.is_module_patched("threading"):
+        share_thread(time.sleep)
+    return True
+
+
 def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:
     """Return the channel that fits a connected socket: native where possible, portable for TLS or when configured."""
-    if config.PORTABLE or hasattr(sock, "getpeercert"):
+    if config.PORTABLE or hasattr(sock, "getpeercert") or (GEVENT in sys.modules and in_greenlets()):
         return PortableChannel(sock, max_message_size)
     _blocks.set_limit(config.BLOCK_POOL_SIZE)
     channel = PlainChannel(sock, max_message_size)

@@ -10,6 +10,7 @@ import sys
 from typing import Any, Protocol
 
 from fastpyro.config import config
+from fastpyro.transport.channel import in_greenlets
 
 if sys.platform == "linux":
     from fastpyro.transport._poller import EpollPoller
@@ -74,6 +75,6 @@ class SelectorPoller:
 
 def make_poller() -> Poller:
     """Return the fastest poller of this system, or the portable one when ``config.PORTABLE`` asks for it."""
-    if sys.platform == "linux" and not config.PORTABLE:
+    if sys.platform == "linux" and not (config.PORTABLE or in_greenlets()):
         return EpollPoller(config.SPIN)
     return SelectorPoller()
