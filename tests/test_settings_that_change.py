@@ -256,6 +256,7 @@ def kept_bytes(world: World) -> int:
 
 
 SECURE = {"SSL": True, "SSL_SERVERCERT": "certificate", "SSL_CACERTS": "authorities"}
+NATIVE = {"PORTABLE": False}
 LOCAL = {"NS_HOST": "127.0.0.1", "NS_PORT": 1}
 NETWORK = {**LOCAL, "NS_BROADCAST": True, "BROADCAST_ADDRS": ["127.0.0.1"]}
 
@@ -323,10 +324,10 @@ TRIALS = [
     Trial("SEND_TIMEOUT", 30.0, 3.0, lambda world: world.server.unsent.timeout, DAEMON),
     Trial("MAX_UNSENT", 100_000, 1000, lambda world: world.server.unsent.most, DAEMON),
     Trial("HANDSHAKE_TIMEOUT", 2 * SILENT, SILENT / 2, handshake_overdue, MADE),
-    Trial("SPIN", 50, 0, lambda world: handshake.native_answer(), MADE),
+    Trial("SPIN", 50, 0, lambda world: handshake.native_answer(), MADE, NATIVE),
     Trial("PORTABLE", False, True, lambda world: type(world.proxy._pyroConnection).__name__, CONNECTION),
     Trial("PORTABLE", False, True, lambda world: type(world.server.poller).__name__, DAEMON),
-    Trial("BLOCK_POOL_SIZE", 1 << 20, 0, kept_bytes, CONNECTION),
+    Trial("BLOCK_POOL_SIZE", 1 << 20, 0, kept_bytes, CONNECTION, NATIVE),
     Trial("DECODE_MEMORY", 1 << 20, 0, lambda world: most_memory(10)),
     Trial("DECODE_MEMORY_RATIO", 10000, 1, lambda world: most_memory(10)),
     Trial("INFLATED_SIZE", 1000, 1, lambda world: most_inflated(10)),
