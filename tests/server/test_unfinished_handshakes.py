@@ -117,8 +117,8 @@ def test_what_came_with_the_handshake_counts_as_a_clients_from_then_on(daemon: f
         assert server.handshakes.intake.total == 0
         stranger.close()
         until = time.monotonic() + DEADLINE
-        while server.connections:
+        while server.connections or server.unfinished.intake.total:  # it is released a moment after it is dropped
             assert time.monotonic() < until
             time.sleep(0.001)
-        assert server.unfinished.intake.total == server.unfinished.intake.messages == 0
+        assert server.unfinished.intake.messages == 0
         assert server.handshakes.intake.messages == 0
