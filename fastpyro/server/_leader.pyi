@@ -16,6 +16,8 @@ class Leadership:
     def alone(self) -> bool: ...
     @property
     def urgent(self) -> bool: ...
+    home: Any
+    other: Any
     place: Any
 
 class LeaderWatch:

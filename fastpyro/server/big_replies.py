@@ -107,11 +107,12 @@ class BigReplies:
             raise replies.Postponed(size)
         self._begun[message] = size
 
-    def end(self, message: Message) -> None:
-        """A request is done, whether it has begun here or not."""
+    def end(self, message: Message) -> int:
+        """A request is done, whether it has begun here or not. Returns how much room it gives back."""
         size = self._begun.pop(message, 0)
         if size:
             self.release(size)
+        return size
 
     def _take(self, size: int) -> None:
         assert self._lock.owned
@@ -128,7 +129,11 @@ class BigReplies:
     # ---- calls that wait
 
     def wait(self, connection: Connection, message: Message, size: int) -> None:
-        """Let a call wait until there is room; refuse it when those that wait hold too many bytes."""
+        """Let a call wait until there is room; refuse it when those that wait hold too many bytes.
+
+        One that has begun already, and is to be served by another thread, gives back its room and waits for as much.
+        """
+        size = max(size, self.end(message), 1)
         held = size_of(message)
         with self._lock.guard():
             room = self._queued_bytes + held <= self.most_queued or not self._waiting
@@ -174,6 +179,9 @@ class BigReplies:
         return connection.channel.closed or self.server.connections.get(connection.fd) is not connection
 
     def _begin(self, call: _Waiting) -> None:
+        home = call.connection.home
+        if home is not None and home.submit(partial(self._serve, call)):
+            return
         try:
             call_threads.submit(partial(self._serve, call))
         except RuntimeError as error:  # no thread can be started

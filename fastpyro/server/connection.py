@@ -34,7 +34,8 @@ class Connection(ConnectionCore):
     used last;
     ``attached``, whether it came connected, without a handshake; ``oneway_apart``, whether a slow oneway call leaves it
     free for the next call even on an object of its session; ``big_replies``, who is asked before a call begins whose reply
-    is likely to be big, or None; ``released``, whether it is over for the daemon; ``complaints``, what the log was told of
+    is likely to be big, or None; ``homes``, who lets the thread that makes the first object of its session be its ``home``,
+    or None; ``released``, whether it is over for the daemon; ``complaints``, what the log was told of
     it. A program may add attributes of its own, in `validateHandshake` for instance.
     """
 
@@ -48,6 +49,7 @@ class Connection(ConnectionCore):
         "attached",
         "big_replies",
         "complaints",
+        "homes",
         "lacks",
         "released",
         "serializer",
@@ -65,6 +67,7 @@ class Connection(ConnectionCore):
         self.lacks = ""
         self.attached = False
         self.big_replies: Any = None
+        self.homes: Any = None
         self.complaints: Complaints | None = None
         self.released = False
         self._origin: Any = None

@@ -10,7 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastpyro._lazy_logging import logger
 from fastpyro._mutex import Mutex
@@ -73,6 +73,7 @@ class ConnectionServer(ABC):
 
     patience: Patience = ALONE  # how long a thread that serves stays with a client that takes its reply slowly
     big_replies: BigReplies | None = None  # who has such calls wait; a server of one thread makes one at a time
+    homes: Any = None  # `Homes`, whose threads serve sessions, in a server of several
     longest_wait: float
     interrupted_batches: InterruptedBatches | None = None  # who lets others have their turn, in a server of one thread
 
@@ -200,7 +201,7 @@ class ConnectionServer(ABC):
         connection.channel.set_intake(self.handshakes.intake)
         self._trust_as_shown(connection)  # once it is listed, so that a key that is set just now does not miss it
         self.unsent.watch(connection)
-        connection.big_replies = self.big_replies
+        connection.big_replies, connection.homes = self.big_replies, self.homes
         if len(self.unadmitted.by_fd) > self.most_unadmitted:
             drop_stranger(self, f"over {self.most_unadmitted} connections are in their handshake")
         self.poller.add(fd)
@@ -228,20 +229,23 @@ class ConnectionServer(ABC):
                 log.info("dropping %r: the daemon has another HMAC key now", connection)
                 self.drop(connection)
 
-    def drop(self, connection: Connection) -> None:
-        """Close a connection and tell the daemon. May be called by any thread, and again."""
+    def drop(self, connection: Connection, at_home: bool = False) -> None:
+        """Close a connection and tell the daemon. By any thread, and again. ``at_home``: only what is left for its home."""
         fd = connection.fd
-        with self._lock.guard():  # who holds a connection, or gives it back, must not see a half of this
-            if self.connections.get(fd) is not connection:
-                return  # dropped already; the descriptor may be somebody else's by now
-            # First: after an interrupt it can be dropped again, and its number is watched no more.
-            self.poller.remove(fd)
-            self._parting.pop(connection, None)
-            self.unadmitted.remove(fd)
-            self.crowd.remove(fd)
-            del self.connections[fd]
-        self.unsent.forget(connection)
-        self.unfinished.forget(connection)
+        if not at_home:
+            with self._lock.guard():  # who holds a connection, or gives it back, must not see a half of this
+                if self.connections.get(fd) is not connection:
+                    return  # dropped already; the descriptor may be somebody else's by now
+                # First: after an interrupt it can be dropped again, and its number is watched no more.
+                self.poller.remove(fd)
+                self._parting.pop(connection, None)
+                self.unadmitted.remove(fd)
+                self.crowd.remove(fd)
+                del self.connections[fd]
+            self.unsent.forget(connection)
+            self.unfinished.forget(connection)
+            if connection.home is not None and connection.homes.take_leave(connection):
+                return
         try:
             if connection.handshaken:
                 self.tell_disconnect(connection)  # which may want to know whom it was connected to, and what it held
@@ -284,10 +288,10 @@ class ConnectionServer(ABC):
             self.turns.add(connection)
         self.wakeup()
 
-    def in_turn(self, ready: list[int]) -> list[int]:
+    def in_turn(self, ready: list[int], leadership: Leadership | None = None) -> list[int]:
         """Return those of some ready descriptors that are to be served now, the quick ones first."""
         self._newest = not self._newest
-        return in_turn(ready, self.connections, self._newest)
+        return in_turn(ready, self.connections, self._newest, leadership)
 
     def next_turn(self, connection: Connection) -> None:
         """Go on with a connection, which has more requests here, when others have had their turn. By who serves it."""
@@ -361,12 +365,13 @@ class ConnectionServer(ABC):
     ) -> None:
         """Serve one request and reply. ``begun``: its call, read already, or the rest of its batch. A KeyboardInterrupt in
         the main thread then goes on."""
-        reply = None
+        reply, big_replies = None, self.big_replies
         try:
             reply = dispatch.handle(self.requests, connection, message, may_run, begun)
         except Postponed as error:
-            assert self.big_replies is not None
-            self.big_replies.wait(connection, message, error.size)
+            assert big_replies is not None
+            big_replies.wait(connection, message, error.size)
+            big_replies = None  # another thread may serve it now
         except CommunicationError as error:
             self.give_up(connection, error)
         except KeyboardInterrupt as error:
@@ -381,8 +386,8 @@ class ConnectionServer(ABC):
                 except Exception as error:
                     self.drop_after_bug(connection, error)
         finally:
-            if self.big_replies is not None and not isinstance(reply, PendingReply):
-                self.big_replies.end(message)
+            if big_replies is not None and not isinstance(reply, PendingReply):
+                big_replies.end(message)
 
     def drop_after_bug(self, connection: Connection, error: Exception) -> None:
         """Drop a connection because the server failed to serve it: that must not end what others are served by."""

@@ -75,7 +75,8 @@ class Draining:
 
         Arguments: ``leadership`` of this thread: another one goes on once that is handed over; ``serve``, which serves
         what has arrived on a connection; ``waits``, whether to wait for what others do until nothing is under way;
-        ``reads``: give each connection its last look, instead of only serving what is in its buffer.
+        ``reads``: give each connection its last look, instead of only serving what is in its buffer. Returns also when
+        only another thread may serve what is left (`homes`): the leadership's ``other`` then.
         """
         if not self._looks:
             self._begin_looks(reads)
@@ -86,7 +87,11 @@ class Draining:
             if self._is_over():
                 return
             ready = self._ready()
-            for connection in ready:
+            own = [one for one in ready if one.home is leadership.home]
+            if ready and not own:
+                leadership.other = ready[0]
+                return
+            for connection in own:
                 serve(connection)
                 if leadership.handed_over:
                     return

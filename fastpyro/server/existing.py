@@ -61,12 +61,12 @@ class ExistingConnectionServer(MultiplexServer):
     def combine(self, other: Any) -> None:
         raise PyroError("a daemon on a connected socket cannot be combined with others")
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, connection: Connection, at_home: bool = False) -> None:
         """Forget the peer; only our own copy of its socket is closed."""
         channel: Channel = connection.channel
         if self.connections.get(connection.fd) is connection and not channel.closed:
             channel.abandon()
-        super().drop(connection)
+        super().drop(connection, at_home)
 
     def close(self) -> None:
         super().close()

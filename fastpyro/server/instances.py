@@ -31,14 +31,18 @@ class InstanceTable:
     def get(self, cls: type, connection: Connection) -> Any:
         """Return the instance of ``cls`` for a call on ``connection``.
 
-        Raises what the constructor raises, TypeError when an instance creator returns something else.
+        Raises what the constructor raises, TypeError when an instance creator returns something else, and Postponed when
+        another thread has to serve the call (`homes`).
         """
         mode, creator = getattr(cls, "_pyroInstancing", ("session", None))
         if mode == "percall":
             return _make(cls, creator)
         if mode == "session":
             connection.serial_calls = True  # from here on its requests are served one by one, so no lock
-            if cls in connection.instances:
+            made = cls in connection.instances
+            if connection.homes is not None:
+                connection.homes.settle(connection, made)
+            if made:
                 return connection.instances[cls]
             return connection.instances.setdefault(cls, _make(cls, creator))
         if mode != "single":

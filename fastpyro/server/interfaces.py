@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import socket
+    import threading
     from collections.abc import Mapping
 
     from fastpyro._mutex import Mutex
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
     from fastpyro.server._calls import CallServer
     from fastpyro.server._crowds import Crowd
+    from fastpyro.server._leader import Leadership
     from fastpyro.server.complaints import Complaints
     from fastpyro.server.connection import Connection
     from fastpyro.server.places import Places
@@ -24,7 +26,16 @@ if TYPE_CHECKING:
     from fastpyro.server.worker_threads import WorkerThreads
     from fastpyro.transport.poller import Poller
 
-__all__ = ["BigCalls", "PassingServer", "Server", "Stopping", "StoppingServer", "WaitingMessages", "WaitingReplies"]
+__all__ = [
+    "BigCalls",
+    "HomeServer",
+    "PassingServer",
+    "Server",
+    "Stopping",
+    "StoppingServer",
+    "WaitingMessages",
+    "WaitingReplies",
+]
 
 
 class WaitingReplies(Protocol):
@@ -43,7 +54,7 @@ class WaitingMessages(Protocol):
 class BigCalls(Protocol):
     """Calls whose replies are big."""
 
-    def end(self, message: Message) -> None: ...
+    def end(self, message: Message) -> object: ...
     def look(self) -> None: ...
 
 
@@ -90,7 +101,7 @@ class Server(Protocol):
     def pause_accepting(self, error: OSError) -> None: ...
     def hold(self, connection: Connection) -> None: ...
     def give_back(self, connection: Connection) -> None: ...
-    def drop(self, connection: Connection) -> None: ...
+    def drop(self, connection: Connection, at_home: bool = False) -> None: ...
     def give_up(self, connection: Connection, error: CommunicationError | None) -> None: ...
     def request_done(self, connection: Connection, held: bool = True) -> None: ...
     def answer(self, connection: Connection, message: Message) -> None: ...
@@ -123,3 +134,17 @@ class PassingServer(Server, Protocol):
     def next_turn(self, connection: Connection) -> None: ...
     def unwatch(self, connection: Connection) -> bool: ...
     def _note_places(self) -> None: ...
+    def _hand_over(self, leadership: Leadership, serial: int) -> None: ...
+
+
+class HomeServer(PassingServer, Protocol):
+    """A server of several threads, some of which are homes, as these see it."""
+
+    serving: bool
+    _vacant: bool
+    _leadership: Leadership
+    _current: threading.local
+
+    def see_to_queue(self) -> None: ...
+    def wake_monitor(self) -> None: ...
+    def _elect(self) -> None: ...

@@ -22,6 +22,7 @@ from fastpyro.server.big_replies import size_of
 from fastpyro.server.call_queue import Waiting, place_of
 from fastpyro.server.complaints import complain
 from fastpyro.server.exposure import members_of
+from fastpyro.server.homes import is_apart
 
 if TYPE_CHECKING:
     from typing import Any
@@ -57,6 +58,8 @@ class SlowCalls:
         if name in table.coroutines:
             self.server.requests.forget_slow(kind, name)  # it returns at once; by accident it may have looked slow
             return False
+        if connection.home is not None:
+            return False  # this thread, once the request is read as a message (`may_run`)
         place = place_of(connection, name in table.urgent)
         holds = self._holds(connection, message, found)
         return self._pass(Waiting(place, message, size_of(message), True, holds, False, None, (kind, name)))
@@ -86,15 +89,35 @@ class SlowCalls:
         elif slow or self.server.places.jammed:
             holds = self._holds(connection, request.message, found)
             place, size = place_of(connection, urgent), size_of(request.message)
-            if self._pass(Waiting(place, request.message, size, slow, holds, False, request, (kind, called))):
+            call = Waiting(place, request.message, size, slow, holds, False, request, (kind, called))
+            if connection.home is not None:
+                return self._may_run_at_home(leadership, call)
+            if self._pass(call):
                 return False
         if not leadership.handed_over:
             requests.note(leadership, kind, called, slow, urgent)
         return True
 
+    def _may_run_at_home(self, leadership: Leadership, call: Waiting) -> bool:
+        """Whether a call that no other thread may run can begin; then this one gives up the lead if it is slow."""
+        assert call.called is not None
+        requests, places = self.server.requests, self.server.places
+        if not leadership.handed_over and not self.server.stopping:
+            with self.server._lock.guard():
+                starts = places.may_start(call.place, call.slow)
+                refused = [] if starts else self._wait(call)
+            if not starts:
+                self._refuse_all(refused, call)
+                return False
+            if call.slow:
+                requests.note(leadership, *call.called, True, call.place.urgent)
+                self.server._hand_over(leadership, 0)
+        requests.note(leadership, *call.called, call.slow, call.place.urgent)  # from now on its time counts
+        return True
+
     def pass_late(self, connection: Connection, message: Message) -> bool:
         """Pass a request that was read by who does not lead any more. False when he shall run it."""
-        holds = connection.serial_calls or connection.link is None
+        holds = (connection.serial_calls and not is_apart(connection, message.flags)) or connection.link is None
         return self._pass(Waiting(place_of(connection), message, size_of(message), False, holds, False), late=True)
 
     def _holds(self, connection: Connection, message: Message, found: Any) -> bool:
@@ -125,13 +148,16 @@ class SlowCalls:
                 refused = self._wait(call)
         if number and not self._start_thread(number, call):
             return False
-        for one in refused:
-            self._refuse(one)
-            if one.message is not call.message:  # it has waited
-                self._let_go(one)
+        self._refuse_all(refused, call)
         if call.place.connection.channel.has_buffered and not call.holds:
             server.next_turn(call.place.connection)  # what a worker takes of the others' time is not in this turn
         return True
+
+    def _refuse_all(self, refused: list[Waiting], newest: Waiting) -> None:
+        for one in refused:
+            self._refuse(one)
+            if one.message is not newest.message:  # it has waited
+                self._let_go(one)
 
     def _wait(self, call: Waiting) -> list[Waiting]:
         """Put a call into the queue. Returns those that are refused because of it, perhaps itself."""

@@ -30,8 +30,10 @@ from fastpyro.constants import MSG_INVOKE
 from fastpyro.server import forks
 from fastpyro.server._leader import Leadership
 from fastpyro.server.big_replies import BigReplies
-from fastpyro.server.call_queue import Place, Waiting, place_of
+from fastpyro.server.call_queue import Waiting, place_of
 from fastpyro.server.connection_server import ConnectionServer
+from fastpyro.server.homes import Homes, is_apart
+from fastpyro.server.hooks import call_hook
 from fastpyro.server.places import Places
 from fastpyro.server.slow_calls import SlowCalls
 from fastpyro.server.turns import TURN
@@ -69,6 +71,7 @@ class ThreadedServer(ConnectionServer):
         self._current = threading.local()
         self.places = Places(max(config.THREADPOOL_SIZE, 1), config.REQUEST_QUEUE_SIZE, config.MAX_QUEUED)
         self.slow_calls = SlowCalls(self)
+        self.homes: Homes = Homes(self)
         self.big_replies = self.requests.big_replies = BigReplies(self)
 
     def loop(self, condition: Callable[[], bool]) -> None:
@@ -119,10 +122,12 @@ class ThreadedServer(ConnectionServer):
         with self._lock.guard():
             self.stopping = True
             self.workers.wake_all()
+            self.homes.wake_all()
             for waiting in self.places.clear():
                 waiting.place.connection.calls_running -= 1
         super().stop()
         self._monitor_wake.set()
+        self.homes.await_leave()
 
     # ---- who leads
 
@@ -132,11 +137,15 @@ class ThreadedServer(ConnectionServer):
             if self.stopping or (again and not self._vacant):
                 return
             self._vacant = True
+            self.homes.miss_heir()
             if self.workers.take() is not None:
                 return
             if self.workers.count > self.places.busy + (self.places.size if again else 0):
                 return  # one of them is not slow any more, and on its way to look whether it is needed
             number = self.workers.next_number()
+        self._start_worker(number)
+
+    def _start_worker(self, number: int) -> None:
         try:
             self.workers.start(number)
         except RuntimeError:
@@ -144,14 +153,15 @@ class ThreadedServer(ConnectionServer):
             with self._lock.guard():
                 self.workers.count -= 1
 
-    def _take_lead(self) -> Leadership | None:
+    def _take_lead(self, worker: Worker) -> Leadership | None:
         if not self._vacant:  # who misses it here finds it before it stands by
             return None
         with self._lock.guard():
-            if not self._vacant or self.stopping:
+            if not self._vacant or self.stopping or self.homes.heir is not worker.home:
                 return None
-            self._vacant = False
+            self._vacant, self.homes.heir = False, None
             self._leadership = Leadership()
+            self._leadership.home = worker.home
             return self._leadership
 
     def _live(self, worker: Worker) -> None:
@@ -171,13 +181,15 @@ class ThreadedServer(ConnectionServer):
 
     def _work(self, worker: Worker) -> None:
         """The life of a worker thread: serve the call that it has, lead when nobody leads, else stand by."""
-        while not self.stopping or worker.call is not None:
-            leadership = self._take_lead() if worker.call is None else None
+        self.homes.enter(worker)
+        while not self.stopping or worker.call is not None or (worker.home is not None and not self.forked):
+            leadership = self._take_lead(worker) if worker.call is None else None
             if leadership is not None:
                 self._current.leadership = leadership
                 try:
-                    self._lead(leadership)
-                    if self.draining.begun and not (leadership.handed_over or self.forked):
+                    if leadership.home is None or not self._serve_own(leadership):
+                        self._lead(leadership)
+                    if self.draining.begun and self._leads(leadership) and not self.forked:
                         self._finish(leadership)
                 except BaseException:
                     if self.forked:
@@ -192,7 +204,10 @@ class ThreadedServer(ConnectionServer):
                     if leadership.handed_over:
                         self._give_place_of(leadership)
                 continue
-            if not self._serve_calls(worker) and not self._stand_by(worker):
+            if worker.home is not None and worker.call is None:
+                self.homes.do_jobs(worker)
+                self.homes.rest(worker)
+            elif not self._serve_calls(worker) and not self._stand_by(worker):
                 return
         with self._lock.guard():
             self.workers.count -= 1
@@ -200,7 +215,7 @@ class ThreadedServer(ConnectionServer):
     def _stand_by(self, worker: Worker) -> bool:
         """Wait to be needed. False when this thread is one too many and shall end."""
         with self._lock.guard():
-            if self._vacant or self.stopping or self.places.has_next:
+            if (self._vacant and self.homes.heir is None) or self.stopping or self.places.has_next:
                 return True
             self.workers.standing_by.append(worker)
         if worker.wait(STANDBY_SECONDS):
@@ -239,7 +254,8 @@ class ThreadedServer(ConnectionServer):
                 self._elect(again=True)
 
     def wake_monitor(self) -> None:
-        self._monitor_wake.set()
+        if not self._monitor_wake.is_set():
+            self._monitor_wake.set()
 
     def _hand_over(self, leadership: Leadership, serial: int) -> None:
         """Take the lead from a leader that serves the request of that serial number, or any request (0)."""
@@ -262,11 +278,6 @@ class ThreadedServer(ConnectionServer):
                 self.turns.add(connection)
         self._elect()
 
-    def _give_place(self, place: Place) -> None:
-        with self._lock.guard():
-            self.places.give(place)
-            self._note_places()
-
     def _give_place_of(self, leadership: Leadership) -> None:
         with self._lock.guard():  # first: whoever took the lead from this thread notes its place under the lock
             if leadership.place is not None:
@@ -281,32 +292,42 @@ class ThreadedServer(ConnectionServer):
     # ---- what a leader does
 
     def _finish(self, leadership: Leadership) -> None:
-        """Serve what is under way, then stop."""
-        self.draining.serve(leadership, partial(self._serve, leadership), waits=True)
-        if not leadership.handed_over:
+        """Serve what is under way, then stop. A home serves what is its own and leaves the rest to others."""
+        while self._leads(leadership) and not self.stopping:
+            waits = leadership.home is None  # it ceases to be a home when its own connection is done with
+            self.draining.serve(leadership, partial(self._serve, leadership), waits)
+            other, leadership.other = leadership.other, None
+            if other is not None and self.homes.pass_lead(leadership, other):
+                return
+            if leadership.home is not None and self.homes.pass_lead(leadership, None):
+                return
+            if waits and other is None:
+                break
+        if self._leads(leadership):
             self.stop()
             self.draining.await_asking()
+
+    def _leads(self, leadership: Leadership) -> bool:
+        """Whether a leadership goes on: nobody has taken it over, nor was it given away."""
+        return self._leadership is leadership and not self._vacant and not leadership.handed_over
 
     def _lead(self, leadership: Leadership) -> None:
         wait, listener_fd, wake_fd, connections = self.poller.wait, self.listener_fd, self.wake_fd, self.connections
         serve_ready, turns, timeout = self.requests.serve_ready, self.turns.waiting, self.timeout
         draining, last = self.draining, None
         while not draining.begun and not leadership.handed_over:  # it may be, by a hook that `look_at_deadlines` called
-            if turns:
-                waiting = self.turns.next()
-                if waiting is not None and not waiting.read_holds and self._serve(leadership, waiting):
-                    return
+            if turns and self._serve_turn(leadership):
+                return
             ready = wait(0.0 if turns else self.longest_wait, last)
             spinner = self.spinner if len(ready) == 1 and not turns else None  # nobody else waits for an answer
             if len(ready) > 1:
-                ready = self.in_turn(ready)
-            newest, index = None, 0
+                ready = self.in_turn(ready, leadership)
+            newest, index, strangers = None, 0, False
             while True:
                 index, served, message, error = serve_ready(ready, index, connections, leadership, timeout, spinner)
                 if index == len(ready):
                     break
-                fd = ready[index]
-                index += 1
+                fd, index = ready[index], index + 1
                 if served is not None:
                     if self._serve_on(leadership, served, self.requested(served, message, error)):
                         return
@@ -315,6 +336,8 @@ class ThreadedServer(ConnectionServer):
                 elif fd in connections:
                     if not connections[fd].waits_turn and self._serve(leadership, connections[fd]):
                         return
+                elif fd == listener_fd and leadership.home is not None:
+                    strangers = True
                 elif fd == listener_fd:
                     newest = self.accept_some()
                 elif fd == wake_fd:
@@ -323,7 +346,34 @@ class ThreadedServer(ConnectionServer):
                     return
             speaker = newest or (connections.get(ready[-1]) if ready else None)  # who is likely to speak next
             last = None if speaker is None or speaker.read_holds else speaker.link
-            self.look_at_deadlines()
+            if leadership.home is None:
+                self.look_at_deadlines()
+            if (leadership.home or leadership.other) is not None and self._give_to_others(leadership, strangers):
+                return
+
+    def _serve_own(self, leadership: Leadership) -> bool:
+        """Serve, in a home that has been given the lead, its connection before all others. As `_serve`."""
+        own: Connection = leadership.home.connection
+        if self.draining.begun or own.read_holds or own.waits_turn or self.connections.get(own.fd) is not own:
+            return False
+        return self._serve(leadership, own)
+
+    def _give_to_others(self, leadership: Leadership, strangers: bool) -> bool:
+        """Give the lead to who may serve what this thread may not, if there is anything: jobs and deadlines count, too."""
+        home, other, leadership.other = leadership.home, leadership.other, None
+        if home is not None and (strangers or home.jobs or time.monotonic() > self._next_look):
+            return self.homes.pass_lead(leadership, None)
+        return other is not None and self.homes.pass_lead(leadership, other)
+
+    def _serve_turn(self, leadership: Leadership) -> bool:
+        """Serve whoever has waited longest for a turn, if this thread may; else note who it is. As `_serve`."""
+        first = self.turns.waiting[0]
+        is_there = self.connections.get(first.fd) is first
+        if is_there and not first.read_holds and first.home is not leadership.home:
+            leadership.other = first
+            return False
+        waiting = self.turns.next()
+        return is_there and waiting is not None and not waiting.read_holds and self._serve(leadership, waiting)
 
     def _serve(self, leadership: Leadership, connection: Connection) -> bool:
         """Serve what has arrived on one connection. True when this thread has handed over meanwhile."""
@@ -336,8 +386,11 @@ class ThreadedServer(ConnectionServer):
         try:
             while message is not None:
                 if leadership.handed_over:  # while this looked at the request, which the one who leads does not know of
-                    if not self.slow_calls.pass_late(connection, message):
+                    if connection.home is not None or not self.slow_calls.pass_late(connection, message):
                         self._run_late(connection, message)
+                    break
+                apart = connection.home is not None and is_apart(connection, message.flags)
+                if apart and self.slow_calls.pass_late(connection, message):
                     break
                 self._run(leadership, connection, message)
                 if (
@@ -385,11 +438,11 @@ class ThreadedServer(ConnectionServer):
         """Call the daemon's hook as if it were a request, so that a slow hook costs the leader its lead and no more."""
         leadership = getattr(self._current, "leadership", None)
         if leadership is None or leadership.connection is not None or leadership.handed_over:
-            super().tell_disconnect(connection)
+            call_hook(self.daemon.clientDisconnect, connection)
             return
         self.requests.begin_request(leadership, connection, 0)
         try:
-            super().tell_disconnect(connection)
+            call_hook(self.daemon.clientDisconnect, connection)
         finally:
             self.requests.end_request(leadership)
 
@@ -409,13 +462,28 @@ class ThreadedServer(ConnectionServer):
         with self._lock.guard():
             if done is not None:
                 self.places.give(done.place)
-            if not (self._vacant or self.stopping):
+            if not ((self._vacant and self.homes.heir is None) or self.stopping or worker.home is not None):
                 worker.call = self.places.next()
             self._note_places()
         return worker.call is not None
 
+    def see_to_queue(self) -> None:
+        """Call a worker for the next call of the queue, if it may begin: a home that is done with one takes no other."""
+        if not self.places.waiting:
+            return
+        with self._lock.guard():
+            if self.stopping or not self.places.has_next or self.workers.take() is not None:
+                return
+            number = self.workers.next_number()
+        self._start_worker(number)
+
     def _serve_call(self, worker: Worker, call: Waiting) -> None:
         connection = call.place.connection
+        home = connection.home
+        elsewhere = home is not None and home is not worker.home and not is_apart(connection, call.message.flags)
+        if elsewhere and home.submit(partial(self._serve_call, home.worker, call)):
+            self._next_call(worker, None)
+            return
         if call.pauses:
             self.give_back(connection)
         began = time.monotonic()

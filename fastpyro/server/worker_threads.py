@@ -9,35 +9,50 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastpyro.server.call_queue import Waiting
 
-__all__ = ["Worker", "WorkerThreads"]
+__all__ = ["Sleeper", "Worker", "WorkerThreads"]
 
 
-class Worker:
-    """One thread: the call that it has been given, and what wakes it."""
+class Sleeper:
+    """A thread that waits until another one wakes it."""
 
-    __slots__ = ("_wake", "call")
+    __slots__ = ("_wake",)
 
-    def __init__(self, call: Waiting | None = None) -> None:
-        self.call = call
+    def __init__(self) -> None:
         self._wake = threading.Lock()
         self._wake.acquire()
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether its next `wait` ends at once."""
+        return not self._wake.locked()
 
     def wake(self) -> None:
         """End its `wait`, the one that goes on or the next one."""
         self._wake.release()
 
     def wait(self, seconds: float) -> bool:
-        """Wait to be woken. False when that took too long."""
+        """Wait to be woken. False when that took too long; below 0 there is no limit."""
         return self._wake.acquire(timeout=seconds)
 
 
+class Worker(Sleeper):
+    """One thread: the call that it has been given, what wakes it, and whose home it is (`homes`), if it is one."""
+
+    __slots__ = ("call", "home")
+
+    def __init__(self, call: Waiting | None = None) -> None:
+        super().__init__()
+        self.call = call
+        self.home: Any = None
+
+
 class WorkerThreads:
-    """Counts the threads of a server, the leader among them, and knows those who stand by.
+    """Counts the threads of a server that are no homes, the leader among them, and knows those who stand by.
 
     Argument: ``live``, what each thread does all its life, called with its worker.
     """
@@ -68,5 +83,8 @@ class WorkerThreads:
 
     def start(self, number: int, call: Waiting | None = None) -> None:
         """Start a thread that has been counted. Raises RuntimeError when there can be none."""
-        worker = Worker(call)
-        threading.Thread(target=self._live, args=(worker,), name=f"fastpyro-worker-{number}", daemon=True).start()
+        self.run(Worker(call), f"fastpyro-worker-{number}")
+
+    def run(self, worker: Worker, name: str) -> None:
+        """Start the thread of a worker. Raises RuntimeError as `start` does."""
+        threading.Thread(target=self._live, args=(worker,), name=name, daemon=True).start()

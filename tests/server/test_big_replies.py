@@ -61,7 +61,9 @@ class Server:
         self.answered.append(message)
 
     def connect(self) -> Any:
-        connection = SimpleNamespace(fd=len(self.connections), channel=SimpleNamespace(closed=False), calls_running=0)
+        connection = SimpleNamespace(
+            home=None, fd=len(self.connections), channel=SimpleNamespace(closed=False), calls_running=0
+        )
         connection.begin_call = lambda: setattr(connection, "calls_running", connection.calls_running + 1)
         connection.end_call = lambda: setattr(connection, "calls_running", connection.calls_running - 1)
         self.connections[connection.fd] = connection

@@ -14,7 +14,7 @@ from fastpyro.server.instances import InstanceTable
 
 
 def connection() -> Any:
-    return SimpleNamespace(instances={})
+    return SimpleNamespace(homes=None, instances={})
 
 
 class Plain:

@@ -109,6 +109,8 @@ cdef class CallServer(LeaderWatch):
                 return message
             if not connection.handshaken or not self.is_fast(&header):
                 return message_of(&header, payload)
+            if connection.home is not None and header.flags & ONEWAY and connection.oneway_apart:
+                return message_of(&header, payload)  # another thread runs it
             if self.answer(connection, leadership, &header, payload, timeout):
                 return message_of(&header, payload)
             if leadership.is_over() or connection.read_holds or connection.waits_turn or not link.usable():
@@ -132,7 +134,8 @@ cdef class CallServer(LeaderWatch):
         descriptors; the others as for `serve`. Returns the index of the first descriptor that needs more, the length of
         ``ready`` when none does; its connection if that has been served, else None; and the message and the error that
         came of serving it (any Exception). A descriptor that no connection has needs more, and so does a
-        connection whose leader handed over.
+        connection whose leader handed over. A connection that another thread has to serve is left alone: of those the
+        one that has waited longest is the leadership's ``other`` then.
         """
         cdef ConnectionCore connection
         cdef Message message
@@ -145,6 +148,8 @@ cdef class CallServer(LeaderWatch):
                 return index, None, None, None
             connection = found
             if connection.read_holds or connection.waits_turn:
+                continue
+            if not leadership.may_serve(connection):
                 continue
             if connection.link is None:
                 return index, None, None, None
@@ -227,7 +232,11 @@ cdef class CallServer(LeaderWatch):
                 return PASSED if request.is_passed else NOT_NOW
             self.find(request, leadership)
             result = self.run(request, leadership)
-        except (KeyboardInterrupt, Postponed):
+        except KeyboardInterrupt:
+            raise
+        except Postponed:  # before anything was done
+            if leadership is not None:
+                return NOT_NOW
             raise
         except BaseException as error:
             if isinstance(error, SystemExit) and self.service.forked:
@@ -260,7 +269,12 @@ cdef class CallServer(LeaderWatch):
 
     cdef int find(self, Request request, Leadership leadership) except -1:
         """Find the object, or have it made."""
+        cdef ConnectionCore connection = request.connection
         target = self.objects.get(request.object_id)
+        if isinstance(target, type) and leadership is not None and connection.home is leadership.home:
+            request.target = connection.instances.get(target)  # an object of the session
+            if request.target is not None:
+                return 0
         if target is None or isinstance(target, (type, weakref.ref)):
             if leadership is not None and isinstance(target, type):
                 leadership.kind, leadership.name = <PyObject *> target, <PyObject *> MAKING

@@ -18,3 +18,4 @@ cdef class ConnectionCore:
     cdef public double last_used
     cdef TurnCost turn
     cdef public dict instances
+    cdef public object home  # whose thread alone reads and serves its requests (`homes`), or None

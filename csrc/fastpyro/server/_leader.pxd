@@ -32,10 +32,20 @@ cdef class Leadership:
     cdef bint noted_slow, noted_urgent
     cdef long long noted_at, handed_over_at
     cdef readonly bint urgent  # handed over, and the method is marked as urgent
+    cdef public object home  # which its thread is (`homes`), or None: it serves the connections of that one only
+    cdef public ConnectionCore other  # that of another home has something to say: the one that has waited longest
     cdef public object place  # what the request of a leader that handed over takes
 
     cdef inline bint is_over(self) noexcept:
         return self.state >= HANDED_OVER
+
+    # Whether the thread may serve a connection; if not, it is noted when it has waited for longer than the other one.
+    cdef inline bint may_serve(self, ConnectionCore connection):
+        if connection.home is self.home:
+            return True
+        if self.other is None or connection.last_used < self.other.last_used:
+            self.other = connection
+        return False
 
 
 cdef class LeaderWatch:

@@ -125,6 +125,8 @@ cdef class LeaderWatch:
             leadership.alone = not free_oneway or (connection.serial_calls and not connection.oneway_apart)
         else:
             leadership.alone = connection.serial_calls or connection.link is None or not connection.handshaken
+        if connection.home is not None:  # no other thread may serve it
+            leadership.alone = True
         if leadership.alone:
             connection.read_holds += 1
         # Last, because it may let other threads run.

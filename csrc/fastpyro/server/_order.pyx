@@ -11,14 +11,16 @@ Rule 4: a connection that takes long says so once, in its first turn or after ma
 
 from fastpyro.server._connection cimport ConnectionCore
 from fastpyro.server._cost cimport NEW, STRANGER, TURN
+from fastpyro.server._leader cimport Leadership
 from fastpyro.transport._spin cimport monotonic
 
 
-def in_turn(list ready not None, dict connections not None, bint newest):
+def in_turn(list ready not None, dict connections not None, bint newest, Leadership leadership=None):
     """Return those of the ready descriptors that are to be served now; the others stay ready, and are found again.
 
     Arguments: ``connections`` by their descriptors; a descriptor that none of them has goes first. ``newest``, whether
-    of those who are new the newest one comes, and not the oldest.
+    of those who are new the newest one comes, and not the oldest; ``leadership``, of a server with homes: it serves
+    its own connections, and the one of the others that has waited longest is its ``other`` then.
     """
     cdef ConnectionCore connection, stranger = None, new = None, slow = None
     cdef list quick = []
@@ -30,6 +32,8 @@ def in_turn(list ready not None, dict connections not None, bint newest):
             continue
         connection = found
         if connection.read_holds or connection.waits_turn:
+            continue
+        if leadership is not None and not leadership.may_serve(connection):
             continue
         if 0 <= connection.turn.cost <= TURN * 1e-6:
             quick.append(ready[index])
