@@ -138,6 +138,15 @@ def _listens_here_only(daemon: NameServerDaemon) -> bool:
     return ipaddress.ip_address(daemon.sock.getsockname()[0].partition("%")[0]).is_loopback
 
 
+def _why_no_broadcast(daemon: NameServerDaemon) -> str:
+    if daemon.sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return "a Unix socket is not found that way."
+    return (
+        f"only this machine can reach {daemon.sock.getsockname()[0]}. Listen on another address (-n or --host), or say "
+        "where to answer broadcasts (--bchost)."
+    )
+
+
 def start_ns_loop(
     host: str | None = None,
     port: int | None = None,
@@ -163,6 +172,8 @@ def start_ns_loop(
     try:
         if responder is not None:
             responder.runInThread()
+        elif enableBroadcast:
+            print(f"No broadcast: {_why_no_broadcast(daemon)}", flush=True)
         _announce(uri, daemon, responder)
         daemon.requestLoop(loopCondition)
     finally:

@@ -180,6 +180,15 @@ def test_loop_prints_where_it_is(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert not errors
 
 
+def test_loop_says_why_nothing_answers_broadcasts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    start_ns_loop("127.0.0.1", 0, enableBroadcast=True, loopCondition=lambda: False)
+    assert capsys.readouterr().out.startswith("No broadcast: only this machine can reach 127.0.0.1. Listen on another")
+    start_ns_loop(unixsocket=str(tmp_path / "ns"), enableBroadcast=True, loopCondition=lambda: False)
+    assert capsys.readouterr().out.startswith("No broadcast: a Unix socket")
+    start_ns_loop("127.0.0.1", 0, loopCondition=lambda: False)
+    assert "broadcast" not in capsys.readouterr().out.lower()
+
+
 def test_loop_warns_when_others_can_reach_it(capsys: pytest.CaptureFixture[str]) -> None:
     start_ns_loop("0.0.0.0", 0, loopCondition=lambda: False)
     assert "whoever can reach this address" in capsys.readouterr().err
