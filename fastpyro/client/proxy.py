@@ -364,7 +364,8 @@ class Proxy(SpecialMethods, ProxyCore):
                     raise  # this thread is connecting already
                 failure = error
         try:
-            raise ConnectionClosedError(f"failed to reconnect to {self._pyroUri} in {tries:,} tries") from failure
+            why = "" if failure is None else f": {failure}"
+            raise ConnectionClosedError(f"failed to reconnect to {self._pyroUri} in {tries:,} tries{why}") from failure
         finally:
             del failure  # its traceback holds this frame, which would hold it
 
