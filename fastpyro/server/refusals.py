@@ -21,11 +21,17 @@ __all__ = ["refuse", "say_why"]
 
 log = logger("fastpyro.servers")
 
+_TLS_ERRORS = frozenset({"SSLError", "SSLCertVerificationError"})
+"""By name, because importing ssl is slow, and some Pythons lack it."""
+
 
 def say_why(server: Server, connection: Connection, error: CommunicationError) -> None:
     """Tell the log, and a stranger, why the connection will be dropped."""
     if isinstance(error, ConnectionError):
-        log.debug("%r: %s", connection, error)
+        if not connection.handshaken and type(error.__cause__).__name__ in _TLS_ERRORS:
+            say_dropped(log, server.drops, connection, ": no SSL handshake, perhaps its SSL is off: %s", str(error))
+        else:
+            log.debug("%r: %s", connection, error)
         return
     say_dropped(log, server.drops, connection, ": %s", str(error))
     if not connection.handshaken:

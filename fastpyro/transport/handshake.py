@@ -216,7 +216,7 @@ def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Con
             room = HANDSHAKE_LIMIT - len(payload) - len(extra.get(FAST, b""))
             extra = {**_small(beside.annotations, room), **extra}
         fields = MSG_CONNECT, flags, beside.seq, serializer.serializer_id, payload, extra, beside.correlation_id
-        message = channel.exchange(Outgoing(*fields), settings.seconds_left())
+        message = _first_answer(channel, Outgoing(*fields), settings, may_be_tls=not (config.SSL or uri.sockname))
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
             raise _OtherDialectError(f"connection to {uri.location} rejected: it answers in another protocol")
         received = dict(message.annotations)
@@ -230,6 +230,16 @@ def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Con
     except BaseException:
         channel.close()
         raise
+
+
+def _first_answer(channel: Channel, request: Outgoing, settings: Settings, may_be_tls: bool) -> Message:
+    try:
+        return channel.exchange(request, settings.seconds_left())
+    except ConnectionClosedError as error:
+        if not may_be_tls or type(error) is not ConnectionClosedError:
+            raise
+        hint = "before it answered the handshake; perhaps the other end uses SSL: config.SSL is off here"
+        raise ConnectionClosedError(f"{error} {hint}") from error.__cause__
 
 
 def _request(serializer: Serializer, data: Any, object_id: str, annotations: dict[str, Any] | None) -> bytes:
@@ -266,7 +276,10 @@ def _open_socket(uri: URI, settings: Settings) -> socket.socket:
         if context is not None:
             sock = _wrapped(sock, context, uri, settings)
     except OSError as error:
-        raise CommunicationError(f"cannot connect to {uri.location}: {error}") from error
+        hint = ""
+        if getattr(error, "reason", "") == "WRONG_VERSION_NUMBER":  # of an ssl.SSLError
+            hint = ". The other end seems not to use SSL: its SSL is off, or this program's should be"
+        raise CommunicationError(f"cannot connect to {uri.location}: {error}{hint}") from error
     try:
         if settings.serializer in PICKLES:
             require_trust(sock, settings, uri)

@@ -169,6 +169,16 @@ def make_context(
     return _context_of(settings, tuple(stamps))
 
 
+def _naming(error: OSError, item: str, path: str, key_item: str = "", key: str = "") -> OSError:
+    """Return the error of a file that TLS cannot use, with the configuration item that names it, and the path."""
+    where = f"{item} {path!r}"
+    if key and (not os.path.exists(key) or os.path.exists(path)):
+        where = f"{key_item} {key!r}" if not os.path.exists(key) else f"{where} with {key_item} {key!r}"
+    elif key_item and os.path.exists(path):
+        where += f" (the key must be in it, too, as {key_item} is not set)"
+    return type(error)(error.errno, f"{where}: {error.strerror or error}")
+
+
 @lru_cache(MOST_CONTEXTS)
 def _context_of(settings: TlsSettings, stamps: tuple[Stamp, ...]) -> ssl.SSLContext:
     import ssl
@@ -176,11 +186,18 @@ def _context_of(settings: TlsSettings, stamps: tuple[Stamp, ...]) -> ssl.SSLCont
     server, certificate, key, password, authorities, verify = settings
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    side = "SERVER" if server else "CLIENT"
     if certificate:
-        context.load_cert_chain(certificate, key or None, password or None)
+        try:
+            context.load_cert_chain(certificate, key or None, password or None)
+        except OSError as error:
+            raise _naming(error, f"SSL_{side}CERT", certificate, f"SSL_{side}KEY", key) from None
     if authorities:
         folder = os.path.isdir(authorities)
-        context.load_verify_locations(None if folder else authorities, authorities if folder else None)
+        try:
+            context.load_verify_locations(None if folder else authorities, authorities if folder else None)
+        except OSError as error:
+            raise _naming(error, "SSL_CACERTS", authorities) from None
     elif not server:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import threading
@@ -159,6 +160,40 @@ def test_plain_clients_and_silent_ones_harm_nobody() -> None:
         config.SSL = False
         with pytest.raises(CommunicationError):
             fastpyro.Proxy(daemon.uriFor("subject"))._pyroBind()
+
+
+@pytest.mark.parametrize("server_type", ["thread", "multiplex"])
+def test_only_one_end_uses_ssl(server_type: str, caplog: pytest.LogCaptureFixture) -> None:
+    with served(server_type) as daemon:
+        config.SSL = False
+        with pytest.raises(CommunicationError, match=r"perhaps the other end uses SSL: config\.SSL is off here"):
+            fastpyro.Proxy(daemon.uriFor("subject"))._pyroBind()
+    lines = [record.getMessage() for record in caplog.records if "SSL" in record.getMessage()]
+    assert len(lines) == 1, lines
+    assert "no SSL handshake, perhaps its SSL is off" in lines[0]
+    with served(server_type) as daemon:
+        config.SSL = True
+        with pytest.raises(CommunicationError, match="other end seems not to use SSL: its SSL is off"):
+            fastpyro.Proxy(daemon.uriFor("subject"))._pyroBind()
+
+
+def test_files_that_cannot_be_used_are_named(certificate: str, tmp_path: Path) -> None:
+    nowhere, other, key = str(tmp_path / "nowhere.pem"), str(tmp_path / "other.pem"), str(tmp_path / "key.pem")
+    Path(other).write_text("no certificate")
+    Path(key).write_text("no key")
+    for server, side in ((True, "SERVER"), (False, "CLIENT")):
+        for files, told in (
+            ((nowhere, "", "", ""), f"SSL_{side}CERT '{nowhere}': No such file"),
+            ((certificate, nowhere, "", ""), f"SSL_{side}KEY '{nowhere}': No such file"),
+            (
+                (other, "", "", ""),
+                f"SSL_{side}CERT '{other}' (the key must be in it, too, as SSL_{side}KEY is not set)",
+            ),
+            ((certificate, key, "", ""), f"SSL_{side}CERT '{certificate}' with SSL_{side}KEY '{key}': "),
+            ((certificate, "", "", nowhere), f"SSL_CACERTS '{nowhere}': No such file"),
+        ):
+            with pytest.raises(OSError, match=re.escape(told)):
+                tls.make_context(server, *files, True)
 
 
 def test_contexts() -> None:
