@@ -74,7 +74,10 @@ def _integer(least: int, most: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise TypeError("expected an int")
-        number = int(value)
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError("expected an int") from None
         if not least <= number <= most:
             raise ValueError(f"expected {least} to {most}")
         return number
@@ -91,6 +94,8 @@ def _seconds(value: Any) -> float:
         number = float(value)
     except OverflowError:  # an int with hundreds of digits
         number = float("inf")
+    except ValueError:
+        raise ValueError("expected a number of seconds") from None
     if not 0 <= number < float("inf"):
         raise ValueError("expected a number of seconds, 0 or more")
     return min(number, LONGEST_TIME)
@@ -115,7 +120,11 @@ def _text_or_none(value: Any) -> str | None:
 
 def _one_of(*choices: Any) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        wanted = int(value) if isinstance(choices[0], int) else value
+        try:
+            wanted = int(value) if isinstance(choices[0], int) else value
+        except (TypeError, ValueError, OverflowError) as error:
+            expected = f"expected one of {', '.join(map(repr, choices))}"
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(expected) from None
         if wanted not in choices:
             raise ValueError(f"expected one of {', '.join(map(repr, choices))}")
         return wanted

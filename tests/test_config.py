@@ -158,3 +158,9 @@ def test_changes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         changed.SERIALIZER = 3
     changed.reset(use_environment=False)
     assert told == ["json", "native"]
+
+
+@pytest.mark.parametrize("name", ["COMMTIMEOUT", "NS_PORT", "PROTOCOL", "NS_AUTOCLEAN"])
+def test_texts_that_are_no_numbers_are_told_so(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^configuration item {name}: expected [^']*, not 'x'$"):
+        setattr(Configuration(), name, "x")

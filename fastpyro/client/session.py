@@ -94,9 +94,9 @@ class Session(SessionCore):
         except SerializeError as error:
             from fastpyro.values.refused_paths import located, of_call  # nobody needs it before that
 
-            raise located(
-                error, of_call(args, kwargs), self.serializer.expand, self.serializer.dumps
-            ) from error.__cause__
+            assigns = method == "__setattr__" and len(args) == 2 and type(args[0]) is str
+            places = iter([(f"proxy.{args[0]}", args[1])]) if assigns else of_call(args, kwargs)
+            raise located(error, places, self.serializer.expand, self.serializer.dumps) from error.__cause__
         return self._packed(flags, payload)
 
     def encode_batch(self, calls: BatchWriter, oneway: bool) -> Outgoing:

@@ -223,3 +223,10 @@ def test_a_timeout_says_what_was_waited_for(proxy: Any, daemon: fastpyro.Daemon)
             call()
         expected = f"receiving: timeout after 0.05 s: {what} of {daemon.uriFor('subject')} (the limit is _pyroTimeout)"
         assert str(caught.value) == expected
+
+
+def test_an_attribute_that_cannot_travel_is_told_by_its_name(proxy: Any) -> None:
+    with pytest.raises(fastpyro.errors.SerializeError, match=r"^proxy\.late: cannot serialize"):
+        proxy.late = object()
+    with pytest.raises(fastpyro.errors.SerializeError, match=r'^proxy\.late\["k"\]\[1\]: cannot serialize'):
+        proxy.late = {"k": [1, object()]}
