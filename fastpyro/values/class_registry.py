@@ -128,9 +128,11 @@ def _convert(class_name: str, state: Any) -> Any:
     if converter is not None and class_name not in _own_names:  # whose builders come first, but in Pyro's formats
         return converted(converter, class_name, as_dict(class_name, state))
     raise SerializeError(
-        f"unsupported serialized class: {class_name[:LONGEST_NAME]!r} is not known in this process. Register it on both "
-        "sides with fastpyro.register_class (give name= if it is defined in a script, whose module is called "
-        "__main__), or here with fastpyro.register_dict_to_class"
+        f"unsupported serialized class: {class_name[:LONGEST_NAME]!r} is not known to the program that "
+        "received it. To send a copy, register the class on both sides with fastpyro.register_class (give name= if it is "
+        "defined in a script, whose module is called __main__), or where it is received with "
+        "fastpyro.register_dict_to_class. To have its methods called where it is, register the object there with "
+        "daemon.register(object)"
     )
 
 
