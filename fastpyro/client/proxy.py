@@ -54,6 +54,9 @@ _DEFAULTS = (
 )  # fmt: skip
 """Attributes whose first values are those of the class."""
 
+_INSIDE = ("_pyro_", "__pyx_")
+"""What names begin with that `dir` does not show."""
+
 CONNECTED = "<<connected-socket>>:0"
 """The location of an object that is reached through a connected socket."""
 
@@ -239,7 +242,8 @@ class Proxy(SpecialMethods, ProxyCore):
         return f"<{type(self).__module__}.{type(self).__qualname__} at 0x{id(self):x}; {state}; for {uri}>"
 
     def __dir__(self) -> list[str]:
-        return sorted({*dir(type(self)), *self.__dict__, *self._pyroMethods, *self._pyroAttrs})
+        own = {name for name in (*dir(type(self)), *self.__dict__) if not name.startswith(_INSIDE)}
+        return sorted({*own, *self._pyroMethods, *self._pyroAttrs})
 
     def __getattr__(self, name: str) -> Any:
         if name in Proxy._pyro_local_names:
