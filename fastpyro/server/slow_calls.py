@@ -117,7 +117,7 @@ class SlowCalls:
 
     def pass_late(self, connection: Connection, message: Message) -> bool:
         """Pass a request that was read by who does not lead any more. False when he shall run it."""
-        holds = (connection.serial_calls and not is_apart(connection, message.flags)) or connection.link is None
+        holds = (connection.serial_calls or connection.link is None) and not is_apart(connection, message.flags)
         return self._pass(Waiting(place_of(connection), message, size_of(message), False, holds, False), late=True)
 
     def _holds(self, connection: Connection, message: Message, found: Any) -> bool:
