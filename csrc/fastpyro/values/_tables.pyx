@@ -204,7 +204,7 @@ cdef int check_steps(list keys, const Py_hash_t *hashes, bint of_set, Budget *bu
     elif count < 2:
         return 0
     raise SerializeError(
-        f"invalid data: the hashes of {count:,} keys collide: this is an attack, or a poor __hash__"
+        f"invalid data: the hashes of too many of {count:,} keys collide: this is an attack, or a poor __hash__"
     )
 
 
