@@ -48,6 +48,8 @@ class Draining:
         self.ended = threading.Event()
         self._looks = False  # which connections have a last look to come is known
         self._unread: dict[Connection, None] = {}  # these
+        self._reading: Connection | None = None  # whose last look is just taken by who reads requests
+        self._unattended = False  # nobody waits for the end
         self._asking: set[Connection] = set()  # whose calls ask for the end
         self._not_awaited: set[Connection] = set()  # whose calls wait for the end themselves
         self._changed = threading.Event()
@@ -80,6 +82,7 @@ class Draining:
         """
         if not self._looks:
             self._begin_looks(reads)
+        self._reading = None  # whoever read before has handed over, with a call of it that runs
         for connection in list(self.server.connections.values()):
             self.look(connection)
         while not (leadership.handed_over or self.server.stopping):
@@ -92,6 +95,8 @@ class Draining:
                 leadership.other = ready[0]
                 return
             for connection in own:
+                self._reading = connection  # first: it is not to be dropped while it is read
+                self._unread.pop(connection, None)
                 serve(connection)
                 if leadership.handed_over:
                     return
@@ -121,16 +126,17 @@ class Draining:
         return False
 
     def _has_read(self, connection: Connection) -> None:
-        waits = connection.waits_turn or (connection.read_holds and not self.server.unfinished.waits(connection))
-        if not waits:
-            self._unread.pop(connection, None)
+        self._reading = None
+        if connection.waits_turn or (connection.read_holds and connection.channel.has_buffered):
+            self._unread[connection] = None
+        else:
             self.look(connection)
 
     def look(self, connection: Connection) -> None:
         """A request is done while the server stops: drop its connection if that is not needed any more. By any thread."""
         if not self._looks:
             return
-        if connection in self._unread:
+        if connection in self._unread or connection.waits_turn or connection is self._reading:
             self._changed.set()
         elif not (connection.calls_running or self.server.unsent.waits(connection)):
             if not self.server.stopping:
@@ -141,6 +147,8 @@ class Draining:
         """A connection has been dropped."""
         if self.begun:
             self._changed.set()
+            if self._unattended and self._is_over():
+                self.ended.set()
 
     def _is_over(self) -> bool:
         """Whether nothing is under way for which others are waited for, or the time is up."""
@@ -150,6 +158,13 @@ class Draining:
         return all(one in self._asking or one in self._not_awaited for one in left) and not self._unread
 
     # ---- the end
+
+    def is_left_to_others(self) -> bool:
+        """Whether something goes on in other threads that nobody here waits for: the end has come when it has ended."""
+        self._unattended = not self._is_over()
+        if self._unattended and self._is_over():  # meanwhile
+            self._unattended = False
+        return self._unattended
 
     def keep(self, connection: Connection) -> None:
         """Leave a connection to the call of it that runs, also when the server stops."""
@@ -188,7 +203,8 @@ class Draining:
             self._changed.set()
         try:
             if not self.server.is_serving_thread():
-                self.ended.wait(max(self._until - time.monotonic(), 0.0))
+                until = self._others_until if self._unattended else self._until
+                self.ended.wait(max(until - time.monotonic(), 0.0))
         except KeyboardInterrupt:  # somebody is impatient
             self._others_until = self._until = 0.0
             raise

@@ -340,11 +340,13 @@ class MultiplexServer(ConnectionServer):
                 self.draining.serve(self._leadership, lambda one: self._serve(one, None), waits, reads)
         finally:
             set_leading(leading)
-            self.stop()
             self._thread.ident = 0
+            if waits or self._broken_off or not self.draining.is_left_to_others():
+                self.stop()
         if waits:
             self.draining.await_asking()
-        self.draining.ended.set()
+        if self.stopping:
+            self.draining.ended.set()
 
     def is_serving_thread(self) -> bool:
         """As any server: also while it serves a request, since all of them are served there."""
