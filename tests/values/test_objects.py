@@ -132,5 +132,5 @@ def test_the_pieces() -> None:
     builders = {"a": lambda name, state: (name, state), "b": MemberBuilder({"x": 5}, str, repr)}
     table = ClassTable({"a": 1, "b": 1, "c": 1}, builders, {"a"}, max)
     assert (table("a", 1), table("b", "x"), table("c", "d")) == (("a", 1), "x", "d")
-    with pytest.raises(SerializeError, match="not known in this process"):
+    with pytest.raises(SerializeError, match="not known to the program that received it"):
         from_state("test_objects.Unknown", {})
