@@ -40,6 +40,9 @@ class Session:
         kept.append(self.resource)
         fastpyro.current_context.track_resource(self.resource)
 
+    def __del__(self) -> None:
+        self.database.close()  # in another thread that would be an error
+
     def work(self, seconds: float = 0) -> int:
         self.database.execute("select 1")
         if seconds:
@@ -118,6 +121,7 @@ def test_all_that_uses_a_sessions_object_runs_in_its_thread(scene: Scene, serial
             other.null()
             proxy.work(0.003)
         assert items == [1, 2, 3]
+        assert next(rows, None) is None
         other.null()
         assert proxy.changes == 0
 

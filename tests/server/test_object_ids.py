@@ -183,7 +183,7 @@ def test_registered_objects_are_copied_and_pickled(daemon: fastpyro.Daemon) -> N
 def test_a_daemon_out_of_a_pickle_is_an_empty_one(daemon: fastpyro.Daemon) -> None:
     empty = pickle.loads(pickle.dumps(daemon))
     assert type(empty) is fastpyro.Daemon
-    assert "0 objects" in repr(empty)
+    assert "unusable" in repr(empty)
     empty.close()
     empty.shutdown()
     with pytest.raises(fastpyro.errors.PyroError, match="closed"):

@@ -125,6 +125,7 @@ def test_a_coroutine_is_never_passed(scene: Scene) -> None:
         assert proxy.later() == "later"
         leadership = _leader.Leadership()
         connection = next(iter(scene.server.connections.values()))
+        until(lambda: not connection.calls_running)  # the reply comes before the end of its request
         scene.server.requests.begin_request(leadership, connection, 0)
         scene.server.requests.note(leadership, Machine, "later", False, False)
         scene.server.requests.hand_over(leadership, scene.server.requests.watch(), True)
