@@ -53,6 +53,11 @@ class Sample:
     def median_cpu(self) -> float:
         return statistics.median(self.cpu)
 
+    @property
+    def least_cpu(self) -> float:
+        """Of the rounds that nothing else disturbed most: what runs beside them can only add to it."""
+        return min(self.cpu)
+
 
 def own_cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
