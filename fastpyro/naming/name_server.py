@@ -78,7 +78,7 @@ class NameServer:
     def __init__(self, storage: str | Storage | None = None) -> None:
         self._storage = open_storage(storage)
         self._lock = Mutex(reentrant=True)  # between a look and a change that depends on it
-        self._searches = Mutex(reentrant=True)
+        self._searches = Mutex()  # one at a time
         self._own_uri: str | None = None
         self._origins = self._storage.origins() if isinstance(self._storage, SqlStorage) else {}
         self._bytes = sum(cost_of(name, *found) for name, found in self._storage.everything().items())
@@ -141,7 +141,8 @@ class NameServer:
         if not conditions:
             return 0
         if name is None:
-            names = set(self._find(prefix, regex, None, None))
+            with self._searching():
+                names = set(self._find(prefix, regex, None, None))
         elif type(name) is str:
             names = {name} if is_plain_text(name) else set()
         else:
@@ -188,7 +189,7 @@ class NameServer:
         if not wanted:
             return {}
         with self._searching():
-            return _listing(self._find_tagged(wanted, meta_all is not None), with_metadata)
+            return _listing(self._storage.with_metadata(wanted, every=meta_all is not None), with_metadata)
 
     # ---- not for clients ----------------------------------------------------------------------------------------------
 
@@ -212,22 +213,11 @@ class NameServer:
 
     def _changing(self) -> Guard:
         # Not for ever: behind a storage that is locked by another process, changes must not pile up in all threads.
-        try:
-            return self._lock.guard(time.monotonic() + CHANGE_SECONDS)
-        except TimeoutError:
-            raise NamingError(
-                f"the name server's storage is busy: a change waited for {CHANGE_SECONDS:g} s; try again later"
-            ) from None
+        return _guard(self._lock, "the name server's storage is busy: a change", "")
 
     def _searching(self) -> Guard:
         # One search at a time, as it takes megabytes and a processor: looking up a name needs neither, and goes on.
-        try:
-            return self._searches.guard(time.monotonic() + CHANGE_SECONDS)
-        except TimeoutError:
-            raise NamingError(
-                f"the name server is busy with other searches: this one waited for {CHANGE_SECONDS:g} s; try again later, "
-                "or look up a name"
-            ) from None
+        return _guard(self._searches, "the name server is busy with other searches: this one", ", or look up a name")
 
     def _put(
         self, name: str, existing: Registration | None, uri: str, tags: frozenset[str], origin: str | None
@@ -285,25 +275,25 @@ class NameServer:
     ) -> dict[str, Registration]:
         if prefix is not None and not _is_empty(prefix):
             check_text("prefix", prefix)
-            with self._searching():
-                return self._storage.with_prefix(prefix)
+            return self._storage.with_prefix(prefix)
         if regex is not None and not _is_empty(regex):
             check_text("regex", regex)
-            with self._searching():
-                pattern = Pattern(regex)
-                return {name: found for name, found in self._storage.everything().items() if pattern.matches(name)}
+            pattern = Pattern(regex)
+            return {name: found for name, found in self._storage.everything().items() if pattern.matches(name)}
         if metadata_any is not None or metadata_all is not None:
             wanted = checked_tags(metadata_any if metadata_all is None else metadata_all)
             if wanted:
-                return self._find_tagged(wanted, metadata_all is not None)
-            if metadata_all is None:
-                return {}
-        with self._searching():
-            return self._storage.everything()
+                return self._storage.with_metadata(wanted, every=metadata_all is not None)
+            return {} if metadata_all is None else self._storage.everything()
+        return self._storage.everything()
 
-    def _find_tagged(self, wanted: frozenset[str], every: bool) -> dict[str, Registration]:
-        with self._searching():
-            return self._storage.with_metadata(wanted, every=every)
+
+def _guard(lock: Mutex, who: str, way_out: str) -> Guard:
+    """Wait for a lock, not for ever. Arguments: ``who`` waited and ``way_out``, parts of the error's text."""
+    try:
+        return lock.guard(time.monotonic() + CHANGE_SECONDS)
+    except TimeoutError:
+        raise NamingError(f"{who} waited for {CHANGE_SECONDS:g} s; try again later{way_out}") from None
 
 
 def _listing(found: dict[str, Registration], return_metadata: bool) -> Listing:

@@ -29,7 +29,7 @@ MOST_REMEMBERED = 100_000
 found again where they are needed."""
 
 MOST_WORK = 1_000_000
-"""Instructions that one pattern may cost over all names; ordinary ones cost a few thousand. Less than a second."""
+"""Instructions that one pattern may cost over all names; ordinary ones cost a few thousand. About a second."""
 
 WORK_BETWEEN_PAUSES = 2000
 """Instructions, or names, after which other threads have a turn: matching holds Python's lock."""
