@@ -68,8 +68,9 @@ print("all is well", flush=True)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent has no wheel for this Python")
+@pytest.mark.parametrize("portable", ["0", "1"])
 @pytest.mark.parametrize("servertype", ["thread", "multiplex"])
-def test_a_server_and_clients_in_greenlets(servertype: str) -> None:
-    with ServerProcess("-c", PROGRAM, servertype) as program:
+def test_a_server_and_clients_in_greenlets(servertype: str, portable: str) -> None:
+    with ServerProcess("-c", PROGRAM, servertype, environment={"FASTPYRO_PORTABLE": portable}) as program:
         program.wait_for("all is well")
         assert program.wait_for_end() == 0

@@ -13,7 +13,6 @@ A client begins with protocol 502. A daemon that refuses it in protocol 48 is Py
 from __future__ import annotations
 
 import socket
-import sys
 import time
 
 from fastpyro._foreign_text import on_one_line, shown
@@ -44,7 +43,7 @@ from fastpyro.protocol.compression import payload_of
 from fastpyro.serializers import registry as serializers
 from fastpyro.serializers.registry import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.transport import sockets, tls, trusted_peers
-from fastpyro.transport.channel import GEVENT, Channel, in_greenlets, open_channel
+from fastpyro.transport.channel import Channel, in_greenlets, open_channel
 from fastpyro.transport.serving_threads import serving_thread
 
 if TYPE_CHECKING:
@@ -349,7 +348,7 @@ def answer_limit() -> int:
 
 def native_answer() -> bytes:
     """Return the annotation FAST of a daemon that agrees to the native dialect."""
-    looks = config.SPIN and not (config.PORTABLE or (GEVENT in sys.modules and in_greenlets()))
+    looks = config.SPIN and not (in_greenlets() or config.PORTABLE)
     return NATIVE_VERSION + LOOKS if looks else NATIVE_VERSION
 
 

@@ -75,6 +75,6 @@ class SelectorPoller:
 
 def make_poller() -> Poller:
     """Return the fastest poller of this system, or the portable one when ``config.PORTABLE`` asks for it."""
-    if sys.platform == "linux" and not (config.PORTABLE or in_greenlets()):
+    if sys.platform == "linux" and not (in_greenlets() or config.PORTABLE):
         return EpollPoller(config.SPIN)
     return SelectorPoller()
