@@ -16,6 +16,7 @@ from fastpyro.config import config, on_change
 from fastpyro.constants import DAEMON_NAME, FLAGS_EXCEPTION, MSG_RESULT, OLD_PROTOCOL_VERSION, PROTOCOL_VERSION
 from fastpyro.errors import ProtocolError
 from fastpyro.protocol.compression import payload_of
+from fastpyro.protocol.features import ANNOUNCED, FEATURES, common
 from fastpyro.serializers.registry import PICKLES, get_serializer, native
 from fastpyro.transport import handshake
 from fastpyro.transport.channel import open_channel
@@ -103,12 +104,14 @@ def attach(
         request.correlation_id = correlation_id
         request.annotations = dict(annotations or {})
         if wants_native:
-            request.annotations[handshake.FAST] = handshake.NATIVE_VERSION
+            request.annotations.update({handshake.FAST: handshake.NATIVE_VERSION, FEATURES: ANNOUNCED})
         message = channel.exchange(request, settings.timeout)
         metadata = _metadata_in(message, serializer)
         channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         received = dict(message.annotations)
         speaks_native = received.pop(handshake.FAST, b"").startswith(handshake.NATIVE_VERSION) and wants_native
+        theirs = received.pop(FEATURES, b"")
+        channel.features = common(theirs) if speaks_native else 0
         answer = {"handshake": "hello", "meta": metadata}
         return handshake.Connected(channel, native if speaks_native else serializer, answer, received)
     except BaseException:

@@ -23,6 +23,7 @@ from fastpyro.constants import (
     PROTOCOL_VERSION,
 )
 from fastpyro.errors import ProtocolError
+from fastpyro.protocol.features import FEATURES, common
 from fastpyro.serializers.registry import Serializer, get_serializer_by_id, native
 from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
@@ -81,7 +82,8 @@ def _go_on(connection: Connection, message: Message, batch: UnfinishedBatch) -> 
 def _introduced(connection: Connection, message: Message, reply: AnyReply | None) -> AnyReply | None:
     """Let the first reply on a socket that came connected say that this side speaks natively, if it was asked."""
     if connection.attached and isinstance(reply, Reply) and handshake.FAST in message.annotations:
-        return reply._replace(annotations={**(reply.annotations or {}), handshake.FAST: handshake.native_answer()})
+        connection.channel.features = common(message.annotations.get(FEATURES, b""))
+        return reply._replace(annotations={**(reply.annotations or {}), **handshake.native_answer()})
     return reply
 
 
@@ -97,7 +99,8 @@ def _connect(calls: CallServer, request: Request) -> Reply:
         annotations = annotations_of(service) or {}
         if hello.speaks_native:
             serializer: Serializer = native
-            annotations[handshake.FAST] = handshake.native_answer()
+            annotations.update(handshake.native_answer())
+            connection.channel.features = common(message.annotations.get(FEATURES, b""))
         else:
             serializer = get_serializer_by_id(message.serializer_id, dialect)
         answer: Any = service.validateHandshake(connection, hello.data)

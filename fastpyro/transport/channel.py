@@ -40,6 +40,7 @@ class Channel(Protocol):
     """The interface of a connected peer, for proxies and servers; the arguments are those of ``Link``."""
 
     objectId: str
+    features: int
     served_by: ServingThread | None
 
     @property
@@ -124,6 +125,7 @@ class PortableChannel:
         self._hmac_key: bytes | None = None
         self._turn = Mutex(what="the connection")
         self.served_by: ServingThread | None = None
+        self.features = 0
         self._closing = self._broken = self._unfinished = False
         self._outlet: Callable[[Any], object] | None = None
         self._patience = 0.0, 0.0, 0.0

@@ -40,6 +40,7 @@ from fastpyro.errors import (
 )
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol.compression import payload_of
+from fastpyro.protocol.features import ANNOUNCED, FEATURES, common
 from fastpyro.serializers import registry as serializers
 from fastpyro.serializers.registry import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.transport import sockets, tls, trusted_peers
@@ -212,17 +213,19 @@ def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Con
             flags = FLAGS_META_ON_CONNECT
             extra.clear()
         if beside.annotations:
-            room = HANDSHAKE_LIMIT - len(payload) - len(extra.get(FAST, b""))
+            room = HANDSHAKE_LIMIT - len(payload) - sum(map(len, extra.values())) - HEAD * len(extra)
             extra = {**_small(beside.annotations, room), **extra}
         fields = MSG_CONNECT, flags, beside.seq, serializer.serializer_id, payload, extra, beside.correlation_id
         message = _first_answer(channel, Outgoing(*fields), settings, may_be_tls=not (config.SSL or uri.sockname))
         if channel.dialect != dialect and message.kind == MSG_CONNECTFAIL:
             raise _OtherDialectError(f"connection to {uri.location} rejected: it answers in another protocol")
         received = dict(message.annotations)
-        fast = received.pop(FAST, b"")
+        fast, theirs = received.pop(FAST, b""), received.pop(FEATURES, b"")
         speaks_native = fast.startswith(NATIVE_VERSION) and dialect == PROTOCOL_VERSION
         if speaks_native and fast.startswith(LOOKS, len(NATIVE_VERSION)):
             channel.leave_shared_cpu()
+        if speaks_native and wants_native:
+            channel.features = common(theirs)
         answer = _accepted(uri, message, serializer, dialect, speaks_native)
         channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)
@@ -244,7 +247,7 @@ def _first_answer(channel: Channel, request: Outgoing, settings: Settings, may_b
 def _request(serializer: Serializer, data: Any, object_id: str, annotations: dict[str, Any] | None) -> bytes:
     """Return the payload of CONNECT; adds FAST to the annotations, if there are any to add to."""
     if annotations is not None:
-        annotations[FAST] = NATIVE_VERSION
+        annotations[FAST], annotations[FEATURES] = NATIVE_VERSION, ANNOUNCED
         if type(data) is not str:
             annotations[FAST] += native.dumps(data)
     try:
@@ -346,10 +349,10 @@ def answer_limit() -> int:
     return min(config.MAX_MESSAGE_SIZE or ANSWER_LIMIT, ANSWER_LIMIT)
 
 
-def native_answer() -> bytes:
-    """Return the annotation FAST of a daemon that agrees to the native dialect."""
+def native_answer() -> dict[str, bytes]:
+    """Return the annotations FAST and FEAT of a daemon that agrees to the native dialect."""
     looks = config.SPIN and not (in_greenlets() or config.PORTABLE)
-    return NATIVE_VERSION + LOOKS if looks else NATIVE_VERSION
+    return {FAST: NATIVE_VERSION + LOOKS if looks else NATIVE_VERSION, FEATURES: ANNOUNCED}
 
 
 def read_request(message: Message, dialect: int, accepted: frozenset[int], lacks: str = "") -> Request:

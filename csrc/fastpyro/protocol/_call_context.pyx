@@ -40,7 +40,7 @@ cdef extern from "Python.h":
     PyObject *PyThreadState_GetDict() noexcept
 
 
-cdef frozenset PROTOCOL_ANNOTATIONS = frozenset({"BLBI", "CORR", "FAST", "HMAC", "STRM"})
+cdef frozenset PROTOCOL_ANNOTATIONS = frozenset({"BLBI", "CORR", "FAST", "FEAT", "HMAC", "STRM"})
 
 
 @cython.final

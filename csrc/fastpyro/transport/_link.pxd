@@ -36,6 +36,7 @@ cdef class Link(MessageStream):
     cdef Py_ssize_t callbacks  # how many of them have a callback
     cdef set forgotten  # sequence numbers of replies that nobody wants any more, or None
     cdef object background
+    cdef public unsigned int features  # what both ends can do (protocol/features)
     cdef public ServingThread served_by  # of the peer, where that is a daemon of this process with one thread; or None
 
     cdef inline bint is_shared(self) noexcept:

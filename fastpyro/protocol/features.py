@@ -1,0 +1,23 @@
+"""What two ends of a native conversation can do beyond calls: one bit each, agreed when they connect.
+
+Each end names its bits in the annotation FEAT of its first message, four bytes, most significant first; what both name
+counts for this conversation (``Channel.features``). An older end names none and simply does without.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ANNOUNCED", "FEATURES", "KNOWN", "common"]
+
+FEATURES = "FEAT"
+"""The annotation."""
+
+KNOWN = 0
+"""What this version can do."""
+
+ANNOUNCED = KNOWN.to_bytes(4, "big")
+"""The annotation's content."""
+
+
+def common(theirs: bytes) -> int:
+    """Return the bits that count when the other end sent this: none, where it is no such annotation."""
+    return int.from_bytes(theirs, "big") & KNOWN if len(theirs) == len(ANNOUNCED) else 0
