@@ -110,10 +110,9 @@ def attach(
         channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         received = dict(message.annotations)
         speaks_native = received.pop(handshake.FAST, b"").startswith(handshake.NATIVE_VERSION) and wants_native
-        theirs = received.pop(FEATURES, b"")
-        channel.features = common(theirs) if speaks_native else 0
-        answer = {"handshake": "hello", "meta": metadata}
-        return handshake.Connected(channel, native if speaks_native else serializer, answer, received)
+        channel.features = common(received.pop(FEATURES, b"")) if speaks_native else 0
+        serializer = native if speaks_native else serializer
+        return handshake.Connected(channel, serializer, {"handshake": "hello", "meta": metadata}, received)
     except BaseException:
         channel.abandon()
         raise

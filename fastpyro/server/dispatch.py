@@ -23,7 +23,7 @@ from fastpyro.constants import (
     PROTOCOL_VERSION,
 )
 from fastpyro.errors import ProtocolError
-from fastpyro.protocol.features import FEATURES, common
+from fastpyro.protocol.features import ANNOUNCED, FEATURES, KNOWN, common
 from fastpyro.serializers.registry import Serializer, get_serializer_by_id, native
 from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
@@ -100,7 +100,8 @@ def _connect(calls: CallServer, request: Request) -> Reply:
         if hello.speaks_native:
             serializer: Serializer = native
             annotations.update(handshake.native_answer())
-            connection.channel.features = common(message.annotations.get(FEATURES, b""))
+            theirs = message.annotations.get(FEATURES, b"")
+            connection.channel.features = KNOWN if theirs == ANNOUNCED else common(theirs)
         else:
             serializer = get_serializer_by_id(message.serializer_id, dialect)
         answer: Any = service.validateHandshake(connection, hello.data)

@@ -28,7 +28,7 @@ from fastpyro.transport._link import Link
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-__all__ = ["Channel", "PlainChannel", "PortableChannel", "in_greenlets", "open_channel"]
+__all__ = ["GEVENT", "Channel", "PlainChannel", "PortableChannel", "in_greenlets", "open_channel"]
 
 RECEIVE_SIZE = 65536
 GEVENT = "gevent.monkey"
@@ -457,7 +457,7 @@ def in_greenlets() -> bool:
 
 def open_channel(sock: socket.socket, max_message_size: int = 0) -> Channel:
     """Return the channel that fits a connected socket: native where possible, portable for TLS or when configured."""
-    if in_greenlets() or config.PORTABLE or hasattr(sock, "getpeercert"):
+    if (GEVENT in sys.modules and in_greenlets()) or config.PORTABLE or hasattr(sock, "getpeercert"):
         return PortableChannel(sock, max_message_size)
     _blocks.set_limit(config.BLOCK_POOL_SIZE)
     channel = PlainChannel(sock, max_message_size)

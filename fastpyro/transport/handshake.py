@@ -13,6 +13,7 @@ A client begins with protocol 502. A daemon that refuses it in protocol 48 is Py
 from __future__ import annotations
 
 import socket
+import sys
 import time
 
 from fastpyro._foreign_text import on_one_line, shown
@@ -40,11 +41,11 @@ from fastpyro.errors import (
 )
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol.compression import payload_of
-from fastpyro.protocol.features import ANNOUNCED, FEATURES, common
+from fastpyro.protocol.features import ANNOUNCED, FEATURES, KNOWN, common
 from fastpyro.serializers import registry as serializers
 from fastpyro.serializers.registry import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.transport import sockets, tls, trusted_peers
-from fastpyro.transport.channel import Channel, in_greenlets, open_channel
+from fastpyro.transport.channel import GEVENT, Channel, in_greenlets, open_channel
 from fastpyro.transport.serving_threads import serving_thread
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Con
         if speaks_native and fast.startswith(LOOKS, len(NATIVE_VERSION)):
             channel.leave_shared_cpu()
         if speaks_native and wants_native:
-            channel.features = common(theirs)
+            channel.features = KNOWN if theirs == ANNOUNCED else common(theirs)
         answer = _accepted(uri, message, serializer, dialect, speaks_native)
         channel.set_max_message_size(config.MAX_MESSAGE_SIZE)
         return Connected(channel, native if wants_native and speaks_native else serializer, answer, received)
@@ -351,7 +352,7 @@ def answer_limit() -> int:
 
 def native_answer() -> dict[str, bytes]:
     """Return the annotations FAST and FEAT of a daemon that agrees to the native dialect."""
-    looks = config.SPIN and not (in_greenlets() or config.PORTABLE)
+    looks = config.SPIN and not ((GEVENT in sys.modules and in_greenlets()) or config.PORTABLE)
     return {FAST: NATIVE_VERSION + LOOKS if looks else NATIVE_VERSION, FEATURES: ANNOUNCED}
 
 

@@ -19,6 +19,7 @@ from fastpyro.client.session import Session
 from fastpyro.constants import DAEMON_NAME, FLAGS_EXCEPTION, MSG_INVOKE, MSG_PING, MSG_RESULT
 from fastpyro.errors import ProtocolError
 from fastpyro.protocol._message import Message, Outgoing
+from fastpyro.protocol.features import ANNOUNCED, FEATURES
 from fastpyro.serializers.registry import get_serializer, native
 from fastpyro.transport._link import Link
 from fastpyro.transport.handshake import FAST, NATIVE_VERSION, Settings
@@ -158,7 +159,7 @@ def test_the_first_call_over_a_socket_asks_for_the_metadata(speaks_native: bool)
     beside = {FAST: NATIVE_VERSION} if speaks_native else {}
     connected, request = attached(META, annotations=beside)
     assert (request.kind, request.flags, request.seq) == (MSG_INVOKE, 0, 7)
-    assert request.annotations == {FAST: NATIVE_VERSION}
+    assert request.annotations == {FAST: NATIVE_VERSION, FEATURES: ANNOUNCED}
     assert SERPENT.loads_call(request.payload) == (DAEMON_NAME, "get_metadata", ("subject",), {})
     assert connected.serializer.name == ("native" if speaks_native else "serpent")
     assert connected.answer["meta"] == META
