@@ -282,6 +282,13 @@ ITEMS: tuple[Item, ...] = (
         DAEMON,
         "bytes of replies that may wait for slow clients, but for one that waits alone; then who takes nothing is dropped",
     ),
+    Item(
+        "KEEPALIVE",
+        _integer(0, 32767),
+        60,
+        CONNECTION_OR_DAEMON,
+        "seconds after which a TCP peer counts as gone whose system answers nothing; 0: the system's hours",
+    ),
     Item("HANDSHAKE_TIMEOUT", _seconds, 10.0, CONNECTION, "seconds that a new connection has for its handshake"),
     Item(
         "SPIN",

@@ -38,6 +38,7 @@ from fastpyro.serializers.registry import get_serializer
 from fastpyro.server.deadlines import drop_overdue
 from fastpyro.server.worker_threads import Worker
 from fastpyro.transport import handshake, sockets, tls, trusted_peers
+from fastpyro.transport.keepalive import keep_alive
 from fastpyro.values._memory_budget import most_memory
 
 MADE = "what is made next"
@@ -209,6 +210,18 @@ def handshake_overdue(world: World) -> int:
     return len(dropped)
 
 
+def asked_after(world: World) -> Any:
+    """Return after how many silent seconds the next connection asks. One within this machine has no limit."""
+    with socket.socket() as sock:
+        keep_alive(sock)
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+
+
+def listener_asked_after(world: World) -> Any:
+    with sockets.listen("", 0, None) as listener:
+        return listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
 def preferred_family(world: World) -> Any:
     """Return which of two addresses comes first. This machine may have one kind only."""
     found = [(family, socket.SOCK_STREAM, 0, "", ("", 1)) for family in (socket.AF_INET, socket.AF_INET6)]
@@ -323,6 +336,8 @@ TRIALS = [
     Trial("MAX_RECEIVED", 100_000, 1000, lambda world: world.server.unfinished.intake.most, DAEMON),
     Trial("SEND_TIMEOUT", 30.0, 3.0, lambda world: world.server.unsent.timeout, DAEMON),
     Trial("MAX_UNSENT", 100_000, 1000, lambda world: world.server.unsent.most, DAEMON),
+    Trial("KEEPALIVE", 60, 6, asked_after, MADE),
+    Trial("KEEPALIVE", 60, 6, listener_asked_after, MADE),
     Trial("HANDSHAKE_TIMEOUT", 2 * SILENT, SILENT / 2, handshake_overdue, MADE),
     Trial("SPIN", 50, 0, lambda world: handshake.native_answer()[handshake.FAST], MADE, NATIVE),
     Trial("PORTABLE", False, True, lambda world: type(world.proxy._pyroConnection).__name__, CONNECTION),

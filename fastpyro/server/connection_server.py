@@ -183,7 +183,7 @@ class ConnectionServer(ABC):
         """Take a connected socket in; its first message must be a CONNECT. Returns None for one that cannot be TLS."""
         is_local = not isinstance(address, tuple)
         if isinstance(address, tuple) and not self.inherited:
-            sockets.tune(sock, address[0])
+            sockets.tune_accepted(sock, address[0])
         if self.tls is not None and not is_local:
             try:
                 sock = tls.wrapped(sock, self.tls.current(), server_side=True)

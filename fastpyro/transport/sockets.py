@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
+from fastpyro.transport.keepalive import keep_alive
 
 __all__ = [
     "connect",
@@ -28,6 +29,7 @@ __all__ = [
     "receive_limit_kept",
     "remove_socket_file",
     "tune",
+    "tune_accepted",
     "tunes_accepted",
 ]
 
@@ -63,6 +65,8 @@ def connect(host: str | None, port: int | None, unixsocket: str | None, timeout:
         tune(sock, str(address[0]))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
+            if not _is_loopback(str(address[0])):  # this machine's own kernel says at once when a peer has gone
+                keep_alive(sock)
             return _connect_one(sock, address, left)
         except OSError as error:
             failure = error
@@ -83,6 +87,13 @@ def tune(sock: socket.socket, peer: str) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, LOOPBACK_CONGESTION)
         except OSError:
             return  # it works without
+
+
+def tune_accepted(sock: socket.socket, peer: str) -> None:
+    """As ``tune``, for a socket that was accepted and has not got everything from its listener."""
+    tune(sock, peer)
+    if sys.platform != "linux" and not _is_loopback(peer):
+        keep_alive(sock)
 
 
 def tunes_accepted(listener: socket.socket) -> bool:
@@ -138,6 +149,8 @@ def listen(host: str, port: int, unixsocket: str | None) -> socket.socket:
         if config.SOCK_REUSE:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tune(sock, str(address[0]))  # accepted sockets inherit it on Linux
+        if not _is_loopback(str(address[0])):
+            keep_alive(sock)  # as well
         sock.bind(address)
         sock.listen(BACKLOG)
     except BaseException as error:
