@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
+from fastpyro.transport.addresses import host_text, port_number
 from fastpyro.transport.sockets import host_port_text
 from fastpyro.uri import URI
 
@@ -98,8 +99,8 @@ class BroadcastServer:
         self.nsUri = URI(nsUri)
         if len(str(self.nsUri).encode()) > LONGEST_ANSWER:
             raise ValueError(f"the uri {self.nsUri} does not fit in an answer of {LONGEST_ANSWER} bytes")
-        host = bchost or config.NS_BCHOST or ""
-        port = config.NS_BCPORT if bcport is None else bcport
+        host = host_text(bchost or config.NS_BCHOST or "", "bchost")
+        port = port_number(config.NS_BCPORT if bcport is None else bcport, "bcport")
         self.sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

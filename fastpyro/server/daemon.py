@@ -20,6 +20,7 @@ from fastpyro.server.daemon_object import DaemonObject
 from fastpyro.server.servers import ExistingConnectionServer, make_server
 from fastpyro.server.service import NOT_BOUND, Service
 from fastpyro.transport import sockets
+from fastpyro.transport.addresses import check_published, host_text
 from fastpyro.transport.trusted_peers import hmac_key_of
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ class Daemon(Service):
         interface: type[DaemonObject] = DaemonObject,
         connected_socket: socket.socket | None = None,
     ) -> None:
-        _check_addresses(unixsocket, nathost, natport)
+        check_published(unixsocket, nathost, natport)
         super().__init__(threaded=connected_socket is None and config.SERVERTYPE == "thread")
-        self._host = config.HOST if host is None else str(host)
+        self._host = config.HOST if host is None else host_text(host)
         self._unixsocket = unixsocket
         self._closed = False
         if connected_socket is not None:
@@ -229,13 +230,6 @@ class Daemon(Service):
             return f"<{name} at 0x{id(self):x}; unusable>"
         state = "closed" if self._closed else sockets.family_name(self.transportServer.sock)
         return f"<{name} at 0x{id(self):x}; {self.locationStr} - {state}; {len(self.objectsById)} objects>"
-
-
-def _check_addresses(unixsocket: str | None, nathost: str | None, natport: int | None) -> None:
-    if unixsocket and nathost:
-        raise ValueError("cannot use nathost together with unixsocket: a Unix socket is not reached over a network")
-    if natport is not None and nathost is None:
-        raise ValueError("must provide natport with nathost")
 
 
 def serve(

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
+from fastpyro.transport.addresses import check_unix_path, host_text, look_up, port_number
 from fastpyro.transport.keepalive import keep_alive
 
 __all__ = [
@@ -55,6 +56,7 @@ def connect(host: str | None, port: int | None, unixsocket: str | None, timeout:
     Raises OSError (the last attempt's) when no address answers.
     """
     if unixsocket:
+        check_unix_path(unixsocket)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         return _connect_one(sock, unixsocket, timeout or None)
     deadline = time.monotonic() + timeout if timeout else None
@@ -127,7 +129,7 @@ def _addresses(host: str | None, port: int | None) -> list[tuple[int, int, int, 
             return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
         except OSError:
             pass  # a name, after all
-    found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    found = look_up(host, port, socket.AF_UNSPEC)
     preferred = _FAMILIES.get(config.PREFER_IP_VERSION, socket.AF_UNSPEC)
     return sorted(found, key=lambda entry: entry[0] != preferred)
 
@@ -136,14 +138,17 @@ def listen(host: str, port: int, unixsocket: str | None) -> socket.socket:
     """Return a listening socket.
 
     Arguments: ``host`` (empty: all interfaces) and ``port`` (0: the system chooses), or ``unixsocket``, a path. A stale
-    socket file, at which nobody listens, is replaced. Raises OSError when the address is taken or not of this machine,
-    OverflowError for what is no port.
+    socket file, at which nobody listens, is replaced. Raises OSError when the address is taken or not of this machine;
+    TypeError, OverflowError, ValueError and socket.gaierror for what is no port, path or host.
     """
     if unixsocket:
         return _listen_unix(unixsocket)
-    if not 0 <= port <= 65535:  # which looking up the address takes, and cuts
-        raise OverflowError(f"bind(): port must be 0-65535, not {port}")
-    family, _, _, _, address = _addresses(host or "0.0.0.0", port)[0]
+    host = host_text(host)
+    port = port_number(port)
+    try:
+        family, _, _, _, address = _addresses(host or "0.0.0.0", port)[0]
+    except OSError as error:
+        raise _explained(error, host, "") from None
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if config.SOCK_REUSE:
@@ -161,6 +166,11 @@ def listen(host: str, port: int, unixsocket: str | None) -> socket.socket:
 
 def _explained(error: BaseException, where: str, choice: str) -> BaseException:
     """Return an error of listening that says where it was, and what to do; what is no such error stays what it is."""
+    if isinstance(error, socket.gaierror):
+        fact = "a daemon listens at localhost, at an address of this machine, or at 0.0.0.0 for all of them"
+        return error if where in str(error) else type(error)(error.errno, f"{error.strerror}: {where}; {fact}")
+    if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+        return OSError(error.errno, os.strerror(error.errno), where)
     if not isinstance(error, OSError) or error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
         return error
     fact = f"another program listens there, or one that has just ended did. Choose {choice}"
@@ -172,6 +182,7 @@ def _explained(error: BaseException, where: str, choice: str) -> BaseException:
 
 
 def _listen_unix(path: str) -> socket.socket:
+    check_unix_path(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if _is_stale(path):
