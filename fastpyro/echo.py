@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._foreign_text import shown
 from fastpyro.config import config
 from fastpyro.server.exposure import expose, oneway
+from fastpyro.server.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from fastpyro.client.proxy import Proxy
@@ -141,7 +142,7 @@ def serve_echo(
             say(f"name server = {proxy._pyroUri}")
             say(f"name = {OBJECT_NAME}")
         say(f"uri = {uri}")
-        daemon.requestLoop()
+        stack.enter_context(StopSignals(daemon)).run(daemon.requestLoop)
     say("echo server shut down.")
 
 

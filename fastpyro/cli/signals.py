@@ -19,3 +19,6 @@ def _stop(number: int, frame: FrameType | None) -> None:
     # Whoever stops us may send both signals: SIGTERM must not disturb the closing then, but a second Ctrl-C may.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+_stop.stops_servers = True  # type: ignore[attr-defined]  # a daemon's own way to stop may replace it

@@ -20,6 +20,7 @@ from fastpyro.naming.cleaner import AutoCleaner
 from fastpyro.naming.name_server import NameServer
 from fastpyro.naming.storage import Storage
 from fastpyro.server.daemon import Daemon
+from fastpyro.server.stop_signals import StopSignals
 from fastpyro.transport.trusted_peers import hmac_key_of
 from fastpyro.uri import URI
 
@@ -169,17 +170,18 @@ def start_ns_loop(
         host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage
     )
     daemon._pyroHmacKey = key
-    try:
-        if responder is not None:
-            responder.runInThread()
-        elif enableBroadcast:
-            print(f"No broadcast: {_why_no_broadcast(daemon)}", flush=True)
-        _announce(uri, daemon, responder)
-        daemon.requestLoop(loopCondition)
-    finally:
-        if responder is not None:
-            responder.close()
-        daemon.close()
+    with StopSignals(daemon) as signals:
+        try:
+            if responder is not None:
+                responder.runInThread()
+            elif enableBroadcast:
+                print(f"No broadcast: {_why_no_broadcast(daemon)}", flush=True)
+            _announce(uri, daemon, responder)
+            signals.run(lambda: daemon.requestLoop(loopCondition))
+        finally:
+            if responder is not None:
+                responder.close()
+            daemon.close()
     print("NS shut down.", flush=True)
 
 

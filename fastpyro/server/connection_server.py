@@ -464,9 +464,9 @@ class ConnectionServer(ABC):
         if self._streams_due:
             self.wakeup()  # for the rest, once others have had their turn
 
-    def shutdown(self) -> None:
-        """Ask the server to stop: it answers what is under way (`draining`). Returns at once."""
-        if not self.stopping and self.draining.begin():
+    def shutdown(self, grace: float | None = None) -> None:
+        """Ask the server to stop: it answers what is under way, for ``grace`` seconds (`draining`). Returns at once."""
+        if not self.stopping and self.draining.begin(grace):
             self.poller.remove(self.listener_fd)
             self.listener.close()
             self.begin_to_stop()

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastpyro._lazy_logging import logger
-from fastpyro.config import config
+from fastpyro.config import LONGEST_TIME, config
 from fastpyro.constants import DAEMON_NAME, PROTOCOL_VERSION
 from fastpyro.errors import PyroError
 from fastpyro.server import object_ids
+from fastpyro.server.announced import Announced
 from fastpyro.server.daemon_object import DaemonObject
 from fastpyro.server.servers import ExistingConnectionServer, make_server
 from fastpyro.server.service import NOT_BOUND, Service
+from fastpyro.server.stop_signals import GRACE_SECONDS, StopSignals
 from fastpyro.transport import sockets
 from fastpyro.transport.addresses import check_published, host_text
 from fastpyro.transport.trusted_peers import hmac_key_of
@@ -68,6 +70,7 @@ class Daemon(Service):
         self._host = config.HOST if host is None else host_text(host)
         self._unixsocket = unixsocket
         self._closed = False
+        self._announced = Announced()
         if connected_socket is not None:
             self.locationStr, self.natLocationStr = NOT_BOUND, None
             self.transportServer = ExistingConnectionServer(self, connected_socket)
@@ -153,13 +156,23 @@ class Daemon(Service):
             return self.metadata(object_id)
         return own.get_metadata(object_id)  # type: ignore[no-any-return]
 
-    def shutdown(self) -> None:
-        """Stop serving: end the request loop and close every connection. Returns at once; may be called from any
-        thread, also from a method that a client calls, which still gets its answer."""
+    def shutdown(self, grace: float | None = None) -> None:
+        """Stop serving: nothing new is accepted, what has arrived is answered, every connection closed, and the request
+        loop ends. Returns at once; may be called from any thread, also from a method that a client calls, which still gets
+        its answer.
+
+        Argument: ``grace``, seconds that calls which run may go on before they are cut off; None: one. A second call can
+        only shorten it. With it, names that ``serve`` has registered are removed at once. Raises ValueError for what is no
+        number of seconds.
+        """
+        if grace is not None and not 0 <= grace < float("inf"):
+            raise ValueError(f"a grace is a number of seconds, 0 or more, or None, not {grace!r}")
         server = self.transportServer
         if server is not None:
             log.debug("daemon shutting down")
-            server.shutdown()
+            server.shutdown(None if grace is None else min(grace, LONGEST_TIME))
+            if grace is not None:
+                self._announced.withdraw_soon()
 
     def close(self) -> None:
         """Shut down and release the listening socket and everything else. May be called again. A Ctrl-C meanwhile is raised
@@ -239,17 +252,20 @@ def serve(
     daemon: Daemon | None = None,
     use_ns: bool = True,
     verbose: bool = True,
+    grace: float = GRACE_SECONDS,
 ) -> None:
     """Register objects, announce them and serve until stopped.
 
     Arguments: ``objects``, a dict from objects or classes to names (None: a generated one), or one object or class, which
     needs no name server; ``host`` and ``port`` for a new daemon, or an existing ``daemon``; ``use_ns``: register the names
-    in the name server, otherwise they become the objects' ids; ``verbose``: print what is served. Ends at a Ctrl-C, and
-    closes the daemon; impatient ones while it closes say nothing more.
+    in the name server, otherwise they become the objects' ids; ``verbose``: print what is served. Ends at a Ctrl-C or
+    SIGTERM: what runs has ``grace`` seconds to finish, the names are removed, and the daemon is closed. A second signal ends
+    it at once.
     """
     named = objects.items() if isinstance(objects, dict) else [(objects, None)]
     with contextlib.ExitStack() as cleanup:
         running = daemon or Daemon(host, port)
+        signals = cleanup.enter_context(StopSignals(running, grace))
         cleanup.callback(_close_quietly, running)
         name_server = None
         if use_ns and isinstance(objects, dict):
@@ -260,18 +276,24 @@ def serve(
             uri = running.register(obj, None if use_ns else name)
             if name_server is not None and name:
                 name_server.register(name, uri)
+                running._announced.add(name_server, name, uri)
             if verbose:
                 print(f"Object {obj!r}:\n    uri = {uri}" + (f"\n    name = {name}" if name and use_ns else ""))
         if name_server is not None:
             name_server._pyroRelease()
         if verbose:
             print("Pyro daemon running.", flush=True)
-        running.requestLoop()
+        signals.run(running.requestLoop)
 
 
 def _close_quietly(daemon: Daemon) -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        daemon.close()
+    try:
+        daemon._announced.withdraw()
+    except KeyboardInterrupt:
+        pass  # somebody is impatient
+    finally:
+        with contextlib.suppress(KeyboardInterrupt):
+            daemon.close()
 
 
 def serve_simple(

@@ -7,8 +7,9 @@ Rule 1: who reads requests gives each connection that is free one last look, the
         requests without end keep no server from stopping.
 Rule 2: a connection is dropped when there is nothing more to read for it and nothing of it is under way. Whoever ends the
         last request of it does so, unless it has a last look still to come.
-Rule 3: after OTHERS_SECONDS what still runs is cut off, but for the call that asks for the end: its client has
-        DRAIN_SECONDS to take the reply before the request loop returns, and keeps the connection even then.
+Rule 3: after OTHERS_SECONDS, or the grace that was asked for, what still runs is cut off, but for the call that asks
+        for the end: its client has DRAIN_SECONDS to take the reply before the request loop returns, and keeps the
+        connection even then.
 """
 
 from __future__ import annotations
@@ -55,18 +56,34 @@ class Draining:
         self._changed = threading.Event()
         self._others_until = self._until = 0.0
 
-    def begin(self) -> bool:
-        """Note that the server is asked to stop. False when it has been before."""
+    def begin(self, grace: float | None = None) -> bool:
+        """Note that the server is asked to stop. False when it has been before: a shorter time counts then.
+
+        Argument: ``grace``, seconds for what is under way; None: what a program waits for that says nothing.
+        """
+        others = OTHERS_SECONDS if grace is None else grace
         with self.server._lock.guard():
             if self.begun:
+                if grace is not None:
+                    self._shorten(time.monotonic() + grace)
                 return False
             asking = self.server.asking_client()
             if asking is not None:
                 self._asking.add(asking)
             now = time.monotonic()
-            self._others_until, self._until = now + OTHERS_SECONDS, now + DRAIN_SECONDS
+            self._others_until = now + others
+            self._until = now + max(DRAIN_SECONDS, others + DRAIN_SECONDS - OTHERS_SECONDS)
             self.begun = self.server.requests.ending = True
             return True
+
+    def _shorten(self, until: float) -> None:
+        self._others_until = min(self._others_until, until)
+        self._until = min(self._until, until + DRAIN_SECONDS - OTHERS_SECONDS)
+        self._changed.set()
+
+    def give_up_waiting(self) -> None:
+        """Wait for nobody from now on. Takes no lock, so that a signal's handler may do it; who waits is not told."""
+        self._others_until = self._until = 0.0
 
     # ---- what has arrived
 
@@ -206,7 +223,7 @@ class Draining:
                 until = self._others_until if self._unattended else self._until
                 self.ended.wait(max(until - time.monotonic(), 0.0))
         except KeyboardInterrupt:  # somebody is impatient
-            self._others_until = self._until = 0.0
+            self.give_up_waiting()
             raise
         self.server.stop()
         self.ended.set()

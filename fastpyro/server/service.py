@@ -250,7 +250,7 @@ class Service:
         """Whether this process is a child that was forked from the one that serves."""
         return False
 
-    def shutdown(self) -> None:
+    def shutdown(self, grace: float | None = None) -> None:
         """Have whoever serves this stop; a service by itself is not served."""
 
     def _classes_changed(self) -> None:

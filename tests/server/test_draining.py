@@ -213,3 +213,41 @@ def test_a_call_that_goes_on_for_long_is_cut_off() -> None:
     release.set()
     assert [type(error) for error in failed] == [ConnectionClosedError]
     assert not loop.is_alive()
+
+
+@pytest.mark.parametrize("kind", ["thread", "multiplex"])
+def test_a_grace_lets_a_call_go_on_until_a_shorter_one_is_given(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastpyro.config, "SERVERTYPE", kind)
+    entered, release = threading.Event(), threading.Event()
+
+    class Subject:
+        @fastpyro.expose
+        def wait(self) -> bool:
+            entered.set()
+            return release.wait(DEADLINE)
+
+    answers: list[bool] = []
+
+    def call() -> None:
+        with fastpyro.Proxy(uri) as proxy:
+            answers.append(proxy.wait())
+
+    with fastpyro.Daemon(host="127.0.0.1") as daemon:
+        uri = daemon.register(Subject())
+        loop, client = threading.Thread(target=daemon.requestLoop), threading.Thread(target=call)
+        loop.start()
+        client.start()
+        assert entered.wait(DEADLINE)
+        with pytest.raises(ValueError, match="number of seconds"):
+            daemon.shutdown(grace=-1)
+        daemon.shutdown(grace=DEADLINE)
+        with pytest.raises(CommunicationError, match="cannot connect"), fastpyro.Proxy(uri) as late:
+            late._pyroBind()
+        draining = daemon.transportServer.draining
+        assert not draining.ended.wait(1.5)
+        daemon.shutdown(grace=2 * DEADLINE)  # which changes nothing
+        release.set()
+        client.join(DEADLINE)
+        loop.join(DEADLINE)
+        assert answers == [True]
+        assert not loop.is_alive()
