@@ -31,6 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"futures"}),
     frozenset({"transport"}),
     frozenset({"client", "server"}),
+    frozenset({"aio"}),
     frozenset({"naming"}),
     frozenset({"echo"}),
     frozenset({"cli"}),

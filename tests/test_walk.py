@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import sys
@@ -16,6 +17,7 @@ from conversations import until
 from socket_pairs import Peer
 
 import fastpyro
+from fastpyro import aio
 from fastpyro.futures import thread_pool
 
 ROOT = Path(__file__).parent.parent
@@ -125,12 +127,21 @@ def bind(proxy: Any) -> None:
     proxy._pyroReconnect()
 
 
+def awaited(proxy: Any) -> None:
+    async def main() -> None:
+        async with aio.Proxy(proxy) as other:
+            assert await other.nothing() is None
+
+    asyncio.run(main())
+
+
 MAKERS: dict[str, Callable[[Any], None]] = {
     "An ordinary call": call,
     "The slow path": serpent_call,
     "An error": error,
     "An item of a stream": item,
     "An asynchronous call": asynchronous,
+    "An awaited call": awaited,
     "A connection": bind,
 }
 

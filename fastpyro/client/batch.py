@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastpyro.client.interfaces import Caller
     from fastpyro.futures.result import FutureResult
 
-__all__ = ["BatchProxy", "batch"]
+__all__ = ["BatchProxy", "batch", "iterator_over"]
 
 
 class BatchProxy(RememberedNames):
@@ -97,7 +97,11 @@ class BatchProxy(RememberedNames):
 
 
 def _perform(proxy: Caller, writer: BatchWriter) -> Iterator[Any]:
-    values, error = proxy._pyroInvokeBatch(writer)
+    return iterator_over(*proxy._pyroInvokeBatch(writer))
+
+
+def iterator_over(values: list[Any], error: BaseException | None) -> Iterator[Any]:
+    """Return the results of a batch in turn; the error that ended it is raised in its place."""
     return iter(values) if error is None else _results(values, error)
 
 

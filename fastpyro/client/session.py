@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fastpyro.protocol._batch import BatchWriter
     from fastpyro.protocol._message import Message, Outgoing
 
-__all__ = ["Request", "Session", "invoke", "invoke_batch"]
+__all__ = ["Request", "Session", "batch_results", "invoke", "invoke_batch"]
 
 LONGEST_STREAM_ID = 1000
 """Bytes; a daemon of Pyro writes 36."""
@@ -219,7 +219,14 @@ def invoke_batch(caller: Caller, calls: BatchWriter, oneway: bool) -> tuple[list
         raise
     if message is None:
         return [], None
-    session.check(caller, message, outgoing.seq, outgoing.serializer_id)
+    return batch_results(session, caller, message, calls, (outgoing.seq, outgoing.serializer_id))
+
+
+def batch_results(
+    session: Session, caller: Caller, message: Message, calls: BatchWriter, request: tuple[int, int]
+) -> tuple[list[Any], BaseException | None]:
+    """Return the results of queued calls, and the error that ended them; ``request`` has its number and serializer."""
+    session.check(caller, message, *request)
     results, error = session.results_of(caller, message)
     if len(results) + (error is not None) > len(calls) or (error is None and len(results) < len(calls)):
         caller._pyro_drop(session)

@@ -45,6 +45,7 @@ from fastpyro.protocol.features import ANNOUNCED, FEATURES, KNOWN, common
 from fastpyro.serializers import registry as serializers
 from fastpyro.serializers.registry import PICKLES, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.transport import sockets, tls, trusted_peers
+from fastpyro.transport.attempts import opened, under_way
 from fastpyro.transport.channel import GEVENT, Channel, in_greenlets, open_channel
 from fastpyro.transport.serving_threads import serving_thread
 
@@ -204,6 +205,8 @@ def _connect(uri: URI, settings: Settings, dialect: int, beside: _Beside) -> Con
     serializer = get_serializer(FALLBACK if wants_native else settings.serializer, dialect)
     channel = open_channel(_open_socket(uri, settings), answer_limit())
     try:
+        if under_way:
+            opened(channel.sock)
         channel.served_by = serving_thread(channel.sock)
         flags = 0
         extra: dict[str, Any] = {}
@@ -312,6 +315,8 @@ def _wrapped(sock: socket.socket, context: ssl.SSLContext, uri: URI, settings: S
         sock.close()
         raise
     try:
+        if under_way:
+            opened(wrapped)
         wrapped.do_handshake(min(settings.seconds_left(), LONGEST_SOCKET_TIMEOUT))
         wrapped.settimeout(None)
     except BaseException:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.transport.addresses import check_unix_path, host_text, look_up, port_number
+from fastpyro.transport.attempts import opened, under_way
 from fastpyro.transport.keepalive import keep_alive
 
 __all__ = [
@@ -113,6 +114,8 @@ def _is_loopback(address: str) -> bool:
 
 def _connect_one(sock: socket.socket, address: object, timeout: float | None) -> socket.socket:
     try:
+        if under_way:
+            opened(sock)
         sock.settimeout(timeout if timeout is None else min(timeout, LONGEST_SOCKET_TIMEOUT))
         sock.connect(address)  # type: ignore[arg-type]
     except BaseException:

@@ -1,10 +1,12 @@
 # The fast path of a call, for the methods of proxies.
 
 from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t
 
 from fastpyro.protocol._call_context cimport CallState
 from fastpyro.protocol._message cimport Message
 from fastpyro.serializers._codec cimport Codec
+from fastpyro.serializers._encoder cimport Writer
 from fastpyro.transport._link cimport Link
 
 
@@ -37,9 +39,16 @@ cdef class CallerCore:
 # Whether a call takes the fast path; one wording for all of them.
 cdef bint is_fast(CallerCore caller, CallState state, PyObject **args, Py_ssize_t count) noexcept
 
+# The request of a call: a writer with room for a header, and the names, behind which arguments are written; its header.
+cdef Writer begin_call(SessionCore session, str name)
+cdef int finish_call(SessionCore session, Writer out, int flags, int seq) except -1
+
 cdef object call_fast(
     CallerCore caller, CallState state, str name, PyObject **args, Py_ssize_t count, PyObject *names
 )
+
+# A plain result that is in memory.
+cdef object decode_result(Codec codec, const uint8_t *payload, Py_ssize_t size)
 
 # Arguments as a tuple and a dict, for the slow path.
 cdef tuple arguments_of(PyObject **args, Py_ssize_t count, PyObject *names)

@@ -163,7 +163,7 @@ cdef bint is_fast(CallerCore caller, CallState state, PyObject **args, Py_ssize_
     )
 
 
-cdef inline Writer begin_call(SessionCore session, str name):
+cdef Writer begin_call(SessionCore session, str name):
     """Return a writer with room for a header and the names of a call; its arguments must follow."""
     cdef Writer out = session.codec.take_writer()
     out.collects = True
@@ -173,7 +173,7 @@ cdef inline Writer begin_call(SessionCore session, str name):
     return out
 
 
-cdef inline int finish_call(SessionCore session, Writer out, int flags, int seq) except -1:
+cdef int finish_call(SessionCore session, Writer out, int flags, int seq) except -1:
     return write_plain_header(
         out.data, INVOKE, flags, seq, NATIVE, out.size - HEADER_SIZE, session.link.max_message_size
     )

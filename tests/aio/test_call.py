@@ -1,0 +1,124 @@
+"""The awaitable itself: as a coroutine, as a future, and in the hands of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+from server_process import SubjectServer
+
+from fastpyro import aio
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SubjectServer]:
+    with SubjectServer() as running:
+        yield running
+
+
+def test_it_is_a_coroutine_first_and_a_future_then(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            call: Any = proxy.sleep(0.05)
+            assert isinstance(call, Coroutine)
+            assert asyncio.iscoroutine(call)
+            assert not asyncio.isfuture(call)
+            assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED  # there is no frame to be seen
+            assert "not awaited" in repr(call)
+            task: asyncio.Task[Any] = asyncio.create_task(call)
+            await asyncio.sleep(0)
+            assert asyncio.isfuture(call)
+            assert not call.done()
+            assert inspect.getcoroutinestate(call) == inspect.CORO_SUSPENDED
+            assert call.get_loop() is asyncio.get_running_loop()
+            assert "call sleep" in repr(call) or "sleep" in repr(task)
+            with pytest.raises(asyncio.InvalidStateError):
+                call.result()
+            assert await task == 0.05
+            assert call.done()
+            assert call.result() == 0.05
+            assert call.exception() is None
+            assert await call == 0.05  # as often as you like
+
+    asyncio.run(main())
+
+
+def test_a_call_that_nobody_awaits_says_so(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            with pytest.warns(RuntimeWarning, match="remote call 'add' was never awaited"):
+                proxy.add(1, 2)
+            proxy.add(1, 2).close()
+
+    asyncio.run(main())
+
+
+def test_callbacks(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            told: list[int] = []
+            call = proxy.add(1, 2)
+            call.add_done_callback(lambda done: told.append(1))
+            call.add_done_callback(other := lambda done: told.append(2))
+            call.add_done_callback(lambda done: told.append(3))
+            assert call.remove_done_callback(other) == 1
+            assert await call == 3
+            await asyncio.sleep(0)
+            assert told == [1, 3]
+            call.add_done_callback(lambda done: told.append(4))
+            await asyncio.sleep(0)
+            assert told == [1, 3, 4]
+
+    asyncio.run(main())
+
+
+def test_values_that_end_an_iteration(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            for value in ((), (1,), ValueError("a value"), StopIteration(3), None, [1]):
+                (found,), _ = await proxy.echo(value)
+                assert type(found) is type(value)
+
+            async def inside(value: Any) -> Any:
+                return await proxy.echo_times(value, 1)
+
+            assert await inside(b"x") == b"x"
+
+    asyncio.run(main())
+
+
+def test_cancel_before_it_began_and_throw(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            task: asyncio.Task[Any] = asyncio.create_task(proxy.add(1, 2))
+            task.cancel("why")
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            call = proxy.sleep(5)
+            with pytest.raises(ZeroDivisionError):
+                call.throw(ZeroDivisionError())
+            assert call.cancelled()
+            assert not call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert await proxy.add(1, 2) == 3
+
+    asyncio.run(main())
+
+
+def test_two_tasks_await_one_call(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            call = proxy.sleep(0.05)
+
+            async def wait() -> Any:
+                return await call
+
+            assert list(await asyncio.gather(wait(), wait(), wait())) == [0.05] * 3
+
+    asyncio.run(main())
