@@ -37,6 +37,7 @@ from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
 from fastpyro.client.proxy import Proxy
 from fastpyro.config import config
+from fastpyro.protocol.time_limits import timeout
 from fastpyro.server.exposure import behavior, callback, expose, oneway, urgent
 from fastpyro.uri import URI
 from fastpyro.values.registration import (
@@ -93,6 +94,7 @@ __all__ = [
     "serve",
     "start_ns",
     "start_ns_loop",
+    "timeout",
     "type_meta",
     "unregister_class_to_dict",
     "unregister_dict_to_class",

@@ -56,6 +56,7 @@ INPUT_OUTPUT = re.compile(
 KNOW_THE_SYSTEM: dict[str, str] = {
     "serializers/_blocks.pyx": "its thread asks the clock, and sleeps",
     "serializers/_pauses.pyx": "it asks the clock, and sleeps for a moment",
+    "protocol/_time_limits.pyx": "it asks the clock when a limit is over",
     "values/ip_addresses.py": "the system reads the text of an address; nothing is sent",
 }
 
@@ -66,8 +67,10 @@ WITHOUT_TEST: dict[str, str] = {
     "callcontext": "names of another module",
     "core": "names of other modules",
     "api": "names of other modules",
+    "futures.chain_steps": "tests/futures/test_result.py has it through its face",
     "client.interfaces": "types only",
     "client.locate": "tests/client/test_resolver.py has its functions, too",
+    "protocol._time_limits": "tests/protocol/test_time_limits.py has it through its face",
     "serializers._serpent_reader": "tests/serializers/test_serpent.py has it through its face",
     "serializers._serpent_writer": "tests/serializers/test_serpent.py has it through its face",
     "server.interfaces": "types only",

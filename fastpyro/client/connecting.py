@@ -11,6 +11,7 @@ import weakref
 
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.callcontext import current_context
+from fastpyro.client._session import time_for
 from fastpyro.client.session import Request, Session
 from fastpyro.config import config, on_change
 from fastpyro.constants import DAEMON_NAME, FLAGS_EXCEPTION, MSG_RESULT, OLD_PROTOCOL_VERSION, PROTOCOL_VERSION
@@ -54,7 +55,7 @@ def open_session(caller: Caller, key: bytes | None) -> Opened:
     """
     uri = caller._pyroUri
     name = caller._pyroSerializer or config.SERIALIZER
-    settings = handshake.Settings(name, caller._pyroHandshake, key, caller._pyro_timeout)
+    settings = handshake.Settings(name, caller._pyroHandshake, key, time_for(caller))
     if uri.protocol != "PYRO":
         from fastpyro.client.resolver import resolve
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastpyro.client._session import name_timeout
+from fastpyro.client._session import name_timeout, time_for
 from fastpyro.client.session import Request, Session
 from fastpyro.constants import FLAGS_ONEWAY
 from fastpyro.errors import CommunicationError, ConnectionClosedError, TimeoutError
 from fastpyro.futures.result import FutureResult, _ExceptionWrapper
 from fastpyro.futures.thread_pool import DelayedCall, call_threads, delayed_calls
+from fastpyro.protocol._call_context import limit_within
 from fastpyro.serializers.registry import native
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def submit(proxy: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, An
 class _Arrival:
     """What is done when the reply of a call arrives: the callback that its link gets."""
 
-    __slots__ = ("channel", "expiry", "method", "proxy", "result", "seq", "serializer_id", "session")
+    __slots__ = ("channel", "expiry", "limit", "method", "proxy", "result", "seq", "serializer_id", "session")
 
     def __init__(self, result: FutureResult, proxy: Caller, session: Session) -> None:
         self.result = result
@@ -63,6 +64,7 @@ class _Arrival:
         self.method = ""
         self.seq = 0
         self.serializer_id = native.serializer_id
+        self.limit: tuple[float, str] | None = None
         self.expiry: DelayedCall | None = None
 
     def send(self, request: Request) -> None:
@@ -71,7 +73,12 @@ class _Arrival:
         self.method = request.method
         self.serializer_id = outgoing.serializer_id
         self.seq = outgoing.seq
-        timeout = self.proxy._pyro_timeout
+        try:
+            timeout = time_for(self.proxy, self.session, outgoing)
+        except TimeoutError as late:
+            name_timeout(late, request.method, self.session, 0.0)
+            raise
+        self.limit = limit_within(self.proxy._pyro_timeout, timeout)
         if outgoing.flags & FLAGS_ONEWAY:
             self.channel.send(outgoing, timeout)
             self.result.set_value(None)
@@ -84,7 +91,7 @@ class _Arrival:
         """Called when the time is up."""
         if self.channel.withdraw(self.seq):
             error = TimeoutError("receiving: timeout")
-            name_timeout(error, self.method, self.session, self.proxy._pyro_timeout)
+            name_timeout(error, self.method, self.session, 0.0, self.limit)
             self.complete(_ExceptionWrapper(error))
 
     def __call__(self, message: Message | None, error: BaseException | None) -> None:

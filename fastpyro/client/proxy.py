@@ -41,6 +41,7 @@ from fastpyro.values.class_registry import register_builtin
 if TYPE_CHECKING:
     from typing import Any, Self
 
+    from fastpyro._mutex import Guard
     from fastpyro.client.batch import BatchProxy
     from fastpyro.protocol._batch import BatchWriter
 
@@ -318,7 +319,7 @@ class Proxy(SpecialMethods, ProxyCore):
 
         A proxy that was given a name stands for what the name means now from then on: ``_pyroUri`` becomes that address.
         """
-        with self._pyro_lock.guard():
+        with self._pyro_turn():
             if not self._pyro_connect_if_needed():
                 return False
             session = self._pyro_session
@@ -326,8 +327,13 @@ class Proxy(SpecialMethods, ProxyCore):
                 self._pyro_update(_pyroUri=session.uri)
             return True
 
+    def _pyro_turn(self) -> Guard:
+        """Return the guard of who connects or takes in metadata; another thread's turn may last too long (`timeout`)."""
+        left = current_context.time_left
+        return self._pyro_lock.guard(time.monotonic() + left if left is not None else 0.0)  # type: ignore[no-any-return]
+
     def _pyro_connect_if_needed(self) -> bool:
-        with self._pyro_lock.guard():
+        with self._pyro_turn():
             session = self._pyro_session
             if session is not None and not session.channel.closed:
                 return False
@@ -402,7 +408,7 @@ class Proxy(SpecialMethods, ProxyCore):
 
     def _pyroGetMetadata(self, objectId: str | None = None, known_metadata: dict[str, Any] | None = None) -> None:
         """Load the names of the remote object's methods and attributes, connecting if needed."""
-        with self._pyro_lock.guard():
+        with self._pyro_turn():
             if known_metadata is not None:
                 self._pyro_take_metadata(known_metadata)
             elif not self._pyro_connect_if_needed():

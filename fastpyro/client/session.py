@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.callcontext import current_context
-from fastpyro.client._session import SessionCore, invocation, name_timeout
+from fastpyro.client._session import SessionCore, invocation, name_timeout, time_for
 from fastpyro.client.item_stream import StreamResult
 from fastpyro.config import config
 from fastpyro.constants import (
@@ -127,11 +127,12 @@ class Session(SessionCore):
         """Send a request and wait for its reply; None for a oneway call, which has none."""
         self.address(caller, outgoing)
         try:
+            seconds = time_for(caller, self, outgoing)
             if outgoing.flags & FLAGS_ONEWAY:
-                self.channel.send(outgoing, caller._pyro_timeout)
+                self.channel.send(outgoing, seconds)
                 current_context.received_nothing()
                 return None
-            return self.channel.exchange(outgoing, caller._pyro_timeout)
+            return self.channel.exchange(outgoing, seconds)
         except BaseException:
             # A failure inside the exchange has closed the channel, as a rule; then the proxy lets it go.
             if self.channel.closed:

@@ -10,7 +10,8 @@ from typing import Any
 
 from fastpyro._mutex import Mutex
 from fastpyro.callcontext import current_context
-from fastpyro.futures.result import Call, FutureResult, _ExceptionWrapper
+from fastpyro.futures.chain_steps import Call, _ExceptionWrapper
+from fastpyro.futures.result import FutureResult
 from fastpyro.futures.thread_pool import DelayedCall, call_threads, delayed_calls
 
 __all__ = ["Future", "FutureResult", "_ExceptionWrapper", "run_in_background"]

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import types
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from fastpyro._lazy_logging import logger
 from fastpyro._mutex import Mutex
+from fastpyro.callcontext import current_context
+from fastpyro.errors import TimeoutError
+from fastpyro.futures.chain_steps import Call, ChainCall, ErrorReport, _ExceptionWrapper, guarded, unwrap
+from fastpyro.protocol._call_context import limit_within
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,36 +31,6 @@ __all__ = ["FutureResult", "_ExceptionWrapper"]
 log = logger("fastpyro.futures")
 
 CANCELLED: Final = "future has been cancelled"
-
-Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-
-
-class _ExceptionWrapper:
-    """An exception as a value: it marks a result that is to be raised and not returned.
-
-    Args:
-        exception: the exception.
-    """
-
-    __slots__ = ("_traceback", "exception")
-
-    def __init__(self, exception: BaseException) -> None:
-        self.exception = exception
-        self._traceback: types.TracebackType | None = exception.__traceback__
-
-    def __repr__(self) -> str:
-        return f"<_ExceptionWrapper of {self.exception!r}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.exception,)
-
-    def raiseIt(self) -> NoReturn:
-        """Raise the exception, with the traceback that it arrived with."""
-        try:
-            # Each raise of one exception object adds to its traceback: start from the first one every time.
-            raise self.exception.with_traceback(self._traceback)
-        finally:
-            del self  # the traceback holds this frame, which would hold the exception
 
 
 class _Runner:
@@ -141,12 +114,15 @@ class FutureResult:
 
         Raises:
             BaseException: the call's own exception, each time that the value is read.
+            TimeoutError: a block of `fastpyro.timeout` is over before.
             RuntimeError: the future has been cancelled.
         """
         if not self._ready:
             self._wait_for(self._may_be_read)
+            if not self._may_be_read():
+                raise TimeoutError(f"waiting for a result: timeout (the limit is {limit_within(0.0)[1]})")
         try:
-            return _unwrap(self._value)
+            return unwrap(self._value)
         finally:
             del self  # an exception's traceback holds this frame, which must not hold the exception
 
@@ -157,8 +133,8 @@ class FutureResult:
             timeout: the longest time to wait, in seconds; None waits for ever.
 
         Returns:
-            True when the result is ready, False when the time is over before. In a function of the result's own
-            call chain there is nothing to wait for: the answer comes at once.
+            True when the result is ready, False when the time is over before, also that of `fastpyro.timeout`. In a
+            function of the result's own call chain there is nothing to wait for: the answer comes at once.
         """
         if not self._ready:
             self._wait_for(self._may_be_read, timeout)
@@ -167,6 +143,9 @@ class FutureResult:
     def _wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
         if self._hurry is not None:
             self._hurry()
+        left = current_context.time_left
+        if left is not None:
+            timeout = left if timeout is None else min(timeout, left)
         with self.valueLock.guard():
             self.valueLock.wait_for(condition, timeout)
 
@@ -262,7 +241,7 @@ class FutureResult:
             on_ready, self._on_ready = self._on_ready, None
             self.valueLock.notify_all()
         for function in on_ready or ():
-            _guarded(function)
+            guarded(function)
         return True
 
     value = property(
@@ -311,7 +290,7 @@ class FutureResult:
             on_ready, self._on_ready = self._on_ready, None
             self.valueLock.notify_all()
         for function in on_ready or ():
-            _guarded(function)
+            guarded(function)
 
     # Applying the chain
 
@@ -324,7 +303,8 @@ class FutureResult:
         if not self._ready or self._is_runner():
             return None
         if self._runner is not None:
-            self._wait_for(lambda: self._runner is None)
+            with self.valueLock.guard():
+                self.valueLock.wait_for(lambda: self._runner is None)
         return self._take_role()
 
     def _apply_chain(self, runner: _Runner | None) -> FutureResult:
@@ -341,7 +321,7 @@ class FutureResult:
                     self.valueLock.notify_all()
             if call is None:
                 for function in on_ready or ():
-                    _guarded(function)
+                    guarded(function)
                 break
             self._store(runner, call)
         return self
@@ -358,7 +338,7 @@ class FutureResult:
             failed = isinstance(value, _ExceptionWrapper)
             if failed and self.exceptionhandler is not None and not self._error_reported:
                 self._error_reported = True
-                return _ErrorReport(self.exceptionhandler, value)
+                return ErrorReport(self.exceptionhandler, value)
             if not self._steps:
                 return None
             step = self._steps.popleft()
@@ -366,7 +346,7 @@ class FutureResult:
                 self._value = step.value
                 self._error_reported = False
             elif not failed:
-                return _ChainCall(step, value)
+                return ChainCall(step, value)
 
     def _store(self, runner: _Runner, call: Callable[[], Any]) -> None:
         try:
@@ -392,7 +372,7 @@ class FutureResult:
                 self._on_ready = self._on_ready or []
                 self._on_ready.append(function)
                 return
-        _guarded(function)
+        guarded(function)
 
     # Other kinds of futures
 
@@ -401,7 +381,7 @@ class FutureResult:
         if not self._ready:
             yield from self._asyncio_future().__await__()
         try:
-            return _unwrap(self._value)
+            return unwrap(self._value)
         finally:
             del self
 
@@ -452,47 +432,3 @@ class FutureResult:
         self._when_ready(finish)
         future.add_done_callback(lambda done: self.cancel() if done.cancelled() else None)
         return future
-
-
-class _ChainCall:
-    """A function of the chain with the value that it is applied to."""
-
-    __slots__ = ("step", "value")
-
-    def __init__(self, step: Call, value: Any) -> None:
-        self.step = step
-        self.value = value
-
-    def __call__(self) -> Any:
-        function, args, kwargs = self.step
-        return function(self.value, *args, **kwargs)
-
-
-class _ErrorReport:
-    """A handler with the exception that it is told of; the value stays what it was."""
-
-    __slots__ = ("handler", "value")
-
-    def __init__(self, handler: Callable[[Any], object], value: _ExceptionWrapper) -> None:
-        self.handler = handler
-        self.value = value
-
-    def __call__(self) -> _ExceptionWrapper:
-        _guarded(self.handler, self.value.exception)
-        return self.value
-
-
-def _unwrap(value: Any) -> Any:
-    if isinstance(value, _ExceptionWrapper):
-        try:
-            value.raiseIt()
-        finally:
-            del value
-    return value
-
-
-def _guarded(function: Callable[..., object], *args: Any) -> None:
-    try:
-        function(*args)
-    except Exception:
-        log.exception("a function that was told of a result failed: %r", function)

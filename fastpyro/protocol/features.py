@@ -6,12 +6,15 @@ counts for this conversation (``Channel.features``). An older end names none and
 
 from __future__ import annotations
 
-__all__ = ["ANNOUNCED", "FEATURES", "KNOWN", "common"]
+__all__ = ["ANNOUNCED", "DEADLINES", "FEATURES", "KNOWN", "common"]
 
 FEATURES = "FEAT"
 """The annotation."""
 
-KNOWN = 0
+DEADLINES = 1
+"""Bit: a request says how much time is left for it (`_time_limits`)."""
+
+KNOWN = DEADLINES
 """What this version can do."""
 
 ANNOUNCED = KNOWN.to_bytes(4, "big")

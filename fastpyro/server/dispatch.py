@@ -14,6 +14,7 @@ from fastpyro._lazy_logging import logger
 from fastpyro.callcontext import current_context
 from fastpyro.constants import (
     FLAGS_META_ON_CONNECT,
+    FLAGS_ONEWAY,
     MARSHAL_ID,
     MSG_CONNECT,
     MSG_CONNECTFAIL,
@@ -28,7 +29,8 @@ from fastpyro.serializers.registry import Serializer, get_serializer_by_id, nati
 from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
 from fastpyro.server.complaints import complain
-from fastpyro.server.replies import AnyReply, Reply, UnfinishedBatch, annotations_of
+from fastpyro.server.dropped_calls import dropped
+from fastpyro.server.replies import AnyReply, Reply, UnfinishedBatch, annotations_of, error_reply
 from fastpyro.transport import handshake
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def handle(
     request = REQUESTS.get(message.kind)
     if request is None or (request is not _connect) is not connection.handshaken:
         raise ProtocolError(f"message of type {message.kind} is out of turn")
+    if message.deadline and (error := dropped(calls.service.dropped_calls, connection, message)):
+        return None if message.flags & FLAGS_ONEWAY else error_reply(calls.service, connection, message, error)
     current_context.begin(connection, message)
     try:
         reply = request(calls, begun or Request(connection, message, may_run))

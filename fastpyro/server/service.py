@@ -21,6 +21,7 @@ from fastpyro.errors import DaemonError
 from fastpyro.serializers import registry as serializers
 from fastpyro.server import object_ids
 from fastpyro.server.coroutines import Coroutines
+from fastpyro.server.dropped_calls import DroppedCalls
 from fastpyro.server.exposure import behavior, details_of, members_of, metadata_of, reset_members
 from fastpyro.server.instances import InstanceTable
 from fastpyro.server.item_streams import StreamTable
@@ -49,6 +50,7 @@ class Service:
 
     Attributes: ``objectsById``; ``locationStr`` and ``natLocationStr``, the addresses that URIs get; ``instances`` of
     registered classes; open item ``streams``; ``coroutines`` of methods; ``held_memory``, of the arguments of all calls;
+    ``dropped_calls``, how many did not begin because nobody waited any more;
     ``require_expose`` and ``accepted_serializers``, as configured when it was made; ``methodcall_error_handler``, called
     with the service, the client's address, method, arguments, keywords and the error of a call that failed.
     """
@@ -65,6 +67,7 @@ class Service:
         self.streams = StreamTable(threaded=threaded)
         self.coroutines = Coroutines()
         self.instances = InstanceTable()
+        self.dropped_calls = DroppedCalls()
         self.accepted_serializers = serializers.accepted_ids(config.SERIALIZERS_ACCEPTED)
         self.methodcall_error_handler: Callable[..., None] = _log_error
         self.objectsById = {}

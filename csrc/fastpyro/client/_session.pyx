@@ -12,10 +12,12 @@ from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t
 
-from fastpyro.protocol._call_context cimport CallState, current_state
+from fastpyro._byteorder cimport store16
+from fastpyro.protocol._call_context cimport CallState, current_state, limit_of
 from fastpyro.protocol._message cimport (
     HEADER_SIZE, NO_ANNOTATIONS, Header, Message, Outgoing, message_of, write_plain_header,
 )
+from fastpyro.protocol._time_limits cimport clock, code_of, scopes_used
 from fastpyro.serializers._call_form cimport write_arguments, write_names, write_vector
 from fastpyro.serializers._codec cimport Codec
 from fastpyro.serializers._decoder cimport Reader
@@ -26,9 +28,15 @@ from fastpyro.transport._stream cimport deadline_in
 
 from fastpyro import constants
 from fastpyro.errors import SerializeError, TimeoutError
+from fastpyro.protocol import features
+from fastpyro.protocol._call_context import limit_within
 
 cdef int INVOKE = constants.MSG_INVOKE, RESULT = constants.MSG_RESULT, ONEWAY = constants.FLAGS_ONEWAY
 cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
+cdef unsigned int DEADLINES = features.DEADLINES
+
+cdef enum:
+    TIME_LEFT = 36  # where a header has it
 
 cdef type blob_class = None
 cdef type oneway_class = None
@@ -50,13 +58,48 @@ def invocation(int flags, int serializer_id, payload, annotations=None):
     return Outgoing(INVOKE, flags, 0, serializer_id, payload, annotations)
 
 
-def name_timeout(error, what, SessionCore session not None, double seconds):
+def name_timeout(error, what, SessionCore session not None, double seconds, limit=None):
     """Say in a timeout what was waited for.
 
-    Arguments: ``error``, what an exchange raised; ``what``, a method or something like it; ``seconds``, the limit.
+    Arguments: ``error``, what an exchange raised; ``what``, a method or something like it; ``seconds``, the limit of
+    the proxy; ``limit``, what `limit_within` said when the call began, None to ask it now.
     """
     if type(error) is TimeoutError:
-        error.args = (f"{error} after {seconds:g} s: {what} of {session.uri} (the limit is _pyroTimeout)",)
+        seconds, name = limit or limit_within(seconds)
+        error.args = (f"{error} after {seconds:g} s: {what} of {session.uri} (the limit is {name})",)
+
+
+def time_for(CallerCore caller not None, session=None, Outgoing request=None):
+    """Return the seconds that an exchange may take now, 0 for no limit. Raises TimeoutError when there is no time left.
+
+    Arguments: ``session``; ``request``, which is told what time its receiver has, if that one understands it.
+    """
+    cdef CallState state = current_state()
+    cdef double until = limit_of(state) if scopes_used or state.deadline != 0 else 0
+    cdef double left
+    if until == 0:
+        return caller._pyro_timeout
+    left = until - clock()
+    if left <= 0 and session is None:
+        raise TimeoutError(f"connecting: timeout: the time is over (the limit is {limit_within(0)[1]})")
+    if left <= 0:
+        raise TimeoutError("nothing is sent: timeout")
+    if request is not None and session.native and session.channel.features & DEADLINES:
+        request.time_left = left
+    return left if caller._pyro_timeout == 0 or left < caller._pyro_timeout else caller._pyro_timeout
+
+
+cdef double bounded(CallState state, double deadline, Link link, uint8_t *head) except -1:
+    """The same on the fast path: returns the deadline of the exchange whose proxy gives it that one."""
+    cdef double until = limit_of(state), left
+    if until == 0:
+        return deadline
+    left = until - clock()
+    if left <= 0:
+        raise TimeoutError("nothing is sent: timeout")
+    if link.features & DEADLINES:
+        store16(head + TIME_LEFT, code_of(left))
+    return until if deadline == 0 or until < deadline else deadline
 
 
 cdef class SessionCore:
@@ -137,9 +180,11 @@ cdef class CallerCore:
         cdef Writer out
         cdef int seq
         cdef PyObject *first = PyTuple_GET_ITEM(args, 0) if len(args) == 1 else NULL
+        cdef CallState state = current_state()
         if (
-            session is not self.session or not is_fast(self, current_state(), &first, PyTuple_GET_SIZE(args))
-            or self._pyro_timeout or (self.oneway is not None and name in self.oneway)
+            session is not self.session or not is_fast(self, state, &first, PyTuple_GET_SIZE(args))
+            or self._pyro_timeout or ((scopes_used or state.deadline != 0) and limit_of(state) != 0)
+            or (self.oneway is not None and name in self.oneway)
         ):
             return None
         out = begin_call(session, name)
@@ -204,6 +249,8 @@ cdef object call_fast(
     deadline = deadline_in(caller._pyro_timeout)
     link.enter()
     try:
+        if scopes_used or state.deadline != 0:
+            deadline = bounded(state, deadline, link, out.data)
         if flags:
             link.send_unawaited(out.data, out.size, deadline)
         else:

@@ -16,6 +16,7 @@ cdef class Assembler:
     cdef int dialect  # protocol version, 0 until the first message says which
     cdef bytes hmac_key
     cdef Header header
+    cdef double deadline  # of the message, from when its header was here; 0 for none
     cdef PyObject *body  # an owned bytes object, or NULL between messages
     cdef dict annotations
     # With FLAG_BUFFERS: what is known of the buffers, the payload proper, and the buffer that is being received.

@@ -28,6 +28,7 @@ from fastpyro.protocol._message cimport (
 from fastpyro.protocol._pyro4_message cimport (
     PYRO4_HEADER_SIZE, PYRO4_VERSION, finish_pyro4_message, read_pyro4_header, unpack_pyro4_annotations,
 )
+from fastpyro.protocol._time_limits cimport clock, seconds_of
 
 from fastpyro.errors import LocalProtocolError, MessageAuthenticationError, MessageTooLargeError, RemoteProtocolError
 
@@ -183,6 +184,7 @@ cdef class Assembler:
                 read_header(self.head, &self.header, self.limit(load32(self.head + 16)))
             else:
                 read_pyro4_header(self.head, &self.header, self.limit(load16(self.head + 18)))
+            self.deadline = clock() + seconds_of(self.header.time_left) if self.header.time_left else 0
             if self.header.annotations_size:
                 return self.start_body(STAGE_ANNOTATIONS, self.header.annotations_size)
             return self.start_payload()
@@ -305,6 +307,7 @@ cdef class Assembler:
         message.seq = self.header.seq
         message.serializer_id = self.header.serializer_id
         message._annotations = self.annotations
+        message.deadline = self.deadline
         message.buffers = self.buffers
         if self.table is None:
             message.payload = self.take_body()

@@ -11,6 +11,7 @@ cdef class CallState:
     cdef dict annotations_made  # annotations that somebody asked for, or None
     cdef object response
     cdef bint response_received  # came with the reply to a call of ours: not for our own reply
+    cdef double deadline  # of time.monotonic, when who called does not wait any more; 0 for none
     cdef object correlation  # uuid.UUID, 16 bytes or None; False: a method wants none
 
     cdef bint plain(self) noexcept  # whether a call made now sends neither annotations nor correlation id
@@ -22,3 +23,6 @@ cdef class CallState:
 
 
 cdef CallState current_state()
+
+# When the calls that are made now have to be done, by the scope and by the call that is served; 0 for no limit.
+cdef double limit_of(CallState state) except? -1

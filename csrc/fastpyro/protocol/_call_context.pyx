@@ -14,8 +14,12 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
 from fastpyro.protocol._message cimport Message
+from fastpyro.protocol._time_limits cimport Scope, clock, current_scope, scopes_used
 
 from fastpyro.errors import PyroError
+from fastpyro.protocol import features
+
+cdef unsigned int DEADLINES = features.DEADLINES
 
 cdef extern from *:
     """
@@ -62,6 +66,7 @@ cdef class CallState:
         self.message = None
         self.seq = self.flags = self.serializer_id = 0
         self.serving = False
+        self.deadline = 0
         self.annotations_made = None
         self.response = None
         self.response_received = False
@@ -78,6 +83,7 @@ cdef class CallState:
         copied.response = self.response
         copied.response_received = self.response_received
         copied.correlation = self.correlation
+        copied.deadline = self.deadline
         return copied
 
     cdef bint plain(self) noexcept:
@@ -116,6 +122,28 @@ cdef CallState current_state():
     if fastpyro_state != NULL and fastpyro_state_owner == PyThreadState_GetID(PyThreadState_Get()):
         return <CallState> fastpyro_state
     return find_state(current_context)
+
+
+cdef double limit_of(CallState state) except? -1:
+    cdef Scope scope = current_scope() if scopes_used else None
+    if scope is None:
+        return state.deadline
+    return scope.until if state.deadline == 0 or scope.until < state.deadline else state.deadline
+
+
+def limit_within(double seconds, double horizon=0):
+    """Return what ends a call of this thread first: the seconds that were given for it, and how the program said it.
+
+    Arguments: ``seconds``, the limit of its proxy; ``horizon``, seconds from now within which others may end.
+    """
+    cdef CallState state = current_state()
+    cdef Scope scope = current_scope() if scopes_used else None
+    cdef double until = clock() + horizon
+    if scope is not None and scope.until <= until and (state.deadline == 0 or scope.until <= state.deadline):
+        return scope.seconds, "fastpyro.timeout"
+    if state.deadline != 0 and state.deadline <= until:
+        return max(state.deadline - clock(), 0), "the time that its caller has"
+    return seconds, "_pyroTimeout"
 
 
 cdef CallState find_state(object context):
@@ -211,10 +239,20 @@ cdef class CallContext:
         cdef CallState state = self.state()
         state.correlation = False if correlation_id is None and state.serving else correlation_id
 
+    @property
+    def time_left(self):
+        """Seconds until the calls that are made now have to be done, 0 when they are late; None without a limit.
+
+        In a method the time that its client still waits, if it has said that; and what `fastpyro.timeout` leaves.
+        """
+        cdef double until = limit_of(self.state())
+        return None if until == 0 else max(until - clock(), 0.0)
+
     def to_global(self):
-        """Return the context as a dict, to hand it to another thread."""
+        """Return the context as a dict, to hand it to another thread: also its limit of time."""
         cdef CallState state = self.state()
         return {
+            "deadline": limit_of(state),
             "connection": state.connection,
             "message": state.message,
             "request": (state.seq, state.flags, state.serializer_id, state.serving),
@@ -228,6 +266,7 @@ cdef class CallContext:
         cdef CallState state = self.state()
         state.connection = values["connection"]
         state.message = values["message"]
+        state.deadline = values["deadline"]
         state.seq, state.flags, state.serializer_id, state.serving = values["request"]
         state.annotations_made = values["annotations"]
         state.response = values["response_annotations"]
@@ -295,6 +334,8 @@ cdef class CallContext:
         cdef CallState state = self.state()
         state.begin(connection, message.seq, message.flags, message.serializer_id)
         state.message = message
+        if message.deadline != 0 and connection.channel.features & DEADLINES:
+            state.deadline = message.deadline
 
     def end(self):
         """Leave the context of a request."""

@@ -16,6 +16,7 @@ cdef struct Header:
     uint16_t seq
     uint32_t payload_size
     uint32_t annotations_size
+    uint16_t time_left  # a code of `_time_limits`
     bint has_correlation
     uint8_t correlation_id[16]
 
@@ -28,6 +29,7 @@ cdef class Message:
     cdef readonly bytes payload
     cdef readonly list buffers  # that stood behind the payload, or None
     cdef readonly object correlation_id
+    cdef readonly double deadline  # when the time that it says is over, where both ends agreed on that; 0 for none
     cdef dict _annotations
 
 
@@ -40,6 +42,7 @@ cdef class Outgoing:
     cdef readonly object payload  # bytes-like, or a list of such
     cdef public object annotations  # a mapping, or None
     cdef public object correlation_id
+    cdef public double time_left  # seconds, 0 for no limit
 
     cdef int fill_header(
         self, Header *header, Py_ssize_t payload_size, Py_ssize_t annotations_size, uint64_t limit,

@@ -12,7 +12,7 @@ The header, all integers big endian (protocol 502, the one of Pyro5):
     12     4    payload size
     16     4    size of all annotations
     20    16    correlation id, meaningful with flag 64
-    36     2    reserved, 0
+    36     2    native dialect: the time left, a code of `_time_limits`; else 0
     38     2    magic 0x4DC5
     40          annotations: 4 ASCII characters, 4 bytes length, value; then the payload
 
@@ -32,6 +32,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastpyro._byteorder cimport load16, load32, store16, store32
+from fastpyro.protocol._time_limits cimport clock, code_of, seconds_of
 
 from fastpyro.errors import LocalProtocolError, MessageTooLargeError, RemoteProtocolError
 
@@ -57,7 +58,7 @@ cdef void write_header(uint8_t *out, const Header *header) noexcept nogil:
     store32(out + 12, header.payload_size)
     store32(out + 16, header.annotations_size)
     memcpy(out + 20, header.correlation_id, 16)
-    store16(out + 36, 0)
+    store16(out + 36, header.time_left)
     store16(out + 38, MAGIC)
 
 
@@ -90,6 +91,7 @@ cdef int read_header(const uint8_t *data, Header *header, uint64_t limit) except
     header.seq = load16(data + 10)
     header.payload_size = load32(data + 12)
     header.annotations_size = load32(data + 16)
+    header.time_left = load16(data + 36)
     header.has_correlation = (header.flags & FLAG_CORRELATION) != 0
     memcpy(header.correlation_id, data + 20, 16)
     total = <uint64_t> header.payload_size + header.annotations_size
@@ -118,6 +120,7 @@ cdef int fill_plain_header(
     header.seq = <uint16_t> seq
     header.payload_size = <uint32_t> payload_size
     header.annotations_size = <uint32_t> annotations_size
+    header.time_left = 0
     header.has_correlation = False
     memset(header.correlation_id, 0, 16)
     header.flags &= <uint16_t> (0xFFFF ^ FLAG_CORRELATION)
@@ -145,6 +148,8 @@ cdef Message message_of(const Header *header, const uint8_t *payload):
     message.payload = PyBytes_FromStringAndSize(<const char *> payload, header.payload_size)
     message._annotations = NO_ANNOTATIONS
     message.correlation_id = None
+    if header.time_left:
+        message.deadline = clock() + seconds_of(header.time_left)
     return message
 
 
@@ -203,7 +208,8 @@ cdef class Message:
 
     Attributes: ``kind`` and ``flags`` (numbers of ``fastpyro.constants``), ``seq`` (0-65535), ``serializer_id``,
     ``payload`` (bytes), ``buffers`` (a list of bytes, bytearray or Block, or None), ``annotations`` (dict of
-    4-character str to bytes), ``correlation_id`` (16 bytes or None).
+    4-character str to bytes), ``correlation_id`` (16 bytes or None), ``deadline`` (of time.monotonic, when the time
+    that its sender left is over; 0 for none. It counts where both ends agreed on that).
     """
 
     def __init__(self):
@@ -230,7 +236,8 @@ cdef class Outgoing:
 
     Arguments: the header's fields, ``kind``, ``flags``, ``seq`` and ``serializer_id``, in the numbers of protocol 502;
     ``payload``, bytes-like or a list of such, which are sent one after the other; ``annotations``, a mapping of
-    4-character str to bytes-like, or None; ``correlation_id``, 16 bytes or None.
+    4-character str to bytes-like, or None; ``correlation_id``, 16 bytes or None. Attribute: ``time_left``, seconds that
+    travel in protocol 502, 0 for none.
     """
 
     def __init__(
@@ -250,6 +257,8 @@ cdef class Outgoing:
         fill_plain_header(
             header, self.kind, self.flags, self.seq, self.serializer_id, payload_size, annotations_size, limit
         )
+        if self.time_left > 0:
+            header.time_left = code_of(self.time_left)
         if self.correlation_id is None:
             return 0
         if not isinstance(self.correlation_id, bytes) or len(<bytes> self.correlation_id) != 16:

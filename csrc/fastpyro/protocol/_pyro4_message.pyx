@@ -108,6 +108,7 @@ cdef int read_pyro4_header(const uint8_t *data, Header *header, uint64_t limit) 
     header.serializer_id = <uint8_t> FROM_PYRO4.get(load16(data + 16), UNKNOWN_SERIALIZER)
     header.annotations_size = load16(data + 18)
     header.has_correlation = False
+    header.time_left = 0
     memset(header.correlation_id, 0, 16)
     if header.payload_size > PAYLOAD_LIMIT:
         raise RemoteProtocolError(f"invalid message size {header.payload_size:,} (outside range 0..2Gb)")

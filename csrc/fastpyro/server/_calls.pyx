@@ -30,12 +30,14 @@ from fastpyro.transport._link cimport Link, Spinner
 from fastpyro.transport._spin cimport monotonic
 from fastpyro.transport._stream cimport deadline_in
 from fastpyro.protocol._message cimport Header, Message, message_of
+from fastpyro.protocol._time_limits cimport clock, seconds_of
 from fastpyro.values._memory_budget cimport note_excess
 from fastpyro.transport._message_stream cimport SMALL_REPLY
 
 import weakref
 
 from fastpyro import constants
+from fastpyro.protocol import features
 from fastpyro.server import exposure
 from fastpyro.server._batches import run_batch
 from fastpyro.server.exposure import members_of, resolve_method
@@ -43,6 +45,7 @@ from fastpyro.server.replies import Postponed, failed, finished
 
 cdef int INVOKE = constants.MSG_INVOKE, RESULT = constants.MSG_RESULT, ONEWAY = constants.FLAGS_ONEWAY
 cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
+cdef unsigned int DEADLINES = features.DEADLINES
 cdef object NOT_NOW = object()  # instead of a reply: the call has not begun
 cdef object PASSED = object()  # and: another thread has it
 cdef dict ATTRIBUTE_METHODS = exposure.ATTRIBUTE_METHODS
@@ -185,6 +188,8 @@ cdef class CallServer(LeaderWatch):
         request.receive(connection, header, payload)
         self.begin(leadership, connection, header.flags)
         state.begin(connection, header.seq, header.flags, NATIVE)
+        if header.time_left and connection.link.features & DEADLINES:
+            state.deadline = clock() + seconds_of(header.time_left)
         try:
             reply = self.perform(request, leadership, state)
             if reply is NOT_NOW:
