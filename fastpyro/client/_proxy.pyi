@@ -1,6 +1,6 @@
 from typing import Any, Self, final
 
-from fastpyro._mutex import Mutex
+from fastpyro._mutex import Guard, Mutex
 from fastpyro.client._session import CallerCore
 from fastpyro.protocol._batch import BatchWriter
 
@@ -12,6 +12,7 @@ class ProxyCore(CallerCore):
     def _pyroMethods(self, methods: set[str]) -> None: ...
     @property
     def _pyro_lock(self) -> Mutex: ...
+    def _pyro_turn(self) -> Guard: ...
     @property
     def _pyro_connecting(self) -> Mutex: ...
     @property

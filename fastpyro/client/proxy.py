@@ -41,7 +41,6 @@ from fastpyro.values.class_registry import register_builtin
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from fastpyro._mutex import Guard
     from fastpyro.client.batch import BatchProxy
     from fastpyro.protocol._batch import BatchWriter
 
@@ -326,11 +325,6 @@ class Proxy(SpecialMethods, ProxyCore):
             if session is not None:
                 self._pyro_update(_pyroUri=session.uri)
             return True
-
-    def _pyro_turn(self) -> Guard:
-        """Return the guard of who connects or takes in metadata; another thread's turn may last too long (`timeout`)."""
-        left = current_context.time_left
-        return self._pyro_lock.guard(time.monotonic() + left if left is not None else 0.0)  # type: ignore[no-any-return]
 
     def _pyro_connect_if_needed(self) -> bool:
         with self._pyro_turn():

@@ -208,7 +208,7 @@ def test_tasks_have_limits_of_their_own(threads: str) -> None:
 def test_what_is_late_in_the_queue_does_not_begin(threads: str) -> None:
     with fastpyro.Proxy(threads) as proxy:
         proxy.close_gate()
-        proxy.nap(0.02, "slow from now on")
+        proxy.nap(0.3, "slow from now on")
         waiting = [proxy._pyroAsync().wait_at_gate("first") for _ in range(8)]  # more than there are places
         late_before = proxy.late_calls()
         with fastpyro.timeout(SHORT):

@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 from fastpyro._mutex cimport Mutex
 from fastpyro.client._session cimport CallerCore, arguments_of, call_fast, is_fast
 from fastpyro.protocol._batch cimport BatchWriter
-from fastpyro.protocol._call_context cimport CallState, current_state
+from fastpyro.protocol._call_context cimport CallState, current_state, limit_of
 from fastpyro.serializers._codec cimport Codec
 from fastpyro._slots cimport (
     PyObject_GenericGetAttr, PyObject_GenericSetAttr, PyVectorcall_NARGS, allow_vectorcall, has_member,
@@ -59,6 +59,10 @@ cdef class ProxyCore(CallerCore):
             if self.lock is None:
                 self.lock = lock
         return self.lock
+
+    def _pyro_turn(self):
+        """Return the guard of who connects or takes in metadata; waits for it as long as `fastpyro.timeout` allows."""
+        return self._pyro_lock.guard(limit_of(current_state()))
 
     @property
     def _pyro_connecting(self):
