@@ -5,7 +5,8 @@ Rule 2: a pause lasts for a moment's sleep. Giving the GIL away and taking it ba
         waits for it needs longer than that to wake up.
 """
 
-from fastpyro._posix cimport CLOCK_MONOTONIC, clock_gettime, timespec, usleep
+from fastpyro._clock cimport monotonic
+from fastpyro._posix cimport usleep
 
 cdef enum:
     STEP = 1 << 14  # bytes between two looks at the clock
@@ -15,20 +16,14 @@ cdef enum:
 cdef void begin_long(Pauses *pauses, object data, const uint8_t *at, const uint8_t *end) noexcept:
     if isinstance(data, bytes):
         pauses.due = at + STEP
-        pauses.last = now()
+        pauses.last = monotonic()
 
 
 cdef int pause(Pauses *pauses, const uint8_t *at) except -1:
     pauses.due = at + STEP
-    if now() - pauses.last < PERIOD:
+    if monotonic() - pauses.last < PERIOD:
         return 0
     with nogil:
         usleep(1)
-    pauses.last = now()
+    pauses.last = monotonic()
     return 0
-
-
-cdef long long now() noexcept nogil:
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return <long long> time.tv_sec * 1000000000 + time.tv_nsec

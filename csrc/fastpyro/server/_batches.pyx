@@ -9,7 +9,7 @@ from fastpyro.protocol._call_context cimport current_state
 from fastpyro.server._call_form cimport is_awaitable
 from fastpyro.server._cost cimport TURN
 from fastpyro.server._request cimport Request
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 
 from functools import partial
 

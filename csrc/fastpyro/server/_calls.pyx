@@ -27,7 +27,7 @@ from fastpyro.serializers._codec cimport Codec
 from fastpyro.serializers._decoder cimport Reader
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.transport._link cimport Link, Spinner
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 from fastpyro.transport._stream cimport deadline_in
 from fastpyro.protocol._message cimport Header, Message, message_of
 from fastpyro.protocol._time_limits cimport clock, seconds_of

@@ -2,7 +2,7 @@
 
 from fastpyro.server._cost cimport STRANGER, begin_turn, end_turn, is_long
 from fastpyro.transport._link cimport Link
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 
 
 cdef class ConnectionCore:

@@ -1,7 +1,7 @@
 # What serving a connection costs those who wait meanwhile: the processor time of the thread that serves, since a time
 # by the clock may be what others had of the processor, or of the GIL; where all wait for this thread, its sleep too.
 
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 
 cdef enum:
     STRANGER = -2  # as a cost: in its handshake

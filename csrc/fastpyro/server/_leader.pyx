@@ -23,7 +23,7 @@ cimport cython
 from fastpyro._mutex cimport lead
 from fastpyro._posix cimport usleep
 from fastpyro.server._connection cimport ConnectionCore
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 
 from fastpyro import constants
 from fastpyro.server.exposure import members_of

@@ -12,7 +12,7 @@ Rule 4: a connection that takes long says so once, in its first turn or after ma
 from fastpyro.server._connection cimport ConnectionCore
 from fastpyro.server._cost cimport NEW, STRANGER, TURN
 from fastpyro.server._leader cimport Leadership
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 
 
 def in_turn(list ready not None, dict connections not None, bint newest, Leadership leadership=None):

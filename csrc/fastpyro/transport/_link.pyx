@@ -25,7 +25,7 @@ from fastpyro.protocol._message cimport Header, Message, Outgoing, message_of
 from fastpyro._mutex cimport ensure_may_wait
 from fastpyro.transport._message_stream cimport SMALL_REPLY, MessageStream
 from fastpyro.transport._cork cimport push_now
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 from fastpyro.transport._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of
 
 from fastpyro.errors import (

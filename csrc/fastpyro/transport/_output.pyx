@@ -19,7 +19,7 @@ from libc.string cimport memcpy
 
 from fastpyro._posix cimport MSG_DONTWAIT, iovec
 from fastpyro.transport._attempt cimport DONE, FAILED, NOTHING_YET, Attempt, send_once
-from fastpyro.transport._spin cimport monotonic
+from fastpyro._clock cimport monotonic
 from fastpyro.transport._stream cimport (
     PY_LOCK_INTR, Patience, PyLockStatus, PyThread_acquire_lock_timed, Stream, lost,
 )

@@ -13,8 +13,9 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastpyro.transport._link cimport Link, Spinner
 from fastpyro.transport._attempt cimport DONE, ENDED, NOTHING_YET, Attempt, Outcome
+from fastpyro._clock cimport monotonic
 from fastpyro.transport._spin cimport (
-    Round, Spin, begin_round, begin_spin, end_spin, hit, missed, monotonic, slept, spin_of
+    Round, Spin, begin_round, begin_spin, end_spin, hit, missed, slept, spin_of
 )
 
 import os

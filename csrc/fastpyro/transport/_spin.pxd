@@ -28,7 +28,6 @@ cdef struct Round:
     bint ran_another  # after the last miss somebody else ran on this processor
 
 
-cdef long long monotonic() noexcept nogil
 cdef Spin spin_of(int microseconds) noexcept
 cdef Spin bulk_spin_of(int microseconds) noexcept
 cdef void leave_shared_cpu(Spin *spin) noexcept

@@ -33,7 +33,8 @@ look says nothing. Else somebody else ran on this processor in the last yield (n
     PARTING, APART  near                                                      SHARED
 """
 
-from fastpyro._posix cimport CLOCK_MONOTONIC, clock_gettime, sched_yield, timespec
+from fastpyro._clock cimport monotonic
+from fastpyro._posix cimport sched_yield
 
 import os
 
@@ -152,13 +153,6 @@ def _forget_threads():
 
 
 os.register_at_fork(after_in_child=_forget_threads)
-
-
-cdef long long monotonic() noexcept nogil:
-    # Nanoseconds.
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return <long long> time.tv_sec * 1000000000 + time.tv_nsec
 
 
 cdef Spin spin_of(int microseconds) noexcept:

@@ -25,9 +25,10 @@ from fastpyro.transport._attempt cimport (
     take_off,
 )
 from fastpyro.transport._cork cimport MORE, forget_push, push_soon
+from fastpyro._clock cimport monotonic
 from fastpyro.transport._spin cimport (
     Round, Spin, await_turn, begin_round, begin_spin, begin_wait, bulk_spin_of, end_spin, end_spins, end_turn, end_wait,
-    hit, is_crowd, leave_shared_cpu, may_yield, missed, monotonic, slept, spin_of, took_turn,
+    hit, is_crowd, leave_shared_cpu, may_yield, missed, slept, spin_of, took_turn,
 )
 
 import socket as socket_module
