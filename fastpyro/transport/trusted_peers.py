@@ -14,7 +14,7 @@ import socket
 from fastpyro._light_typing import TYPE_CHECKING
 from fastpyro.config import config
 from fastpyro.errors import SecurityError
-from fastpyro.transport import loopback_owner, tls
+from fastpyro.transport import tls
 from fastpyro.transport.sockets import peer_uid
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def lacks_for_pickles(sock: socket.socket, hmac_key: bytes | None) -> str:
 
 
 def _lacks_same_user(sock: socket.socket) -> str:
+    from fastpyro.transport import loopback_owner  # most programs never ask
+
     if loopback_owner.ends_of(sock) is not None:
         if not config.PICKLES_ON_LOOPBACK:
             return "config.PICKLES_ON_LOOPBACK is off here"
@@ -94,6 +96,8 @@ def require_trust(
     """
     lacks = lacks_for_pickles(sock, hmac_key)
     if lacks and config.PICKLES_ON_LOOPBACK:
+        from fastpyro.transport import loopback_owner
+
         loopback_owner.await_peer(sock, seconds)
         lacks = lacks_for_pickles(sock, hmac_key)
     if lacks:
