@@ -12,6 +12,7 @@ Rule 4: a loop of ours that has much to do gives way after each turn: who serves
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 import types
@@ -26,6 +27,7 @@ from fastpyro.server.turns import TURN
 
 if TYPE_CHECKING:
     import asyncio
+    import contextvars
 
     from fastpyro.protocol._call_context import CallState
 
@@ -55,6 +57,7 @@ class Coroutines:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._row = _Row()
+        self._context: contextvars.Context | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -77,6 +80,11 @@ class Coroutines:
             if self._loop is not None:
                 raise PyroError("the daemon has an event loop already; set one before the first coroutine runs")
             self._loop = loop
+
+    def serve_in(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
+        """Set the loop; coroutines run in copies of a context. Raises PyroError when there is one already."""
+        self.loop = loop
+        self._context = context
 
     def _start_thread(self) -> None:
         thread = _LoopThread()
@@ -104,7 +112,7 @@ class Coroutines:
             loop = self.loop
             self._row.ours = self._thread is not None
             task = _drive(self._row, state, coroutine, done)
-            loop.call_soon_threadsafe(self._begin, loop, task)
+            loop.call_soon_threadsafe(self._begin, loop, task, context=self._context)
         except (PyroError, RuntimeError, OSError) as error:
             if task is not None:
                 task.close()
@@ -171,13 +179,24 @@ class Coroutines:
             return False
 
     def _begin(self, loop: asyncio.AbstractEventLoop, drive: Coroutine[Any, Any, None]) -> None:
-        task = loop.create_task(drive)
+        task = _eager_task(loop, drive)
+        if task.done():
+            return
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _cancel_all(self) -> None:
         for task in list(self._tasks):
             task.cancel()
+
+    async def ended(self) -> None:
+        """Cancel what still runs, and wait for its end; in the loop's thread, after `close`."""
+        import asyncio
+
+        while tasks := self._tasks - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 class _LoopThread(threading.Thread):
@@ -225,6 +244,15 @@ class _LoopThread(threading.Thread):
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
+
+
+def _eager_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Begin a task, from Python 3.12 on with its first step at once: many coroutines have no other."""
+    import asyncio
+
+    if sys.version_info < (3, 12) or loop.get_task_factory() is not None:
+        return loop.create_task(coroutine)
+    return asyncio.Task(coroutine, loop=loop, eager_start=True)
 
 
 async def _end_all_tasks() -> None:

@@ -66,7 +66,8 @@ class Daemon(Service):
         connected_socket: socket.socket | None = None,
     ) -> None:
         check_published(unixsocket, nathost, natport)
-        super().__init__(threaded=connected_socket is None and config.SERVERTYPE == "thread")
+        server_type = self._server_type()
+        super().__init__(threaded=connected_socket is None and server_type == "thread")
         self._host = config.HOST if host is None else host_text(host)
         self._unixsocket = unixsocket
         self._closed = False
@@ -78,7 +79,7 @@ class Daemon(Service):
             listener = sockets.listen(self._host, port, unixsocket)
             self.locationStr, self.natLocationStr = self._locations(listener, nathost, natport)
             try:
-                self.transportServer = make_server(config.SERVERTYPE, self, listener)
+                self.transportServer = make_server(server_type, self, listener)
             except BaseException:
                 listener.close()
                 raise
@@ -88,6 +89,9 @@ class Daemon(Service):
         kind = sockets.family_name(self.transportServer.sock)
         log.debug("daemon created on %s - %s (pid %d)", self.locationStr, kind, os.getpid())
         log.debug("pyro protocol version: %d", self._protocol_said)
+
+    def _server_type(self) -> str:
+        return config.SERVERTYPE
 
     def _locations(self, listener: socket.socket, nathost: str | None, natport: int | None) -> tuple[str, str | None]:
         if self._unixsocket:
