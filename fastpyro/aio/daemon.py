@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastpyro.errors import PyroError
 from fastpyro.server.daemon import Daemon as BlockingDaemon
+from fastpyro.server.daemon_object import DaemonObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
-
-    from fastpyro.server.daemon_object import DaemonObject
 
 __all__ = ["Daemon"]
 
@@ -43,13 +42,13 @@ class Daemon(BlockingDaemon):
         self,
         host: str | None = None,
         port: int = 0,
+        *,
         unixsocket: str | None = None,
         nathost: str | None = None,
         natport: int | None = None,
-        interface: type[DaemonObject] | None = None,
+        interface: type[DaemonObject] = DaemonObject,
     ) -> None:
-        own = {} if interface is None else {"interface": interface}
-        super().__init__(host, port, unixsocket, nathost, natport, **own)
+        super().__init__(host, port, unixsocket, nathost, natport, interface)
         self._started_by: asyncio.AbstractEventLoop | None = None
 
     def _server_type(self) -> str:

@@ -44,6 +44,9 @@ PAUSE = 50e-6
 BREATH = 10e-6
 """Seconds of the loop's sleep when it gives way; the system makes some 70 us of them, in which others wake up."""
 
+EAGER: bool = sys.version_info >= (3, 12)
+"""Whether tasks can make their first step at once."""
+
 Done = Callable[[Any, BaseException | None], object]
 
 
@@ -250,9 +253,10 @@ def _eager_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, 
     """Begin a task, from Python 3.12 on with its first step at once: many coroutines have no other."""
     import asyncio
 
-    if sys.version_info < (3, 12) or loop.get_task_factory() is not None:
+    if not EAGER or loop.get_task_factory() is not None:
         return loop.create_task(coroutine)
-    return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    begin: Any = asyncio.Task
+    return begin(coroutine, loop=loop, eager_start=True)  # type: ignore[no-any-return]
 
 
 async def _end_all_tasks() -> None:

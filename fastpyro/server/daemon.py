@@ -91,7 +91,7 @@ class Daemon(Service):
         log.debug("pyro protocol version: %d", self._protocol_said)
 
     def _server_type(self) -> str:
-        return config.SERVERTYPE
+        return str(config.SERVERTYPE)
 
     def _locations(self, listener: socket.socket, nathost: str | None, natport: int | None) -> tuple[str, str | None]:
         if self._unixsocket:

@@ -98,9 +98,7 @@ def called(uri: Any, name: str, *args: Any) -> Any:
 
 
 @pytest.mark.parametrize("server_type", ["thread", "multiplex"])
-def test_coroutines_run_in_the_loop_and_all_else_in_threads(
-    server_type: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_coroutines_run_in_the_loop_and_all_else_in_threads(server_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "SERVERTYPE", server_type)
 
     async def main() -> None:
@@ -187,7 +185,6 @@ def test_a_cancelled_end_goes_on_until_all_is_released() -> None:
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(closing, SECONDS)
         with pytest.raises(PyroError, match="closed"):
-            daemon.register(Subject())
             daemon.start()
 
     asyncio.run(main())

@@ -30,7 +30,8 @@ from fastpyro.serializers._encoder cimport Writer
 from fastpyro.transport._attempt cimport DONE as RECEIVED, FAILED, NOTHING_YET, Attempt, Outcome
 from fastpyro.transport._link cimport Link
 from fastpyro.transport._message_stream cimport SMALL_REPLY
-from fastpyro.transport._spin cimport begin_spin, end_spin, monotonic, slept
+from fastpyro._clock cimport monotonic
+from fastpyro.transport._spin cimport begin_spin, end_spin, slept
 from fastpyro.transport._stream cimport BUFFER_SIZE, lost as lost_error
 
 import asyncio
