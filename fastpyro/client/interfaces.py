@@ -30,6 +30,7 @@ class Caller(Protocol):
     _pyroAttrs: set[str]
     _pyro_timeout: float
     _pyro_socket: socket.socket | None
+    _pyro_prefetch: int
     _pyro_plain_invoke: Callable[..., Any]
 
     @property

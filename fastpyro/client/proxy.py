@@ -20,6 +20,7 @@ from fastpyro.client import _proxy, _session, session
 from fastpyro.client._proxy import ProxyCore
 from fastpyro.client._proxy_state import ProxyBuilder
 from fastpyro.client.connecting import connected_callers, open_session
+from fastpyro.client.item_pulls import MOST_ITEMS
 from fastpyro.client.metadata import member_details, names_of, read_metadata
 from fastpyro.client.method import RemoteMethod
 from fastpyro.client.oneway_names import OnewayNames
@@ -84,6 +85,9 @@ class Proxy(SpecialMethods, ProxyCore):
 
     _pyro_sends_handshake = False
     """Whether ``_pyroHandshake`` travels with the proxies of a class even without ``config.SEND_HANDSHAKE``."""
+
+    _pyro_prefetch = MOST_ITEMS
+    """How many items of a stream its results fetch at once; see ``StreamResult.prefetch``."""
 
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:
         if not isinstance(uri, str | URI):

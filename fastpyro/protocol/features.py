@@ -6,7 +6,7 @@ counts for this conversation (``Channel.features``). An older end names none and
 
 from __future__ import annotations
 
-__all__ = ["ANNOUNCED", "DEADLINES", "FEATURES", "KNOWN", "common"]
+__all__ = ["ANNOUNCED", "DEADLINES", "FEATURES", "KNOWN", "PULLS", "common"]
 
 FEATURES = "FEAT"
 """The annotation."""
@@ -14,7 +14,10 @@ FEATURES = "FEAT"
 DEADLINES = 1
 """Bit: a request says how much time is left for it (`_time_limits`)."""
 
-KNOWN = DEADLINES
+PULLS = 4
+"""Bit: many items of a stream are fetched at once (`client/item_pulls`)."""
+
+KNOWN = DEADLINES | PULLS
 """What this version can do."""
 
 ANNOUNCED = KNOWN.to_bytes(4, "big")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
 from fastpyro.server.exposure import expose, oneway
+from fastpyro.server.item_pulls import ItemPulls
 from fastpyro.server.object_ids import AUTOMATIC
 from fastpyro.values.checked import text_of
 
@@ -23,6 +24,7 @@ class DaemonObject:
 
     def __init__(self, daemon: Service) -> None:
         self.daemon = daemon
+        self._item_pulls = ItemPulls(daemon)
 
     @expose
     def registered(self) -> list[str]:
@@ -55,6 +57,11 @@ class DaemonObject:
     def get_next_stream_item(self, streamId: str) -> Any:
         """Return the next item of a stream, or raise StopIteration at its end."""
         return self.daemon.streams.next_item(text_of(streamId, "the id of a stream"), current_context.client)
+
+    @expose
+    def pull_stream_items(self, streamId: str, most: int, size: int, position: int, ahead: bool = False) -> Any:
+        """Return some of the next items of a stream, for native clients: see `item_pulls`."""
+        return self._item_pulls.pull(streamId, most, size, position, ahead)
 
     @expose
     @oneway

@@ -4,7 +4,8 @@ A stream belongs to the connection that opened it, outlives it for ITER_STREAM_L
 reconnects can go on, and ends after ITER_STREAM_LIFETIME seconds (0: never) whatever happens.
 Rule 1: what concerns one connection costs as much as that connection's streams, whatever the others have.
 Rule 2: `_lock` guards the tables. Under it no iterator is entered, and none is closed.
-Rule 3: an item is made when it is asked for, and kept by nobody: open streams hold their iterators, and no bytes.
+Rule 3: an item is made when it is asked for, and kept by nobody: open streams hold their iterators, and no bytes. But for
+        those few that are fetched in windows: they keep one item at the most, and their last answer (`item_pulls`).
 Rule 4: few threads wait for one stream: whoever fetches beyond them is refused.
 """
 
@@ -30,6 +31,12 @@ __all__ = ["AwaitedItems", "Stream", "StreamTable"]
 MOST_FETCHING = 4
 """Threads that may be in one stream, of which one is in its iterator and the others wait for that one."""
 
+MOST_WINDOWS = 512
+"""Streams of which more than one item is fetched at once, each of which may keep an answer of 64 KiB."""
+
+MOST_WINDOWS_OF_ONE = 64
+"""Open streams of a connection up to which they may be among those."""
+
 MOST_EXPIRED = 50
 """Streams that are ended in one go, in the thread that serves: a client may have left thousands."""
 
@@ -38,9 +45,29 @@ MOST_ENDING = 4
 
 
 class Stream:
-    """One iterator that a client fetches from. It keeps ``held``: what stands for the memory of its call's arguments."""
+    """One iterator that a client fetches from. It keeps ``held``: what stands for the memory of its call's arguments.
 
-    __slots__ = ("connection", "created", "held", "iterator", "lingering_since", "lock", "places")
+    Attributes, under its lock: ``sent``, how many items have been in answers to pulls; ``kept``, an item that the iterator
+    gave and that has not been sent, in a tuple, or None; ``failure``, what it raised meanwhile; ``last``, the last answer
+    with items, where it is small, and ``last_from``, how many were sent before it; ``windowed``, whether it is one of
+    the few with windows.
+    """
+
+    __slots__ = (
+        "connection",
+        "created",
+        "failure",
+        "held",
+        "iterator",
+        "kept",
+        "last",
+        "last_from",
+        "lingering_since",
+        "lock",
+        "places",
+        "sent",
+        "windowed",
+    )
 
     def __init__(self, iterator: Iterator[Any], connection: Any, held: Any = None) -> None:
         self.iterator = iterator
@@ -49,12 +76,32 @@ class Stream:
         self.created = time.monotonic()
         self.lingering_since = 0.0
         self.lock = Mutex(what="the item stream")
+        self.sent = 0
+        self.last_from = -1
+        self.last: bytes | None = None
+        self.kept: tuple[Any] | None = None
+        self.failure: BaseException | None = None
+        self.windowed = False
         self.places: list[Mutex] = []  # to fetch; locks, too, so that no interrupt leaves one taken
 
     @property
     def fetching(self) -> int:
         """How many threads are in the iterator, or wait for it."""
         return sum(place.locked for place in self.places)
+
+    def next(self) -> Any:
+        """Return the next item. Under its lock."""
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            return kept[0]
+        self.raise_failure()
+        return next(self.iterator)
+
+    def raise_failure(self) -> None:
+        """Raise what the iterator has raised when nobody waited for it."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
     def end(self) -> None:
         """Close the iterator if it can be closed and nobody is inside."""
@@ -112,6 +159,7 @@ class StreamTable:
         self._of: dict[Any, dict[str, Stream]] = {}  # those of each connection
         self._lingering: OrderedDict[str, Stream] = OrderedDict()  # those of none, the one that was left first in front
         self._lock = Mutex(reentrant=True, leaf=True)
+        self._windowed = 0
         self._enders = CallThreads(MOST_ENDING, name="fastpyro-stream-end") if threaded else None
 
     def open(self, iterator: Iterator[Any], connection: Any, held: Any = None) -> str:
@@ -158,6 +206,19 @@ class StreamTable:
         Raises StopIteration at its end, what the iterator raises, PyroError for an unknown or expired stream, and
         ServerOverloadedError when too many calls wait for an item of this stream.
         """
+        stream = self.find(stream_id, connection)
+        with self.place_in(stream):
+            try:
+                with stream.lock.guard():
+                    if stream.kept is None and stream.failure is None:
+                        return next(stream.iterator)
+                    return stream.next()
+            except BaseException:
+                self.forget(stream_id)
+                raise
+
+    def find(self, stream_id: str, connection: Any) -> Stream:
+        """Return a stream, which is the connection's own from then on. Raises PyroError, ServerOverloadedError."""
         with self._lock.guard():
             stream = self.streams.get(stream_id)
             if stream is None:
@@ -166,17 +227,26 @@ class StreamTable:
                 refusal = self._refusal(connection)
                 if refusal is not None:
                     raise refusal
-            self._move(stream_id, stream, connection)
-        with self._place_in(stream):
-            try:
-                with stream.lock.guard():
-                    return next(stream.iterator)
-            except BaseException:
-                with self._lock.guard():
-                    self._forget(stream_id)
-                raise
+            if stream.connection is not connection or stream.lingering_since:
+                self._move(stream_id, stream, connection)
+        return stream
 
-    def _place_in(self, stream: Stream) -> Any:
+    def forget(self, stream_id: str) -> None:
+        """A stream has ended."""
+        with self._lock.guard():
+            self._forget(stream_id)
+
+    def may_have_window(self, stream: Stream) -> bool:
+        """Return whether more than one item of a stream may be fetched at once: few streams keep what that takes."""
+        if not stream.windowed:
+            with self._lock.guard():
+                own = len(self._of.get(stream.connection, ()))
+                if not stream.windowed and own <= MOST_WINDOWS_OF_ONE and self._windowed < MOST_WINDOWS:
+                    stream.windowed = True
+                    self._windowed += 1
+        return stream.windowed
+
+    def place_in(self, stream: Stream) -> Any:
         """Return the guard of one of the few places of those who fetch from a stream. Raises ServerOverloadedError."""
         with self._lock.guard():
             for place in stream.places:
@@ -234,8 +304,6 @@ class StreamTable:
     def _move(self, stream_id: str, stream: Stream, connection: Any) -> None:
         """A connection fetches from a stream, which is its own from then on."""
         assert self._lock.owned
-        if stream.connection is connection and not stream.lingering_since:
-            return
         self._take_from_owner(stream_id, stream)
         self._belongs_to(stream_id, stream, connection)
 
@@ -258,6 +326,7 @@ class StreamTable:
         stream = self.streams.pop(stream_id, None)
         if stream is not None:
             self._take_from_owner(stream_id, stream)
+            self._windowed -= stream.windowed
         return stream
 
     def _take_from_owner(self, stream_id: str, stream: Stream) -> None:

@@ -23,6 +23,7 @@ from fastpyro.constants import (
 from fastpyro.errors import ProtocolError, SerializeError, ServerOverloadedError
 from fastpyro.protocol.compression import deflated
 from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
+from fastpyro.server._items import ItemWriter
 from fastpyro.server.complaints import complain
 from fastpyro.server.error_lines import lines_of
 from fastpyro.server.exposure import members_of, resolve_method
@@ -137,6 +138,8 @@ def finished(service: Service, request: Request, result: Any) -> AnyReply | None
     """
     if type(result) is UnfinishedBatch:
         return result
+    if type(result) is ItemWriter and request.calls is None:
+        return _items_reply(service, request, result)
     if request.calls is None and type(result) not in NEVER_STREAMS and isinstance(result, Coroutine):
         return _pending(service, request, result)
     if request.flags & FLAGS_ONEWAY:
@@ -198,6 +201,15 @@ def _value_reply(service: Service, request: Request, result: Any) -> Reply:
         return error_reply(service, connection, message, located(error, places, serializer.expand, serializer.dumps))
     except (Exception, SystemExit) as error:
         return error_reply(service, connection, message, error)
+
+
+def _items_reply(service: Service, request: Request, answer: ItemWriter) -> Reply | None:
+    """Return the reply to a pull; None where it has been sent, or none is wanted."""
+    payload = answer.payload
+    if payload is None or request.flags & FLAGS_ONEWAY:
+        return None
+    flags = FLAGS_BUFFERS if type(payload) is list else 0
+    return _note_big(request, Reply(MSG_RESULT, flags, native.serializer_id, payload, annotations_of(service)))
 
 
 def _serializer_of(connection: Connection, message: Message) -> Serializer:

@@ -93,7 +93,8 @@ def test_an_end_is_told_without_a_traceback(serializer: str) -> None:
                 assert getattr(failed.value, "_pyroTraceback", None)  # that is a method of the object, and no stream
         finally:
             daemon.shutdown()
-    assert [type(error) for error in told] == [StopIteration] * 3
+    # The end of a stream that is fetched in windows is no error. That of Pyro's way is one, as is the method's own.
+    assert [type(error) for error in told] == [StopIteration] * (2 if serializer == "native" else 3)
 
 
 @pytest.mark.parametrize("serializer", ["native", "serpent", "json", "msgpack"])

@@ -46,7 +46,15 @@ def own() -> Iterator[Any]:
 def test_its_members() -> None:
     with fastpyro.Daemon(host="127.0.0.1") as daemon:
         assert daemon.metadata(DAEMON_NAME) == {
-            "methods": {"registered", "ping", "info", "get_metadata", "get_next_stream_item", "close_stream"},
+            "methods": {
+                "registered",
+                "ping",
+                "info",
+                "get_metadata",
+                "get_next_stream_item",
+                "pull_stream_items",
+                "close_stream",
+            },
             "oneway": {"close_stream"},
             "attrs": set(),
         }

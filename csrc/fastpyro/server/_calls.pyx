@@ -20,6 +20,7 @@ from libc.stdint cimport uint8_t
 from fastpyro.server._call_form cimport encode_result, is_awaitable, put_target
 from fastpyro.server._connection cimport ConnectionCore
 from fastpyro.server._cost cimport TURN, begin_turn, end_turn, is_long
+from fastpyro.server._items cimport ItemWriter
 from fastpyro.server._leader cimport ACCIDENT, MOST_SLOW, Leadership, LeaderWatch
 from fastpyro.server._request cimport Request
 from fastpyro.protocol._call_context cimport CallState, current_state
@@ -335,7 +336,7 @@ cdef class CallServer(LeaderWatch):
             awaits = is_awaitable(result)
             if request.flags & ONEWAY and not awaits:
                 return None
-            if state.reply_plain() and not PyIter_Check(result) and not awaits:
+            if state.reply_plain() and not PyIter_Check(result) and not awaits and type(result) is not ItemWriter:
                 out = self.codec.take_writer()
                 if encode_result(self.codec, out, RESULT, request.header, result, link.max_message_size):
                     request.out = out

@@ -3,7 +3,7 @@
 from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport uint8_t
 
-from fastpyro.protocol._message cimport Header, Message
+from fastpyro.protocol._message cimport Header, Message, Outgoing
 from fastpyro.transport._message_stream cimport MessageStream
 from fastpyro._mutex cimport ServingThread
 
@@ -44,6 +44,7 @@ cdef class Link(MessageStream):
         return self.reading or self.pending or self.forgotten
 
     cdef Waiter expect(self, int seq, object callback)
+    cdef Waiter send_awaited(self, Outgoing message, double deadline)
     cdef Message converse_small(
         self, const uint8_t *request, Py_ssize_t size, int seq, Header *header, uint8_t *payload, double deadline,
     )

@@ -15,10 +15,8 @@ Rule 5: a thread never waits for itself. A destructor or a signal handler may ru
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pythread cimport (
-    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
-    PyThread_release_lock,
-)
+from cpython.pythread cimport NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock
+from cpython.pythread cimport PyThread_get_thread_ident, PyThread_release_lock
 from libc.stdint cimport uint8_t
 
 from fastpyro.protocol._message cimport Header, Message, Outgoing, message_of
@@ -28,9 +26,8 @@ from fastpyro.transport._cork cimport push_now
 from fastpyro._clock cimport monotonic
 from fastpyro.transport._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acquire_lock_timed, deadline_of
 
-from fastpyro.errors import (
-    CommunicationError, ConnectionClosedError, LocalProtocolError, RemoteProtocolError, TimeoutError,
-)
+from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError
+from fastpyro.errors import RemoteProtocolError, TimeoutError
 
 cdef enum:
     CROWD = 16  # submitted exchanges under way, from which on the next one may wait a moment for company
@@ -125,18 +122,38 @@ cdef class Link(MessageStream):
         while other exchanges are under way.
         """
         cdef double deadline = deadline_of(timeout)
-        cdef Waiter waiter
+        self.enter()
+        try:
+            ensure_may_wait(self.served_by)
+            return self.reply_for(message.seq, self.send_awaited(message, deadline), deadline, NULL, NULL)
+        finally:
+            self.leave()
+
+    def begin(self, Outgoing message not None, timeout=None):
+        """Send one message as `exchange` does, and return; `finish` waits for the one in answer."""
+        self.enter()
+        try:
+            return self.send_awaited(message, deadline_of(timeout))
+        finally:
+            self.leave()
+
+    cdef Waiter send_awaited(self, Outgoing message, double deadline):
+        self.check_not_receiver()
+        cdef Waiter waiter = self.expect(message.seq, None)
+        try:
+            self.send_message(message, False, deadline)
+        except BaseException:
+            self.pending.pop(message.seq, None)
+            raise
+        return waiter
+
+    def finish(self, int seq, Waiter waiter not None, timeout=None):
+        """Return the reply to a message that was begun, by its number and what `begin` gave."""
         self.enter()
         try:
             ensure_may_wait(self.served_by)
             self.check_not_receiver()
-            waiter = self.expect(message.seq, None)
-            try:
-                self.send_message(message, False, deadline)
-            except BaseException:
-                self.pending.pop(message.seq, None)
-                raise
-            return self.reply_for(message.seq, waiter, deadline, NULL, NULL)
+            return self.reply_for(seq, waiter, deadline_of(timeout), NULL, NULL)
         finally:
             self.leave()
 
@@ -146,14 +163,13 @@ cdef class Link(MessageStream):
         Arguments as for ``exchange``; the timeout is for sending. One of the callback's arguments is None. A callback
         must not raise, and not wait for other replies of this link than those of its own exchanges.
         """
-        cdef double deadline = deadline_of(timeout)
         self.enter()
         try:
             if self.background is None:
                 raise LocalProtocolError("call set_background before submit")
             self.expect(message.seq, callback)
             try:
-                self.send_message(message, self.callbacks > CROWD, deadline)
+                self.send_message(message, self.callbacks > CROWD, deadline_of(timeout))
             except BaseException:
                 if self.pending.pop(message.seq, None) is not None:
                     self.callbacks -= 1
@@ -188,10 +204,11 @@ cdef class Link(MessageStream):
             push_now(self.fd, &self.promise)
 
     def withdraw(self, int seq):
-        """Give up a submitted exchange: its callback will not be called. False when it has been, or is about to be."""
-        if self.pending is None or self.pending.pop(seq, None) is None:
+        """Give up an exchange that was submitted or begun. False when its reply is here, or about to be called back."""
+        cdef Waiter waiter = None if self.pending is None else self.pending.pop(seq, None)
+        if waiter is None:
             return False
-        self.callbacks -= 1
+        self.callbacks -= waiter.callback is not None
         self.forget(seq)
         return True
 

@@ -19,6 +19,9 @@ LONGEST_SERIALIZER_NAME = 40
 class PeerProxy(BatchedCalls, fastpyro.client.proxy.Proxy):
     """For the ``Proxy`` of a facade: a setting reads as it was set, and as Pyro's before."""
 
+    _pyro_prefetch = 0
+    """A generator makes an item when it is asked for one, as Pyro's."""
+
     _pyro_configuration: ClassVar[PeerConfiguration]
     """The peer's, which shows what a program has set as it did: None may be no limit, and 3 is not 3.0."""
 
