@@ -38,7 +38,7 @@ class Ahead(NamedTuple):
     def reply(self, proxy: Caller) -> Any:
         """Wait for what came of it. Raises what that holds, or CommunicationError."""
         try:
-            message = self.session.channel.finish(self.seq, self.waiter, time_for(proxy))
+            message = self.session.channel.finish(self.seq, self.waiter, time_for(proxy, self.session))
         except BaseException as error:
             self.give_up()
             if self.session.channel.closed:
@@ -163,11 +163,11 @@ class StreamResult:
             return
         if session.channel.closed or not _has_pulls(proxy):
             return
-        if time_for(proxy) != proxy._pyro_timeout:
-            return  # what is asked for within a time limit is so for who waits
         pull = self._pulls.next_pull(self.streamId, True)
         outgoing = session.encode((PULL, pull, {}, 0, DAEMON_NAME))
         try:
+            if time_for(proxy) != proxy._pyro_timeout:
+                return  # what is asked for within a time limit is so for who waits
             session.address(proxy, outgoing)
             waiter = session.channel.begin(outgoing, proxy._pyro_timeout)
         except CommunicationError:
