@@ -136,6 +136,7 @@ ROWS: dict[str, Callable[[], Any]] = {
     "NumPy array": _numpy(lambda numpy: numpy.zeros((2, 3), "f4")),
     "NumPy scalar": _numpy(lambda numpy: numpy.float32(1.5)),
     "NumPy structured array": _numpy(lambda numpy: numpy.zeros(2, [("a", "i4")])),
+    "NumPy masked array": _numpy(lambda numpy: numpy.ma.array([1, 2], mask=[True, False])),
     "registered dataclass": Point,
     "registered named tuple": Size,
     "registered `Enum` member": lambda: Colour.RED,
@@ -163,8 +164,9 @@ def is_same(one: Any, other: Any) -> bool:
         return list(map(described, one.items())) == list(map(described, other.items()))
     if isinstance(one, list | tuple | collections.deque):
         return len(one) == len(other) and all(map(is_same, one, other))
-    if type(one).__module__ == "numpy":
-        return one.dtype == other.dtype and one.shape == other.shape and bool((one == other).all())
+    if type(one).__module__.partition(".")[0] == "numpy":
+        alike = one.dtype == other.dtype and one.shape == other.shape and repr(one) == repr(other)
+        return bool(alike and (one == other).all())
     if isinstance(one, BaseException):
         return is_same(one.args, other.args)
     return bool(described(one) == described(other))

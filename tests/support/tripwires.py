@@ -167,6 +167,9 @@ STATES: list[Any] = [
     StateOf("numpy.ndarray", ("<i4", (2,), "C", b"\0" * 8)),
     StateOf("numpy.generic", ("<i4", b"\0" * 4)),
     StateOf("numpy.dtype", "<i4"),
+    StateOf("numpy.dtype", (False, 8, False, (("a", "t", 0, ("<i4", (2,))),))),
+    StateOf("numpy.ma.MaskedArray", (StateOf("numpy.ndarray", ("<i4", (2,), "C", b"\0" * 8)), None, None, False)),
+    StateOf("numpy.recarray", StateOf("numpy.ndarray", ("<i4", (2,), "C", b"\0" * 8))),
     StateOf("inert.Text", ("x", {})),
     StateOf("inert.Careless", {"a": [1]}),
 ]

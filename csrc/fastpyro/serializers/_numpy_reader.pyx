@@ -26,6 +26,7 @@ cdef object numpy = None, ndarray = None, dtype_class = None, frombuffer = None
 cdef object LONGEST_EMPTY = 1 << 31  # a dimension of an array of no bytes
 cdef dict known = {}
 cdef frozenset NUMBERS = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16".split())
+cdef object load_records = None  # returns the module `numpy_records`, which imports this one
 cdef frozenset UNITS = frozenset("Y M W D h m s ms us ns ps fs as".split())
 
 
@@ -42,15 +43,27 @@ cdef int import_numpy() except -1:
     return 0
 
 
+def use_records(load not None):
+    """Say who loads the module `numpy_records` when something with fields arrives."""
+    global load_records
+    load_records = load
+
+
+def need_numpy():
+    """Import NumPy. Raises SerializeError when it is not installed."""
+    if numpy is None:
+        import_numpy()
+
+
 def is_harmless_dtype(str text not None):
-    """Return whether a text stands for numbers, times or text of fixed size: <f8, |S10, <M8[25us]."""
+    """Return whether a text stands for numbers, times, text or bytes of fixed size: <f8, |S10, |V3, <M8[25us]."""
     cdef Py_ssize_t at = 4
     if len(text) < 3 or text[0] not in "<>|" or not text.isascii():
         return False
     kind = text[1]
     if text[1:] in NUMBERS:
         return True
-    if kind == "S" or kind == "U":
+    if kind == "S" or kind == "U" or kind == "V":
         return len(text) - 2 <= MOST_DIGITS and text[2:].isdigit()
     if (kind != "m" and kind != "M") or text[2] != "8":
         return False
@@ -64,8 +77,10 @@ def is_harmless_dtype(str text not None):
 
 
 def build_dtype(str name not None, text):
-    """Build a dtype out of its text."""
+    """Build a dtype out of its text, or out of its description if it has fields."""
     cdef PyObject *found
+    if type(text) is tuple:
+        return load_records().dtype_of(name, text)
     if type(text) is not str or len(<str> text) > LONGEST_DTYPE:
         raise refused(name, f"dtype {cut(text_of(text, 'a dtype'))}")
     found = PyDict_GetItem(known, text)
@@ -92,6 +107,10 @@ cdef int check_contents(str name, object dtype, object data) except -1:
     cdef uint32_t highest = 0, each
     cdef bint big
     kind = dtype.kind
+    if kind == "V":
+        if dtype.subdtype is not None:
+            raise refused(name, "an array's items are no arrays")
+        load_records().check_records(name, frombuffer(data, dtype))
     if kind != "b" and kind != "U":
         return 0
     big = dtype.byteorder == ">" or (dtype.byteorder == "=" and sys.byteorder == "big")
@@ -164,7 +183,11 @@ def build_scalar(str name not None, state):
         return dtype.type(data)
     if type(data) is not bytes or len(<bytes> data) != dtype.itemsize:
         raise refused(name, f"a {dtype} has {dtype.itemsize} bytes")
+    if not data:
+        raise refused(name, "an item of no bytes")
     check_contents(name, dtype, data)
+    if kind == "V":  # which is a view of its bytes, and may be changed
+        return frombuffer(bytearray(data), dtype)[0]
     return frombuffer(data, dtype)[0]
 
 
