@@ -13,7 +13,7 @@ from fastpyro.serializers._numpy_reader import build_dtype, build_ndarray, build
 
 numpy = pytest.importorskip("numpy")
 
-DTYPE = r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|[SU][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?)"
+DTYPE = r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|[SUV][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?)"
 
 
 def test_the_pattern_of_dtypes() -> None:
