@@ -38,7 +38,7 @@ from fastpyro.callcontext import current_context
 from fastpyro.client.proxy import Proxy
 from fastpyro.config import config
 from fastpyro.protocol.time_limits import timeout
-from fastpyro.server.exposure import behavior, callback, expose, oneway, urgent
+from fastpyro.server.exposure import behavior, callback, expose, idempotent, oneway, urgent
 from fastpyro.uri import URI
 from fastpyro.values.registration import (
     SerializerBase,
@@ -83,6 +83,7 @@ __all__ = [
     "current_context",
     "errors",
     "expose",
+    "idempotent",
     "locateNS",
     "locate_ns",
     "oneway",

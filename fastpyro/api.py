@@ -12,7 +12,7 @@ from fastpyro.naming import start_ns, start_ns_loop, type_meta
 from fastpyro.protocol.blobs import SerializedBlob
 from fastpyro.server.daemon import Daemon, serve
 from fastpyro.server.daemon_object import DaemonObject
-from fastpyro.server.exposure import behavior, callback, expose, oneway, urgent
+from fastpyro.server.exposure import behavior, callback, expose, idempotent, oneway, urgent
 from fastpyro.uri import URI
 from fastpyro.values.registration import (
     SerializerBase,
@@ -36,6 +36,7 @@ __all__ = [
     "config",
     "current_context",
     "expose",
+    "idempotent",
     "locate_ns",
     "oneway",
     "register_class_to_dict",

@@ -49,5 +49,7 @@ NAMESERVER_NAME: Final = "Pyro.NameServer"
 
 NATIVE_SERIALIZER_ID: Final = 70
 """Serializer id of the native codec; no peer uses it (they stop at 7)."""
+FLAGS_NOT_STARTED: Final = 0x2000
+"""Native dialect, with DRAINS: an error ended a call before it began."""
 FLAGS_BUFFERS = 0x8000
 """Native dialect: big buffers stand behind the encoded values; see `_assembler`."""

@@ -57,6 +57,10 @@ class PyroError(Exception):
     _pyroTraceback: list[str] | None
     """The remote traceback's lines, when the error came from another process."""
 
+    not_started: bool = False
+    """Whether the call that failed surely has not begun, so that it may be made again, whatever it does: there was no
+    connection to be had, it could not be sent, or the server has refused it before it began. False when nobody knows."""
+
     def __str__(self) -> str:
         # What is wrong is often told with words of the other side: Python prints them when nobody catches the error.
         return on_lines(super().__str__())

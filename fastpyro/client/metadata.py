@@ -16,7 +16,7 @@ from fastpyro.values.member_names import is_private_attribute
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Metadata", "member_details", "names_of", "read_metadata"]
+__all__ = ["Metadata", "member_details", "names_of", "read_idempotent", "read_metadata"]
 
 MOST_NAMES = 100_000
 """Names of methods, or of attributes, of one object."""
@@ -43,6 +43,15 @@ def read_metadata(value: Any) -> Metadata:
     except SerializeError as error:
         raise ProtocolError(f"connect: the daemon's answer holds no metadata: {error}") from None
     return Metadata(methods, attributes, oneway & methods)
+
+
+def read_idempotent(value: Any) -> set[str] | None:
+    """Return which methods may run twice, from a daemon's metadata; None where it does not say. Raises ProtocolError."""
+    try:
+        table = mapping_of(value, "metadata")
+        return names_of(table["idempotent"], "idempotent methods of an object") if "idempotent" in table else None
+    except SerializeError as error:
+        raise ProtocolError(f"connect: the daemon's answer holds no metadata: {error}") from None
 
 
 def names_of(value: Any, what: str) -> set[str]:

@@ -21,10 +21,11 @@ from fastpyro.client._proxy import ProxyCore
 from fastpyro.client._proxy_state import ProxyBuilder
 from fastpyro.client.connecting import connected_callers, open_session
 from fastpyro.client.item_pulls import MOST_ITEMS
-from fastpyro.client.metadata import member_details, names_of, read_metadata
+from fastpyro.client.metadata import member_details, names_of, read_idempotent, read_metadata
 from fastpyro.client.method import RemoteMethod
 from fastpyro.client.oneway_names import OnewayNames
 from fastpyro.client.proxy_state import checked_state, state_of_pyro4
+from fastpyro.client.retries import not_begun, repeatedly
 from fastpyro.client.session import Request, Session
 from fastpyro.client.special_methods import SpecialMethods
 from fastpyro.config import LONGEST_TIME, config
@@ -51,7 +52,7 @@ log = LazyLogger("fastpyro.proxy")
 
 _DEFAULTS = (
     "_pyroLocalSocket", "_pyro_serializer", "_pyroHandshake", "_pyro_details", "_pyro_metadata_loaded", "_pyro_hmac_key",
-    "_pyro_socket",
+    "_pyro_socket", "_pyro_idempotent",
 )  # fmt: skip
 """Attributes whose first values are those of the class."""
 
@@ -80,7 +81,7 @@ class Proxy(SpecialMethods, ProxyCore):
         "_pyroUri", "_pyroConnection", "_pyroMethods", "_pyroAttrs", "_pyroOneway", "_pyroSeq", "_pyroTimeout",
         "_pyroMaxRetries", "_pyroSerializer", "_pyroHandshake", "_pyroRawWireResponse", "_pyroLocalSocket",
         "_pyro_timeout", "_pyro_lock", "_pyro_session", "_pyro_details", "_pyro_metadata_loaded", "_pyroHmacKey",
-        "_pyro_hmac_key", "_pyro_socket", "_pyro_connecting",
+        "_pyro_hmac_key", "_pyro_socket", "_pyro_connecting", "_pyro_idempotent",
     })  # fmt: skip
 
     _pyro_sends_handshake = False
@@ -120,6 +121,10 @@ class Proxy(SpecialMethods, ProxyCore):
     _pyro_metadata_loaded: bool = False
     _pyro_hmac_key: bytes | None = None
     _pyro_socket: socket.socket | None = None
+    _pyro_idempotent: set[str] | None = None
+
+    _pyro_repeats_as_pyro = False
+    """Whether calls are repeated as Pyro does it: at once, and only after a connection was lost or a timeout."""
 
     @property
     def _pyroTimeout(self) -> float | None:
@@ -259,7 +264,7 @@ class Proxy(SpecialMethods, ProxyCore):
         if not self._pyro_metadata_loaded:
             if name in getattr(self._pyroOneway, "remembered", ()):
                 return RemoteMethod(self, name)
-            self._pyroGetMetadata()
+            repeatedly(self, name, self._pyroGetMetadata)
         if name in self._pyroMethods or name in getattr(self._pyroOneway, "remembered_early", ()):
             return RemoteMethod(self, name)
         if name in self._pyroAttrs:
@@ -307,7 +312,7 @@ class Proxy(SpecialMethods, ProxyCore):
             self._pyro_connect_if_needed()
             session = self._pyro_session
             if session is None:
-                raise ConnectionClosedError("the proxy was released by another thread")
+                raise not_begun(ConnectionClosedError("the proxy was released by another thread"))
         return session  # type: ignore[no-any-return]
 
     def _pyro_drop(self, session: Session) -> None:
@@ -338,7 +343,10 @@ class Proxy(SpecialMethods, ProxyCore):
             with self._pyro_connecting.guard():  # a destructor that comes in between gets no second connection
                 if session is not None:
                     self._pyroRelease()
-                self._pyro_connect()
+                try:
+                    self._pyro_connect()
+                except PyroError as error:
+                    raise not_begun(error)  # noqa: B904 - it is the same error
             return True
 
     def _pyroRelease(self) -> None:
@@ -415,6 +423,7 @@ class Proxy(SpecialMethods, ProxyCore):
 
     def _pyro_take_metadata(self, metadata: Any) -> None:
         methods, attributes, oneway_methods = read_metadata(metadata)
+        idempotent = read_idempotent(metadata) if "idempotent" in metadata else None
         if not methods and not attributes and config.METADATA:
             raise PyroError(
                 f"remote object '{self._pyroUri}' doesn't expose any methods or attributes. "
@@ -424,6 +433,8 @@ class Proxy(SpecialMethods, ProxyCore):
         oneway.take_from_peer(oneway_methods, first=not self._pyro_metadata_loaded)
         self._pyro_update(_pyroMethods=methods, _pyroAttrs=attributes, _pyroOneway=oneway)
         self._pyro_update(_pyro_metadata_loaded=True, _pyro_details=None)
+        if idempotent != self._pyro_idempotent:
+            self._pyro_update(_pyro_idempotent=idempotent)
 
     def _pyro_member_details(self, name: str) -> dict[str, Any]:
         """Return signature and docstring of a remote method, asked for once a connection."""

@@ -11,6 +11,7 @@ from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro.callcontext import current_context
 from fastpyro.client._session import SessionCore, invocation, name_timeout, time_for
 from fastpyro.client.item_stream import StreamResult
+from fastpyro.client.retries import not_begun
 from fastpyro.config import config
 from fastpyro.constants import (
     FLAGS_BATCH,
@@ -19,11 +20,12 @@ from fastpyro.constants import (
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
     FLAGS_KEEPSERIALIZED,
+    FLAGS_NOT_STARTED,
     FLAGS_ONEWAY,
     MSG_RESULT,
     PROTOCOL_VERSION,
 )
-from fastpyro.errors import CommunicationError, ProtocolError, SecurityError, SerializeError
+from fastpyro.errors import CommunicationError, ProtocolError, PyroError, SecurityError, SerializeError
 from fastpyro.protocol._batch import decode_results
 from fastpyro.protocol.blobs import BLOB_ANNOTATION, SerializedBlob, blob_annotation
 from fastpyro.protocol.compression import deflated, payload_of
@@ -153,8 +155,8 @@ class Session(SessionCore):
         if message.flags & FLAGS_ITEMSTREAMRESULT:
             return _stream_in(caller, message)
         payload = payload_of(message) if message.flags & FLAGS_COMPRESSED else message.payload
-        if self.native:
-            raise _error_in(serializer.loads(payload))  # no variable has it: its traceback will have this frame
+        if self.native:  # no variable has it: its traceback will have this frame
+            raise _error_in(serializer.loads(payload), bool(message.flags & FLAGS_NOT_STARTED))
         raise self._peer_error(caller, serializer.loads(payload))
 
     def _peer_error(self, caller: Caller, value: Any) -> BaseException:
@@ -172,10 +174,11 @@ class Session(SessionCore):
         """Return the results that the reply to a batch holds, and the error that ended it. Raises what it holds else."""
         if message.flags & FLAGS_EXCEPTION:
             if self.native:
-                raise _error_in(self.serializer.loads(payload_of(message)))
+                raise _error_in(self.serializer.loads(payload_of(message)), bool(message.flags & FLAGS_NOT_STARTED))
             raise self._peer_error(caller, self.serializer.loads(payload_of(message)))
         if self.native:
-            return decode_results(self.serializer.codec, payload_of(message))
+            results, ended = decode_results(self.serializer.codec, payload_of(message))
+            return results, None if ended is None else _error_in(ended)
         return read_results(self.serializer.loads(payload_of(message)))
 
     def check(self, caller: Caller, message: Message, seq: int, serializer_id: int) -> None:
@@ -194,7 +197,10 @@ class Session(SessionCore):
 def invoke(caller: Caller, request: Request) -> Any:
     """Perform one remote call; see ``Proxy._pyroInvoke``."""
     session = caller._pyro_open_session()
-    outgoing = session.encode(request, caller._pyroOneway)
+    try:
+        outgoing = session.encode(request, caller._pyroOneway)
+    except PyroError as error:
+        raise not_begun(error)  # noqa: B904 - it is the same error
     try:
         message = session.exchange(caller, outgoing)
     except TimeoutError as error:
@@ -244,7 +250,10 @@ def _stream_in(caller: Caller, message: Message) -> StreamResult:
     return StreamResult(stream_id.decode("ascii", "replace"), caller)
 
 
-def _error_in(value: Any) -> BaseException:
+def _error_in(value: Any, not_started: bool = False) -> BaseException:
     if is_kind(value, BaseException):
+        value.__dict__.pop("not_started", None)  # of a call of the server's own, if it is there
+        if not_started and is_kind(value, PyroError):
+            not_begun(value)
         return value  # type: ignore[no-any-return]
     return ProtocolError(f"the daemon's error reply holds a {type_name(value)}, not an exception")

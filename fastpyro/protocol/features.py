@@ -6,7 +6,7 @@ counts for this conversation (``Channel.features``). An older end names none and
 
 from __future__ import annotations
 
-__all__ = ["ANNOUNCED", "DEADLINES", "FEATURES", "KNOWN", "PULLS", "common"]
+__all__ = ["ANNOUNCED", "DEADLINES", "DRAINS", "FEATURES", "KNOWN", "PULLS", "common"]
 
 FEATURES = "FEAT"
 """The annotation."""
@@ -17,7 +17,10 @@ DEADLINES = 1
 PULLS = 4
 """Bit: many items of a stream are fetched at once (`client/item_pulls`)."""
 
-KNOWN = DEADLINES | PULLS
+DRAINS = 16
+"""Bit: the daemon says which calls have not begun, and which methods are idempotent."""
+
+KNOWN = DEADLINES | PULLS | DRAINS
 """What this version can do."""
 
 ANNOUNCED = KNOWN.to_bytes(4, "big")

@@ -151,7 +151,7 @@ class BigReplies:
         )
         complain(log, connection, refusal)
         self.server.send_reply(
-            connection, message, replies.error_reply(self.server.daemon, connection, message, refusal)
+            connection, message, replies.refusal_reply(self.server.daemon, connection, message, refusal)
         )
 
     def look(self) -> None:

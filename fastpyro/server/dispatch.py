@@ -24,12 +24,13 @@ from fastpyro.constants import (
     PROTOCOL_VERSION,
 )
 from fastpyro.errors import ProtocolError
-from fastpyro.protocol.features import ANNOUNCED, FEATURES, KNOWN, common
+from fastpyro.protocol.features import ANNOUNCED, DRAINS, FEATURES, KNOWN, common
 from fastpyro.serializers.registry import Serializer, get_serializer_by_id, native
 from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
 from fastpyro.server.complaints import complain
 from fastpyro.server.dropped_calls import dropped
+from fastpyro.server.exposure import idempotent_marks
 from fastpyro.server.replies import AnyReply, Reply, UnfinishedBatch, annotations_of, error_reply
 from fastpyro.transport import handshake
 
@@ -113,6 +114,9 @@ def _connect(calls: CallServer, request: Request) -> Reply:
         if hello.wants_metadata:
             assert hello.object_id is not None
             metadata = service.offered_metadata(hello.object_id)
+            if idempotent_marks and hello.speaks_native and connection.channel.features & DRAINS:
+                idempotent = service.idempotent_methods(hello.object_id)
+                metadata = {**metadata, "idempotent": idempotent} if idempotent else metadata
             if dialect != PROTOCOL_VERSION:
                 metadata = {key: list(names) for key, names in metadata.items()}
                 flags = FLAGS_META_ON_CONNECT

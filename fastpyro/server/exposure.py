@@ -28,6 +28,9 @@ __all__ = [
     "details_of",
     "expose",
     "get_exposed_property",
+    "idempotent",
+    "idempotent_marks",
+    "idempotent_of",
     "is_private_attribute",
     "members_of",
     "metadata_of",
@@ -175,6 +178,25 @@ def _mark_urgent(member: Any) -> None:
             function._pyroUrgent = True
 
 
+idempotent_marks: list[str] = []
+"""What has been marked in this process; while that is nothing, nobody need look."""
+
+
+def idempotent(method: Anything) -> Anything:
+    """Mark a method that may as well run twice as once, such as one that reads, or sets a value.
+
+    Clients that allow it (``_pyroMaxRetries``) make such a call again by themselves when they do not know whether it has
+    run. Of an object with such methods they repeat no others, unless these have not begun. It is exposed only if that is
+    said, too. Returns its argument. Raises AttributeError for what is no method.
+    """
+    function: Any = method.__func__ if isinstance(method, classmethod | staticmethod) else method
+    if not _is_function(function) or not hasattr(function, "__dict__"):
+        raise AttributeError(f"only methods can be idempotent, not {method!r}")
+    function._pyroIdempotent = True
+    idempotent_marks.append(function.__name__)
+    return method
+
+
 def callback(method: Anything) -> Anything:
     """Mark a method as a callback: its errors are also logged, with their traceback, in the process that defines it."""
     method._pyroCallback = True  # type: ignore[attr-defined]
@@ -271,6 +293,12 @@ def _make_table(cls: type, require_expose: bool) -> MemberTable:
     return MemberTable(
         frozenset(methods), attrs, frozenset(oneway_names), frozenset(urgent_names), frozenset(coroutines)
     )
+
+
+def idempotent_of(cls: type, require_expose: bool = True) -> set[str]:
+    """Return the names of those methods of a class that may run twice."""
+    methods = members_of(cls, require_expose).methods
+    return {name for name in methods if _marks_of(_function_behind(_static_member(cls, name))).get("_pyroIdempotent")}
 
 
 def _static_member(cls: type, name: str) -> Any:

@@ -17,11 +17,13 @@ from fastpyro.constants import (
     FLAGS_BUFFERS,
     FLAGS_EXCEPTION,
     FLAGS_ITEMSTREAMRESULT,
+    FLAGS_NOT_STARTED,
     FLAGS_ONEWAY,
     MSG_RESULT,
 )
 from fastpyro.errors import ProtocolError, SerializeError, ServerOverloadedError
 from fastpyro.protocol.compression import deflated
+from fastpyro.protocol.features import DRAINS
 from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.server._items import ItemWriter
 from fastpyro.server.complaints import complain
@@ -48,6 +50,7 @@ __all__ = [
     "error_reply",
     "failed",
     "finished",
+    "refusal_reply",
     "report",
 ]
 
@@ -245,6 +248,12 @@ def _stream_reply(service: Service, connection: Connection, message: Message, it
 def error_reply(service: Service, connection: Connection, message: Message, error: BaseException) -> Reply:
     """Return the reply that makes the client raise ``error``, with its traceback here."""
     return _exception_reply(service, connection, message, error, lines_of(error))
+
+
+def refusal_reply(service: Service, connection: Connection, message: Message, error: BaseException) -> Reply:
+    """As ``error_reply``, for a call that has not begun; a client that knows the flag is told."""
+    reply = error_reply(service, connection, message, error)
+    return reply._replace(flags=reply.flags | FLAGS_NOT_STARTED) if connection.channel.features & DRAINS else reply
 
 
 def _exception_reply(

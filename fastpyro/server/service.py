@@ -22,7 +22,7 @@ from fastpyro.serializers import registry as serializers
 from fastpyro.server import object_ids
 from fastpyro.server.coroutines import Coroutines
 from fastpyro.server.dropped_calls import DroppedCalls
-from fastpyro.server.exposure import behavior, details_of, members_of, metadata_of, reset_members
+from fastpyro.server.exposure import behavior, details_of, idempotent_of, members_of, metadata_of, reset_members
 from fastpyro.server.instances import InstanceTable
 from fastpyro.server.item_streams import StreamTable
 from fastpyro.uri import URI
@@ -195,6 +195,15 @@ class Service:
             return {**metadata, "details": self._details_of(found, cls)}
         return metadata
 
+    def idempotent_methods(self, object_id: str) -> set[str]:
+        """Return the names of a registered object's methods that may run twice."""
+        found = self._registered(object_id)
+        cls = found if isinstance(found, type) else type(found)
+        told = self._metadata.get((cls, True))
+        if told is None:
+            told = self._metadata[(cls, True)] = {"idempotent": idempotent_of(cls, self.require_expose)}
+        return told["idempotent"]  # type: ignore[no-any-return]
+
     def _details_of(self, found: Any, cls: type) -> dict[str, Any]:
         """Return what help() shows of an object; made once for each class, because it takes as long as hundreds of calls."""
         key = cls, found is not cls
@@ -215,7 +224,8 @@ class Service:
         found = self._registered(objectOrId) if isinstance(objectOrId, str) else objectOrId
         if found is not None:
             cls = found if isinstance(found, type) else type(found)
-            self._metadata.pop((cls, False), None)
+            for idempotent in (False, True):
+                self._metadata.pop((cls, idempotent), None)
             for is_instance in (False, True):
                 self._details.pop((cls, is_instance), None)
             reset_members(cls)

@@ -197,5 +197,5 @@ class SlowCalls:
         refusal = ServerOverloadedError(self._busy)
         complain(log, connection, refusal)
         if not message.flags & FLAGS_ONEWAY:
-            reply = replies.error_reply(self.server.daemon, connection, message, refusal)
+            reply = replies.refusal_reply(self.server.daemon, connection, message, refusal)
             self.server.send_reply(connection, message, reply)

@@ -246,7 +246,7 @@ class UnfinishedMessages:
             return
         try:
             self.server.send_reply(
-                connection, message, replies.error_reply(self.server.daemon, connection, message, error)
+                connection, message, replies.refusal_reply(self.server.daemon, connection, message, error)
             )
         except Exception:  # the daemon's annotations() may raise anything
             log.exception("%r could not be told why", connection)

@@ -17,7 +17,13 @@ from fastpyro._light_typing import TYPE_CHECKING, Protocol
 from fastpyro._mutex import Guard, Mutex, ServingThread, check_may_wait, share_thread
 from fastpyro.config import LONGEST_SOCKET_TIMEOUT, config
 from fastpyro.constants import OLD_PROTOCOL_VERSION
-from fastpyro.errors import ConnectionClosedError, LocalProtocolError, MessageTooLargeError, TimeoutError
+from fastpyro.errors import (
+    CommunicationError,
+    ConnectionClosedError,
+    LocalProtocolError,
+    MessageTooLargeError,
+    TimeoutError,
+)
 from fastpyro.protocol._assembler import Decoder
 from fastpyro.protocol._message import Message, Outgoing
 from fastpyro.protocol._pyro4_message import pyro4_bytes_of
@@ -125,14 +131,12 @@ class PortableChannel:
         self._hmac_key: bytes | None = None
         self._turn = Mutex(what="the connection")
         self.served_by: ServingThread | None = None
-        self.features = 0
+        self.features = self.unsent_messages = self.counted = 0
         self._closing = self._broken = self._unfinished = False
         self._outlet: Callable[[Any], object] | None = None
         self._patience = 0.0, 0.0, 0.0
         self._queue: deque[memoryview] = deque()
-        self.unsent_messages = 0
         self._intake: Intake | None = None
-        self.counted = 0
 
     @property
     def closed(self) -> bool:
@@ -295,17 +299,22 @@ class PortableChannel:
             self._close_if_asked()
 
     def exchange(self, message: Outgoing, timeout: float | None = None) -> Message:
-        deadline = _deadline_of(timeout)
-        self._check_open()
-        check_may_wait(self.served_by)
-        data = self._pack(message)
+        deadline, sent = _deadline_of(timeout), False
         try:
+            self._check_open()
+            check_may_wait(self.served_by)
+            data = self._pack(message)
             with self._take_turn(deadline):
                 self._unfinished = True
+                sent = type(self.sock) is not socket.socket  # of TLS nobody knows what has left before an error
                 self._send_bytes(data, deadline)
+                sent = True
                 reply = self._receive_message(deadline)
                 self._unfinished = False
                 return reply
+        except CommunicationError as error:
+            error.not_started = not sent
+            raise
         finally:
             self._close_if_asked()
 

@@ -136,7 +136,7 @@ def _state_of(error: BaseException) -> _State:
     else:
         class_name = _names.get(type(error)) or full_name(type(error))
         attributes = {**attributes_of(error), **_own_text_of(error)}
-    hidden = ("_pyroTraceback", "__notes__")
+    hidden = ("_pyroTraceback", "__notes__", "not_started")  # which is said of the call that it ended
     remote = getattr(error, "_pyroTraceback", None)
     notes = getattr(error, "__notes__", None)
     return _State(

@@ -17,7 +17,8 @@ from fastpyro._slots cimport (
     inherit_vectorcall, set_attribute_getter,
 )
 
-from fastpyro.errors import ConnectionClosedError, SerializeError, TimeoutError
+from fastpyro.client.retries import call_repeatedly
+from fastpyro.errors import SerializeError
 
 
 cdef class ProxyCore(CallerCore):
@@ -206,11 +207,8 @@ cdef object call(object self, PyObject **args, size_t flags, PyObject *names):
 
 
 cdef object call_with_retries(object proxy, str name, tuple args, dict kwargs):
-    for _ in range(proxy._pyroMaxRetries):
-        try:
-            return proxy._pyroInvoke(name, args, kwargs)
-        except (ConnectionClosedError, TimeoutError):
-            pass  # the next attempt connects anew
+    if proxy._pyroMaxRetries > 0:
+        return call_repeatedly(proxy, name, args, kwargs)
     return proxy._pyroInvoke(name, args, kwargs)
 
 

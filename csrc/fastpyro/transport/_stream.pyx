@@ -495,4 +495,6 @@ cdef class Stream:
 
 
 cdef object lost(str what, int failure):
-    return ConnectionClosedError(f"{what}: connection lost: {strerror(failure).decode()}")
+    error = ConnectionClosedError(f"{what}: connection lost: {strerror(failure).decode()}")
+    error.not_started = what == "sending"  # what the peer may have got of a message is none
+    return error

@@ -25,6 +25,8 @@ class PeerProxy(BatchedCalls, fastpyro.client.proxy.Proxy):
     _pyro_configuration: ClassVar[PeerConfiguration]
     """The peer's, which shows what a program has set as it did: None may be no limit, and 3 is not 3.0."""
 
+    _pyro_repeats_as_pyro = True
+
     @property
     def _pyroTimeout(self) -> float | None:
         """Seconds that one call may take, and that connecting for it may take before; None or 0: no limit."""
