@@ -21,7 +21,7 @@ import fastpyro
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "pages"
-WITH_SNIPPETS = ["quickstart", "client", "server", "nameserver", "deadlines", "errors", "migrating"]
+WITH_SNIPPETS = ["quickstart", "client", "asyncio", "server", "nameserver", "deadlines", "errors", "migrating"]
 SNIPPET = re.compile(r"(?:^<!-- (?P<mark>[^\n]+?) -->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^(?P<indent> *)(?P<code>\S.*?) +# → (?P<value>.+)$", re.MULTILINE)
 

@@ -16,6 +16,9 @@ __all__ = ["turns_of"]
 
 _turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTurns] = weakref.WeakKeyDictionary()
 
+_of_parent: list[Any] = []
+"""In a forked child: generators that must not be collected, for that would wake the parent's loop."""
+
 
 def turns_of(loop: asyncio.AbstractEventLoop) -> LoopTurns:
     """Return what the exchanges of the running loop share."""
@@ -47,7 +50,7 @@ def _abandon_after_fork() -> None:
     for turns in list(_turns.values()):
         for exchange in list(turns.exchanges):
             exchange.abandon()
-        turns.keeper = None
+        _of_parent.append(turns.keeper)
     _turns.clear()
 
 

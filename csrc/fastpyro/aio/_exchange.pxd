@@ -40,7 +40,7 @@ cdef class Exchange(Sender):
     cdef object drain_future
     cdef uint8_t *out
     cdef Py_ssize_t out_size
-    cdef long long slept_at
+    cdef long long slept_at, woke_at
 
     cdef Py_ssize_t unsent(self) except -1
     cdef bint has_room(self) except -1

@@ -20,7 +20,7 @@ from libc.string cimport memcpy
 from fastpyro.aio._call cimport (
     GIVES_WAY, RAISED, SENT, SUSPENDED, WAITING, Call, Sender, Step,
 )
-from fastpyro.client._session cimport CallerCore, SessionCore, begin_call, decode_result, finish_call, is_fast
+from fastpyro.client._session cimport CallerCore, SessionCore, begin_request, decode_result, finish_request, is_fast
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from fastpyro.protocol._call_context cimport CallState, current_state
@@ -52,6 +52,7 @@ cdef enum:
     MOST_RECEIVES = 8  # in one pass of the loop, of big messages; the others have their turn then
     MOST_MESSAGES = 64  # in one pass, over the portable channel
     LOOKS_WITHOUT_PASS = 100000  # nanoseconds
+    LONGEST_GATHERING = 500000  # nanoseconds that requests wait for those of other tasks
 
 cdef object current_task = asyncio.current_task
 
@@ -176,7 +177,7 @@ cdef class Exchange(Sender):
             or not is_fast(self.caller, state, &first, PyTuple_GET_SIZE(call.args))
         ):
             return False
-        out = begin_call(session, call.__name__)
+        out = begin_request(session, call.__name__)
         try:
             write_arguments(session.codec.encoder, out, call.args, call.kwargs, 1)
         except SerializeError:  # the slow way says where the value stands
@@ -186,7 +187,7 @@ cdef class Exchange(Sender):
         oneway = self.caller.oneway is not None and call.__name__ in self.caller.oneway
         call.seq = self.next_number()
         call.serializer_id = NATIVE
-        finish_call(session, out, ONEWAY if oneway else 0, call.seq)
+        finish_request(session, out, ONEWAY if oneway else 0, call.seq)
         if self.out_size + out.size > OUT_SIZE:
             self.flush()
         memcpy(self.out + self.out_size, out.data, out.size)
@@ -200,7 +201,8 @@ cdef class Exchange(Sender):
         if call.batch is not None:
             outgoing = session.encode_batch(call.batch, call.oneway)
         else:
-            request = Request(call.__name__, call.args, call.kwargs, ONEWAY if call.oneway else 0, call.object_id)
+            keywords = {} if call.kwargs is None else call.kwargs
+            request = Request(call.__name__, call.args, keywords, ONEWAY if call.oneway else 0, call.object_id)
             outgoing = session.encode(request, self.caller._pyroOneway)
         session.address(self.caller, outgoing)
         outgoing.seq = call.seq = self.next_number()
@@ -219,7 +221,11 @@ cdef class Exchange(Sender):
             self.pending[call.seq] = call
             if alone and call.batch is None:
                 return self.flush()
-        if self.out_size and not self.receiving and not self.flush_planned:
+        if self.receiving:  # what is woken then leaves together, unless that takes long
+            if monotonic() - self.woke_at > LONGEST_GATHERING:
+                self.woke_at = monotonic()
+                self.flush()
+        elif self.out_size and not self.flush_planned:
             self.flush_planned = True
             self.loop.call_soon(self.on_flush)
         return call.finished(None, False) if oneway else 0
@@ -307,6 +313,7 @@ cdef class Exchange(Sender):
             return
         direct = not self.debug and current_task(self.loop) is None
         self.receiving = True
+        self.woke_at = monotonic()
         try:
             if self.link is not None:
                 self.receive(direct)
@@ -437,6 +444,8 @@ cdef class Exchange(Sender):
             if received.outcome == RECEIVED:
                 self.slept_at = 0
                 self.take_buffered(False)
+                if self.waiting:
+                    self.serve_waiting()
             if self.usable and not link.has_received():
                 link.release_buffer()  # an end is met again by the loop
         except Exception as error:

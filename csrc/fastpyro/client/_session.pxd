@@ -40,8 +40,8 @@ cdef class CallerCore:
 cdef bint is_fast(CallerCore caller, CallState state, PyObject **args, Py_ssize_t count) noexcept
 
 # The request of a call: a writer with room for a header, and the names, behind which arguments are written; its header.
-cdef Writer begin_call(SessionCore session, str name)
-cdef int finish_call(SessionCore session, Writer out, int flags, int seq) except -1
+cdef Writer begin_request(SessionCore session, str name)
+cdef int finish_request(SessionCore session, Writer out, int flags, int seq) except -1
 
 cdef object call_fast(
     CallerCore caller, CallState state, str name, PyObject **args, Py_ssize_t count, PyObject *names

@@ -208,7 +208,7 @@ cdef bint is_fast(CallerCore caller, CallState state, PyObject **args, Py_ssize_
     )
 
 
-cdef Writer begin_call(SessionCore session, str name):
+cdef inline Writer begin_call(SessionCore session, str name):
     """Return a writer with room for a header and the names of a call; its arguments must follow."""
     cdef Writer out = session.codec.take_writer()
     out.collects = True
@@ -218,10 +218,18 @@ cdef Writer begin_call(SessionCore session, str name):
     return out
 
 
-cdef int finish_call(SessionCore session, Writer out, int flags, int seq) except -1:
+cdef inline int finish_call(SessionCore session, Writer out, int flags, int seq) except -1:
     return write_plain_header(
         out.data, INVOKE, flags, seq, NATIVE, out.size - HEADER_SIZE, session.link.max_message_size
     )
+
+
+cdef Writer begin_request(SessionCore session, str name):
+    return begin_call(session, name)
+
+
+cdef int finish_request(SessionCore session, Writer out, int flags, int seq) except -1:
+    return finish_call(session, out, flags, seq)
 
 
 cdef object call_fast(
