@@ -39,3 +39,28 @@ cdef inline void set_attribute_getter(object kind, getattrofunc getter) noexcept
     """Have attributes of a class's objects got by a function, which must do what ``__getattr__`` is for as well."""
     (<PyTypeObject *> kind).tp_getattro = getter
     PyType_Modified(<PyTypeObject *> kind)
+
+
+cdef extern from *:
+    """
+    /* The end of an iteration with a value, without the frame of a traceback. */
+    static PyObject *fastpyro_stop(PyObject *value) {
+        if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
+            PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+            if (stop != NULL) {
+                PyErr_SetObject(PyExc_StopIteration, stop);
+                Py_DECREF(stop);
+            }
+        } else {
+            PyErr_SetObject(PyExc_StopIteration, value);
+        }
+        return NULL;
+    }
+    static void fastpyro_set_iternext(PyObject *kind, iternextfunc next) {
+        ((PyTypeObject *) kind)->tp_iternext = next;
+        PyType_Modified((PyTypeObject *) kind);
+    }
+    """
+    PyObject *fastpyro_stop(object value) noexcept
+    ctypedef PyObject *(*iternextfunc)(PyObject *self) except? NULL
+    void fastpyro_set_iternext(object kind, iternextfunc next) noexcept

@@ -1,15 +1,9 @@
 import asyncio
 from typing import Any
-from weakref import WeakSet
 
 from fastpyro.aio._call import Sender
+from fastpyro.aio._turns import LoopTurns
 from fastpyro.client._session import CallerCore
-
-class LoopTurns:
-    keeper: Any
-    exchanges: WeakSet[Exchange]
-    def __init__(self, ready: Any = None) -> None: ...
-    def pass_by(self) -> None: ...
 
 class Exchange(Sender):
     def __init__(self, loop: asyncio.AbstractEventLoop, caller: CallerCore, turns: LoopTurns) -> None: ...

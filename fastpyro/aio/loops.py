@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from fastpyro.aio._exchange import LoopTurns
+from fastpyro.aio._turns import LoopTurns
 
 __all__ = ["turns_of"]
 

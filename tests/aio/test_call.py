@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from server_process import SubjectServer
 
-from fastpyro import aio
+import fastpyro
+from fastpyro import aio, errors
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -120,5 +121,21 @@ def test_two_tasks_await_one_call(server: SubjectServer) -> None:
                 return await call
 
             assert list(await asyncio.gather(wait(), wait(), wait())) == [0.05] * 3
+
+    asyncio.run(main())
+
+
+def test_a_block_bounds_the_calls_inside(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            with fastpyro.timeout(0.05):
+                with pytest.raises(errors.TimeoutError, match=r"sleep of PYRO:.*fastpyro.timeout"):
+                    await proxy.sleep(0.4)
+                with pytest.raises(errors.TimeoutError, match=r"nothing is sent"):
+                    await proxy.add(1, 2)
+            with fastpyro.timeout(20):
+                assert await proxy.add(1, 2) == 3
+                assert list(await asyncio.gather(proxy.add(1, 2), proxy.add(2, 2))) == [3, 4]
+            assert await proxy.add(1, 2) == 3
 
     asyncio.run(main())

@@ -35,7 +35,7 @@ def test_the_end_of_a_loop_closes_what_it_has() -> None:
     exchange = Closes()
 
     async def main() -> None:
-        turns_of(asyncio.get_running_loop()).exchanges.add(exchange)  # type: ignore[arg-type]
+        turns_of(asyncio.get_running_loop()).exchanges.add(exchange)
 
     asyncio.run(main())
     assert exchange.closed

@@ -57,12 +57,18 @@ cdef class Call:
     cdef object callback, context  # the first to be told, which is a task as a rule
     cdef list callbacks  # the others
     cdef object value, error, timer, cancel_message
+    cdef double seconds  # that it may take, 0 for no limit
+    cdef readonly double until  # when the block ends that it was awaited in (`fastpyro.timeout`), 0 for never
+    cdef object limit  # what sets it, None for `_pyroTimeout`
     cdef int tries  # that are left after a lost connection
     cdef SessionCore session
     cdef Message message
     cdef int seq, serializer_id
 
     cdef int start(self) except -1
+    cdef int take_limit(self) except -1
+    cdef double time_left(self) except -1
+    cdef int name(self, object error) except -1
     cdef Step step(self) except RAISED
     cdef int finished(self, object value, bint direct) except -1
     cdef int arrived(self, Message message, bint direct) except -1

@@ -13,8 +13,11 @@ Rule 4: a call that is cancelled is withdrawn from its sender: its reply is drop
 cimport cython
 from cpython.object cimport PyObject
 
+from fastpyro._slots cimport fastpyro_set_iternext, fastpyro_stop
 from fastpyro.client._session cimport CallerCore
+from fastpyro.protocol._call_context cimport CallState, current_state, limit_of
 from fastpyro.protocol._message cimport Message
+from fastpyro.protocol._time_limits cimport clock, scopes_used
 
 import asyncio
 import warnings
@@ -22,30 +25,7 @@ from contextvars import copy_context
 
 from fastpyro.client._session import name_timeout
 from fastpyro.errors import ConnectionClosedError, TimeoutError
-
-cdef extern from *:
-    """
-    /* The end of an iteration with a value, without the frame of a traceback. */
-    static PyObject *fastpyro_stop(PyObject *value) {
-        if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
-            PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
-            if (stop != NULL) {
-                PyErr_SetObject(PyExc_StopIteration, stop);
-                Py_DECREF(stop);
-            }
-        } else {
-            PyErr_SetObject(PyExc_StopIteration, value);
-        }
-        return NULL;
-    }
-    static void fastpyro_set_iternext(PyObject *kind, iternextfunc next) {
-        ((PyTypeObject *) kind)->tp_iternext = next;
-        PyType_Modified((PyTypeObject *) kind);
-    }
-    """
-    PyObject *fastpyro_stop(object value) noexcept
-    ctypedef PyObject *(*iternextfunc)(PyObject *self) except? NULL
-    void fastpyro_set_iternext(object kind, iternextfunc next) noexcept
+from fastpyro.protocol._call_context import limit_within
 
 cdef extern from "Python.h":
     void PyErr_SetObject(object kind, object error) noexcept
@@ -268,12 +248,47 @@ cdef class Call:
             raise RuntimeError(f"{self.__name__}: a call of an aio.Proxy is awaited in a running event loop")
         self.state = WAITING
         cdef Sender sender = self.caller.sender
-        if sender is not None and sender.usable and sender.loop is self.loop:
-            return sender.begin(self)
+        cdef CallState state = current_state()
+        self.seconds = self.caller.inner._pyro_timeout
         try:
+            if scopes_used or state.deadline != 0:
+                self.take_limit()
+            if sender is not None and sender.usable and sender.loop is self.loop:
+                return sender.begin(self)
             self.caller._pyro_prepare(self)
         except Exception as error:
             self.failed(error)
+        return 0
+
+    cdef int take_limit(self) except -1:
+        # That of the block or of the method in which the call is awaited: it may be sent in another context.
+        cdef double left, horizon
+        self.until = limit_of(current_state())
+        if self.until != 0:
+            self.limit = limit_within(self.seconds)
+            left = self.time_left()
+            horizon = left if self.seconds == 0 or left < self.seconds else self.seconds
+            self.limit = limit_within(self.seconds, horizon)
+            self.seconds = horizon
+        return 0
+
+    cdef double time_left(self) except -1:
+        cdef double left = self.until - clock()
+        if left <= 0:
+            self.tries = 0
+            error = TimeoutError("nothing is sent: timeout")
+            self.name(error)
+            raise error
+        return left
+
+    cdef int name(self, object error) except -1:
+        # Say what was waited for, and how long.
+        cdef CallerCore inner = self.caller.inner
+        what = f"attribute {self.args[0]}" if self.__name__ in ("__getattr__", "__setattr__") else self.__name__
+        if inner.session is not None:
+            name_timeout(error, what, inner.session, inner._pyro_timeout, self.limit)
+        else:
+            error.args = (f"{error} of {what} of {inner._pyroUri}",)
         return 0
 
     def begin(self):
@@ -297,7 +312,7 @@ cdef class Call:
             self.looked = True
         if self.state >= DONE:
             return FINISHED
-        if self.timer is None and self.caller.inner._pyro_timeout:
+        if self.timer is None and self.seconds != 0:
             self.start_timer()
         self.blocking = True
         return SUSPENDED
@@ -425,7 +440,7 @@ cdef class Call:
         return 0
 
     cdef int start_timer(self) except -1:
-        self.timer = self.loop.call_later(self.caller.inner._pyro_timeout, self.expire)
+        self.timer = self.loop.call_later(self.seconds, self.expire)
         return 0
 
     cdef int stop_timer(self) except -1:
@@ -436,14 +451,11 @@ cdef class Call:
 
     def expire(self):
         """Called when the time is up."""
-        cdef CallerCore inner = self.caller.inner
         if self.state >= DONE:
             return
         self.timer = None
         error = TimeoutError("receiving: timeout" if self.state == SENT else "sending: timeout")
-        what = f"attribute {self.args[0]}" if self.__name__ in ("__getattr__", "__setattr__") else self.__name__
-        if inner.session is not None:
-            name_timeout(error, what, inner.session, inner._pyro_timeout)
+        self.name(error)
         if self.sender is not None:
             self.sender.withdraw(self)
         else:

@@ -3,25 +3,13 @@
 from libc.stdint cimport uint8_t
 
 from fastpyro.aio._call cimport Call, Sender
+from fastpyro.aio._turns cimport LoopTurns
 from fastpyro.client._session cimport CallerCore, SessionCore
 from fastpyro.protocol._message cimport Header, Message
 from fastpyro.transport._link cimport Link
 
 cdef enum:
     OUT_SIZE = 65536  # bytes of small requests that are collected in one pass of the loop
-
-
-# How long the tasks of one loop have looked for replies without a pass of the loop.
-cdef class LoopTurns:
-    cdef object __weakref__
-    cdef object ready  # what the loop is about to run, where it shows that
-    cdef public object keeper  # the asynchronous generator that the loop closes at its end
-    cdef public object exchanges
-    cdef long long began
-    cdef bint planned  # there will be a pass
-
-    cdef bint others_are_ready(self) noexcept
-    cdef bint is_over(self) noexcept
 
 
 cdef class Exchange(Sender):

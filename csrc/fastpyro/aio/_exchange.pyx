@@ -20,6 +20,7 @@ from libc.string cimport memcpy
 from fastpyro.aio._call cimport (
     GIVES_WAY, RAISED, SENT, SUSPENDED, WAITING, Call, Sender, Step,
 )
+from fastpyro.aio._turns cimport LoopTurns
 from fastpyro.client._session cimport CallerCore, SessionCore, begin_request, decode_result, finish_request, is_fast
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
@@ -36,43 +37,25 @@ from fastpyro.transport._stream cimport BUFFER_SIZE, lost as lost_error
 
 import asyncio
 import os
-import weakref
 from collections import deque
 
 from fastpyro import constants
 from fastpyro.client.session import Request
+from fastpyro.protocol import features
 from fastpyro.errors import CommunicationError, ConnectionClosedError, RemoteProtocolError, SerializeError
 
 cdef int RESULT = constants.MSG_RESULT, ONEWAY = constants.FLAGS_ONEWAY
 cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
+cdef int DEADLINES = features.DEADLINES
 
 cdef enum:
     MOST_UNSENT = 1 << 20  # bytes that wait for the peer, from which on calls wait
     MOST_UNDER_WAY = 32768  # of the 65,536 sequence numbers
     MOST_RECEIVES = 8  # in one pass of the loop, of big messages; the others have their turn then
     MOST_MESSAGES = 64  # in one pass, over the portable channel
-    LOOKS_WITHOUT_PASS = 100000  # nanoseconds
     LONGEST_GATHERING = 500000  # nanoseconds that requests wait for those of other tasks
 
 cdef object current_task = asyncio.current_task
-
-
-cdef class LoopTurns:
-    """What the exchanges of one loop share. Argument: ``ready``, the loop's queue of callbacks, or None."""
-
-    def __init__(self, ready=None):
-        self.ready = ready
-        self.exchanges = weakref.WeakSet()
-
-    def pass_by(self):
-        """Called by the loop in its next pass."""
-        self.planned = False
-
-    cdef bint others_are_ready(self) noexcept:
-        return self.ready is not None and len(self.ready) > (1 if self.planned else 0)
-
-    cdef bint is_over(self) noexcept:
-        return self.planned and monotonic() - self.began > LOOKS_WITHOUT_PASS
 
 
 cdef class Exchange(Sender):
@@ -173,7 +156,7 @@ cdef class Exchange(Sender):
         cdef CallState state = current_state()
         cdef PyObject *first = PyTuple_GET_ITEM(call.args, 0) if len(call.args) == 1 else NULL
         if (
-            call.batch is not None or call.object_id is not None
+            call.batch is not None or call.object_id is not None or call.until != 0
             or not is_fast(self.caller, state, &first, PyTuple_GET_SIZE(call.args))
         ):
             return False
@@ -207,6 +190,8 @@ cdef class Exchange(Sender):
         session.address(self.caller, outgoing)
         outgoing.seq = call.seq = self.next_number()
         call.serializer_id = outgoing.serializer_id
+        if call.until != 0 and session.native and self.channel.features & DEADLINES:
+            outgoing.time_left = call.time_left()
         self.flush()
         if self.link is not None:
             self.link.send_message(outgoing, False, 0)
