@@ -59,6 +59,7 @@ def check(rows: Sequence[Row]) -> list[Bound]:
         beside(APART, "tcp", (APART, peer), 0.25)
     absolute("batch of 1,000 x add(i, i), each", 1_500_000)
     beside("batch of 1,000 x add(i, i), each", "tcp", ("batch of 1,000 x add(i, i), each", "Pyro5"), 10, rate=True)
+    absolute("items of a stream, each", 1_000_000)
     absolute("oneway burst, each", 500_000)
     beside("oneway burst, each", "tcp", ("oneway burst, each", "Pyro5"), 10, rate=True)
     absolute("16 client threads", 120_000)

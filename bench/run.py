@@ -90,6 +90,7 @@ STEPS: tuple[Step, ...] = (
         floor=(floor.ping_pong("blocking", (0, 1)),),
     ),
     Step("batch of 1,000 x add(i, i), each", "batch", 10, transports=("tcp",), needs="batch", unit="calls/s"),
+    Step("items of a stream, each", "items", 10, transports=("tcp",), needs="items", unit="calls/s", slow_times=1),
     Step("oneway burst, each", "oneway", 2, transports=("tcp",), needs="oneway", unit="calls/s"),
     Step("1,000 dicts of 4 fields, echo", "rows", 15, needs="rows", slow_times=3),
     Step(
@@ -165,7 +166,7 @@ class Ends:
         self._client.stdin.write(json.dumps(command) + "\n")
         self._client.stdin.flush()
         answer = self._answer()
-        calls = {"batch": 1000, "oneway": 1000}.get(step.workload, 1)
+        calls = {"batch": 1000, "oneway": 1000, "items": 20_000}.get(step.workload, 1)
         if step.workload == "futures":
             calls = step.size or 1
         return Measured(answer["seconds"], [answer["cpu"] / len(answer["seconds"]) / calls])

@@ -84,6 +84,11 @@ def batch(client: Any, times: int) -> list[float]:
     return timed(lambda: client.batch(1000), lambda result: result[999] == 1998 and len(result) == 1000, times, 1000)
 
 
+def items(client: Any, times: int) -> list[float]:
+    count = 20_000
+    return timed(lambda: client.items(count), lambda result: result == count * (count - 1) // 2, times, count)
+
+
 def oneway(client: Any, times: int) -> list[float]:
     count = 20_000 if type(client).__module__ != "pyro4" and type(client).__module__ != "pyro5" else 1000
     return timed(lambda: client.oneway(count), lambda result: result is not None, times, count)
@@ -195,8 +200,8 @@ def _throughput(make: Callable[[], Any], close: Callable[[Any], None], size: int
 WORKLOADS: dict[str, Callable[..., list[float]]] = {
     function.__name__: function
     for function in (
-        null, echo, batch, oneway, rows, upload, download, echo_bytes, upload_array, download_array, echo_array, camera,
-        connect, futures, threads, threads_sharing,
+        null, echo, batch, items, oneway, rows, upload, download, echo_bytes, upload_array, download_array, echo_array,
+        camera, connect, futures, threads, threads_sharing,
     )
 }  # fmt: skip
 

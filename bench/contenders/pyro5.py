@@ -43,6 +43,10 @@ class Client(client.Client):
             batch.add(number, number)
         return list(batch())
 
+    def items(self, count: int) -> int:
+        """Return the sum of a stream's items."""
+        return sum(self.remote.items(count))
+
     def oneway(self, count: int) -> Any:
         for number in range(count):
             self.remote.note(number)

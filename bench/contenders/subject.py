@@ -24,6 +24,10 @@ class Subject:
         """Return the sum."""
         return left + right
 
+    def items(self, count: int) -> Any:
+        """Return a stream of numbers."""
+        return iter(range(count))
+
     def note(self, value: int) -> None:
         """Take a value (oneway where the library has that)."""
         self.noted = value
