@@ -8,11 +8,12 @@ from typing import Any
 class Client:
     """One connection to a server. ``remote`` is whatever has the subject's methods.
 
-    ``batch(n)``, ``oneway(n)``, ``futures(n)`` and the arrays are None where the library has no such thing.
+    ``batch(n)``, ``items(n)``, ``oneway(n)``, ``futures(n)`` and the arrays are None where the library has no such thing.
     """
 
     remote: Any
     batch: Any = None
+    items: Any = None
     oneway: Any = None
     futures: Any = None
     upload_array: Any = None
