@@ -41,6 +41,9 @@ class OnewayNames(set[str]):
             result.remembered_early = names.remembered_early
         return result
 
+    def __repr__(self) -> str:
+        return repr(set(self))
+
     def take_from_peer(self, names: Iterable[str], *, first: bool) -> None:
         """Become the server's names and the remembered ones; ``first``: no metadata had been known before."""
         if first:

@@ -80,7 +80,10 @@ def _one_hop(uri: URI, delay_time: float, timeout: float | None, hmac_key: Key) 
         else:
             choices = _with_tags(name_server, uri.object, delay_time)
             if not choices:
-                raise NamingError(f"no object has all of the metadata tags {', '.join(sorted(uri.object))}")
+                raise NamingError(
+                    f"no registrations available with desired metadata properties {uri.object}: no object has all of the "
+                    f"metadata tags {', '.join(sorted(uri.object))}"
+                )
             found = URI(text_of(random.choice(list(choices.values())), "a uri of the name server"))
         address: URI = found
         check_location(address, name_server)

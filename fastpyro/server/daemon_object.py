@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastpyro._version import __version__
 from fastpyro.callcontext import current_context
+from fastpyro.constants import DAEMON_NAME
 from fastpyro.server.exposure import expose, oneway
 from fastpyro.server.item_pulls import ItemPulls
 from fastpyro.server.object_ids import AUTOMATIC
@@ -42,7 +43,11 @@ class DaemonObject:
     def info(self) -> str:
         """Return a text about the daemon."""
         daemon = self.daemon
-        return f"fastpyro {__version__} daemon on {daemon.locationStr} with {len(daemon.objectsById)} objects"
+        kind = type(getattr(daemon, "transportServer", None)).__name__
+        return (
+            f"{DAEMON_NAME} bound on {daemon.locationStr}, NAT {daemon.natLocationStr}, {len(daemon.objectsById)} objects "
+            f"registered. Servertype: {kind} (fastpyro {__version__})"
+        )
 
     @expose
     def get_metadata(self, objectId: str, as_lists: bool = False, details: bool = False) -> dict[str, Any]:

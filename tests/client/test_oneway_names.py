@@ -23,6 +23,8 @@ def test_it_is_a_set() -> None:
     assert len(names) == 3
     assert sorted(names) == ["first", "second", "third"]
     assert isinstance(names, set)
+    assert repr(OnewayNames(["first"])) == str(OnewayNames(["first"])) == "{'first'}"
+    assert repr(OnewayNames()) == "set()"
 
 
 def test_names_from_before_the_connection_last() -> None:

@@ -64,6 +64,7 @@ def test_answers(own: Any) -> None:
     assert own.ping() is None
     assert set(own.registered()) == {"subject", DAEMON_NAME}
     assert "3 objects" in own.info()
+    assert own.info().startswith(f"Pyro.Daemon bound on {own._pyroUri.location}, NAT None, ")
     assert own.more() == "more"
 
 
