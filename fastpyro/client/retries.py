@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Failure = TypeVar("Failure", bound=PyroError)
 
-__all__ = ["call_repeatedly", "not_begun", "repeatedly"]
+__all__ = ["call_repeatedly", "may_be_repeated", "not_begun", "pause_before", "repeatedly"]
 
 FIRST_PAUSE = 0.05
 """Seconds before the second repetition; the first one comes at once, since most connections that break are old ones."""
@@ -53,14 +53,15 @@ def repeatedly(proxy: Any, name: str, attempt: Callable[[], Any]) -> Any:
         try:
             return attempt()
         except PyroError as error:
-            if not _may_be_repeated(proxy, name, error):
+            if not may_be_repeated(proxy, name, error):
                 raise
         if number and not getattr(proxy, "_pyro_repeats_as_pyro", True):
-            time.sleep(_pause(number))
+            time.sleep(pause_before(number))
     return attempt()
 
 
-def _may_be_repeated(proxy: Any, name: str, error: PyroError) -> bool:
+def may_be_repeated(proxy: Any, name: str, error: PyroError) -> bool:
+    """Return whether a call of that method, which failed, is made again where ``_pyroMaxRetries`` allows it."""
     lost = isinstance(error, ConnectionClosedError | TimeoutError)
     if getattr(proxy, "_pyro_repeats_as_pyro", True):
         return lost
@@ -71,7 +72,7 @@ def _may_be_repeated(proxy: Any, name: str, error: PyroError) -> bool:
     return lost and (idempotent is None or name in idempotent)
 
 
-def _pause(number: int) -> float:
+def pause_before(number: int) -> float:
     """Return the seconds before the repetition of that number, give or take a fifth."""
     pause: float = min(FIRST_PAUSE * 2.0 ** min(number - 1, 30), LONGEST_PAUSE)
     return pause * (0.8 + 0.4 * (time.monotonic_ns() % 1000) / 1000)

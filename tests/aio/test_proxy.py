@@ -323,3 +323,20 @@ def test_a_unix_socket(tmp_path: Any) -> None:
 
     with SubjectServer("--unixsocket", str(tmp_path / "socket")) as server:
         run(main, server.uri())
+
+
+def test_calls_are_made_again_as_often_as_asked_for() -> None:
+    async def main() -> None:
+        with SubjectServer() as server:
+            proxy = aio.Proxy(server.uri())
+            proxy._pyroMaxRetries = 20
+            assert await proxy.add(1) == 11
+            server.kill()
+            task: asyncio.Task[Any] = asyncio.create_task(proxy.add(2))
+            await asyncio.sleep(0.1)
+            _, _, port = server.location.rpartition(":")
+            with await asyncio.to_thread(SubjectServer, "--port", port):
+                assert await task == 12
+            proxy._pyroRelease()
+
+    run(main)

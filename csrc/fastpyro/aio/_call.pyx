@@ -24,7 +24,8 @@ import warnings
 from contextvars import copy_context
 
 from fastpyro.client._session import name_timeout
-from fastpyro.errors import ConnectionClosedError, TimeoutError
+from fastpyro.client.retries import may_be_repeated, pause_before
+from fastpyro.errors import PyroError, TimeoutError
 from fastpyro.protocol._call_context import limit_within
 
 cdef extern from "Python.h":
@@ -159,11 +160,7 @@ cdef class Call:
         """Return the items of the stream that the call returns."""
         return self.caller._pyro_items(self)
 
-    cr_frame = cr_code = None  # there is no frame of Python
-
-    @property
-    def cr_await(self):
-        return None
+    cr_frame = cr_code = cr_await = None  # there is no frame of Python
 
     @property
     def cr_running(self):
@@ -341,9 +338,16 @@ cdef class Call:
     cdef int failed(self, object error) except -1:
         if self.state >= DONE:
             return 0
-        if self.tries > 0 and isinstance(error, (ConnectionClosedError, TimeoutError)):
+        cdef CallerCore inner = self.caller.inner
+        if self.tries > 0 and isinstance(error, PyroError) and may_be_repeated(inner, self.__name__, error):
+            number = inner._pyroMaxRetries - self.tries
             self.tries -= 1
-            return self.again()
+            if number <= 0 or self.loop.is_closed():
+                return self.again()
+            self.state = WAITING
+            self.sender = None
+            self.loop.call_later(pause_before(number), self.after_pause)
+            return 0
         self.error = error
         self.state = FAILED_
         return self.tell(False)
@@ -362,6 +366,11 @@ cdef class Call:
             self.tries = 0
             self.failed(error)
         return 0
+
+    def after_pause(self):
+        """Called by the loop when the call may be made again."""
+        if self.state == WAITING:
+            self.again()
 
     cdef int read(self) except -1:
         cdef Message message = self.message

@@ -40,9 +40,10 @@ import os
 from collections import deque
 
 from fastpyro import constants
+from fastpyro.client.retries import not_begun
 from fastpyro.client.session import Request
 from fastpyro.protocol import features
-from fastpyro.errors import CommunicationError, ConnectionClosedError, RemoteProtocolError, SerializeError
+from fastpyro.errors import CommunicationError, ConnectionClosedError, PyroError, RemoteProtocolError, SerializeError
 
 cdef int RESULT = constants.MSG_RESULT, ONEWAY = constants.FLAGS_ONEWAY
 cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
@@ -146,6 +147,8 @@ cdef class Exchange(Sender):
                 del self.pending[call.seq]
             if self.channel.closed:
                 self.lost(error)
+            elif isinstance(error, PyroError):
+                not_begun(error)
             call.failed(error)
         return 0
 
