@@ -22,6 +22,9 @@ MSG_INVOKE: Final = 4
 MSG_RESULT: Final = 5
 MSG_PING: Final = 6
 
+MSG_CANCEL: Final = 16
+"""Native dialect: nobody waits for the reply to the request of that number any more. It has no reply itself."""
+
 FLAGS_EXCEPTION: Final = 1
 FLAGS_COMPRESSED: Final = 2
 FLAGS_ONEWAY: Final = 4

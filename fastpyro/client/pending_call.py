@@ -40,9 +40,12 @@ def submit(proxy: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, An
     channel: Any = session.channel
     try:
         channel.set_background(call_threads.submit)
-        result._hurry = channel.push
-        if proxy._pyro_submit(session, name, args, kwargs, arrival) is None:
+        result._hurry, result._call = channel.push, arrival
+        seq = proxy._pyro_submit(session, name, args, kwargs, arrival)
+        if seq is None:
             arrival.send(Request(name, args, kwargs))
+        else:
+            arrival.seq = seq
     except Exception as error:
         arrival(None, error)
     try:
@@ -80,6 +83,7 @@ class _Arrival:
             raise
         self.limit = limit_within(self.proxy._pyro_timeout, timeout)
         if outgoing.flags & FLAGS_ONEWAY:
+            self.result._call = None
             self.channel.send(outgoing, timeout)
             self.result.set_value(None)
             return
@@ -87,14 +91,22 @@ class _Arrival:
             self.expiry = delayed_calls.schedule(timeout, self.expire)
         self.channel.submit(outgoing, self, timeout)
 
+    def cancel(self) -> None:
+        """Called when nobody wants the result any more."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+        self.channel.withdraw(self.seq)
+
     def expire(self) -> None:
         """Called when the time is up."""
         if self.channel.withdraw(self.seq):
             error = TimeoutError("receiving: timeout")
             name_timeout(error, self.method, self.session, 0.0, self.limit)
+            self.result._call = None
             self.complete(_ExceptionWrapper(error))
 
     def __call__(self, message: Message | None, error: BaseException | None) -> None:
+        self.result._call = None
         if self.expiry is not None:
             self.expiry.cancel()
         if isinstance(error, CommunicationError) and self.channel.closed:

@@ -66,7 +66,7 @@ class FutureResult:
     __module__ = "fastpyro"
 
     __slots__ = (
-        "__weakref__", "_cancelled", "_error_reported", "_hurry", "_on_ready", "_ready", "_runner",
+        "__weakref__", "_call", "_cancelled", "_error_reported", "_hurry", "_on_ready", "_ready", "_runner",
         "_steps", "_value", "exceptionhandler", "valueLock",
     )  # fmt: skip
 
@@ -74,6 +74,7 @@ class FutureResult:
         self.valueLock = Mutex(True, "the result", True)
         self.exceptionhandler: Callable[[Any], object] | None = None
         self._hurry: Callable[[], object] | None = None  # called by who begins to wait, before he does
+        self._call: Any = None  # what obtains the value, to be told by `cancel()` that nobody wants it
         self._value: Any = None
         self._steps: deque[Call | _Assignment] | None = None  # made when needed: most results have none
         self._runner: _Runner | None = None
@@ -255,8 +256,9 @@ class FutureResult:
     def cancel(self) -> bool:
         """Give up the result: its value becomes a `RuntimeError("future has been cancelled")`.
 
-        A call that has not been sent yet is not made. One that is on its way runs to its end on the other side,
-        and what it returns is dropped; so is the rest of the call chain.
+        A call that has not been sent yet is not made. A daemon that understands it is told of one that is on its way:
+        it does not begin, or its coroutine is cancelled, or its method sees `current_context.cancelled`. What it
+        returns is dropped; so is the rest of the call chain.
 
         Returns:
             True if the result was not ready, so that it is cancelled now; False if it was ready.
@@ -274,6 +276,9 @@ class FutureResult:
                 self._error_reported = False
                 self._steps = None
                 runner = self._take_role()
+                call, self._call = self._call, None
+            if call is not None:
+                call.cancel()
             self._apply_chain(runner)
             return True
         except BaseException:

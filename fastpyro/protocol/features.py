@@ -6,7 +6,7 @@ counts for this conversation (``Channel.features``). An older end names none and
 
 from __future__ import annotations
 
-__all__ = ["ANNOUNCED", "DEADLINES", "DRAINS", "FEATURES", "KNOWN", "PULLS", "common"]
+__all__ = ["ANNOUNCED", "CANCELS", "DEADLINES", "DRAINS", "FEATURES", "KNOWN", "PULLS", "common"]
 
 FEATURES = "FEAT"
 """The annotation."""
@@ -14,13 +14,16 @@ FEATURES = "FEAT"
 DEADLINES = 1
 """Bit: a request says how much time is left for it (`_time_limits`)."""
 
+CANCELS = 2
+"""Bit: the client says when nobody waits for a reply any more (`MSG_CANCEL`)."""
+
 PULLS = 4
 """Bit: many items of a stream are fetched at once (`client/item_pulls`)."""
 
 DRAINS = 16
 """Bit: the daemon says which calls have not begun, and which methods are idempotent."""
 
-KNOWN = DEADLINES | PULLS | DRAINS
+KNOWN = DEADLINES | CANCELS | PULLS | DRAINS
 """What this version can do."""
 
 ANNOUNCED = KNOWN.to_bytes(4, "big")

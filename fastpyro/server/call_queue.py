@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastpyro.constants import FLAGS_ONEWAY
+
 if TYPE_CHECKING:
     from fastpyro.protocol._message import Message
     from fastpyro.server._request import Request
@@ -220,6 +222,15 @@ class CallQueue:
         largest = max(self._addresses, key=lambda one: (self._addresses[one].size, one == origin))
         lines = self._addresses[largest].lines
         return _newest(lines[max(lines, key=lambda one: (lines[one].size, one is connection))])
+
+    def find(self, connection: Connection, origin: Any, seq: int) -> list[Waiting]:
+        """Return the calls of a connection with that number, which wait; below 0 all of them but the oneway ones."""
+        address = self._addresses.get(origin)
+        line = None if address is None else address.lines.get(connection)
+        calls = [] if line is None else [call for kind in line.calls for call in kind]
+        return [
+            call for call in calls if (call.message.seq == seq if seq >= 0 else not call.message.flags & FLAGS_ONEWAY)
+        ]
 
     def all(self) -> list[Waiting]:
         """Return all of them."""

@@ -242,8 +242,8 @@ class ConnectionServer(ABC):
                 self.unadmitted.remove(fd)
                 self.crowd.remove(fd)
                 del self.connections[fd]
-            self.unsent.forget(connection)
-            self.unfinished.forget(connection)
+            for part in (self.unsent, self.unfinished, self.daemon.cancelling):
+                part.forget(connection)
             if connection.home is not None and connection.homes.take_leave(connection):
                 return
         try:

@@ -59,6 +59,7 @@ class LateReplies:
         if holds:
             self.server.hold(connection)
 
+        self.server.daemon.cancelling.begin(connection, message, pending.state)
         end = partial(self._end, connection, message, holds)
 
         def done(value: Any, error: BaseException | None) -> None:
@@ -85,6 +86,7 @@ class LateReplies:
 
     def _end(self, connection: Connection, message: Message, held: bool) -> None:
         """A call is answered, or never will be."""
+        self.server.daemon.cancelling.end(connection, message)
         self.under_way.give(connection)
         self._end_big(message)
         connection.end_call()

@@ -114,8 +114,12 @@ class Coroutines:
         try:
             loop = self.loop
             self._row.ours = self._thread is not None
-            task = _drive(self._row, state, coroutine, done)
-            loop.call_soon_threadsafe(self._begin, loop, task, context=self._context)
+            run = _Run(loop)
+            task = _drive(self._row, state, coroutine, done, run)
+            state.on_cancel = run.cancel
+            if state.cancelled:  # before it began
+                run.cancel()
+            loop.call_soon_threadsafe(self._begin, loop, task, run, context=self._context)
         except (PyroError, RuntimeError, OSError) as error:
             if task is not None:
                 task.close()
@@ -181,8 +185,8 @@ class Coroutines:
         except RuntimeError:
             return False
 
-    def _begin(self, loop: asyncio.AbstractEventLoop, drive: Coroutine[Any, Any, None]) -> None:
-        task = _eager_task(loop, drive)
+    def _begin(self, loop: asyncio.AbstractEventLoop, drive: Coroutine[Any, Any, None], run: _Run) -> None:
+        run.task = task = _eager_task(loop, drive)
         if task.done():
             return
         self._tasks.add(task)
@@ -268,6 +272,27 @@ async def _end_all_tasks() -> None:
         await asyncio.gather(*others, return_exceptions=True)
 
 
+class _Run:
+    """A coroutine that may be cancelled by any thread. Attributes: ``task``; ``begun``; ``cancelled``, before it began."""
+
+    __slots__ = ("begun", "cancelled", "loop", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.task: asyncio.Task[None] | None = None
+        self.begun = self.cancelled = False
+
+    def cancel(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self.begun and self.task is not None:
+            self.task.cancel()
+        else:
+            self.cancelled = True  # a task that has not begun would end without a word
+
+
 class _Row:
     """The steps that a loop makes without a pause. Attribute: ``ours``, whether it is the loop of a thread of ours."""
 
@@ -289,11 +314,19 @@ class _Row:
             self.began = self.ended = time.monotonic()
 
 
-async def _drive(row: _Row, state: CallState, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
+async def _drive(row: _Row, state: CallState, coroutine: Coroutine[Any, Any, Any], done: Done, run: _Run) -> None:
     """Await a coroutine in the context of its call, and tell how it ended."""
     from asyncio import CancelledError
 
-    value, error = await _in_context(row, state, coroutine)
+    run.begun = True
+    value: Any = None
+    error: BaseException | None = None
+    if run.cancelled:
+        coroutine.close()
+        error = CancelledError()
+    else:
+        value, error = await _in_context(row, state, coroutine)
+    state.on_cancel = None
     if isinstance(error, CancelledError):
         error = PyroError("the call was cancelled")
     elif error is not None:

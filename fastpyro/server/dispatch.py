@@ -16,6 +16,7 @@ from fastpyro.constants import (
     FLAGS_META_ON_CONNECT,
     FLAGS_ONEWAY,
     MARSHAL_ID,
+    MSG_CANCEL,
     MSG_CONNECT,
     MSG_CONNECTFAIL,
     MSG_CONNECTOK,
@@ -24,7 +25,7 @@ from fastpyro.constants import (
     PROTOCOL_VERSION,
 )
 from fastpyro.errors import ProtocolError
-from fastpyro.protocol.features import ANNOUNCED, DRAINS, FEATURES, KNOWN, common
+from fastpyro.protocol.features import ANNOUNCED, CANCELS, DRAINS, FEATURES, KNOWN, common
 from fastpyro.serializers.registry import Serializer, get_serializer_by_id, native
 from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
@@ -130,6 +131,12 @@ def _connect(calls: CallServer, request: Request) -> Reply:
     return Reply(MSG_CONNECTOK, flags, serializer.serializer_id, payload, annotations)
 
 
+def _cancel(calls: CallServer, request: Request) -> None:
+    if not request.connection.channel.features & CANCELS:
+        raise ProtocolError(f"message of type {MSG_CANCEL} is out of turn")
+    calls.service.cancelling.cancel(request.connection, request.message.seq)
+
+
 def _invoke(calls: CallServer, request: Request) -> AnyReply | None:
     return calls.invoke(request)  # bound: a native method that is called by its class does not look at what it is given
 
@@ -147,6 +154,7 @@ def refusal(reason: object, connection: Connection, message: Message | None = No
 
 
 REQUESTS: dict[int, Callable[[CallServer, Request], AnyReply | None]] = {
+    MSG_CANCEL: _cancel,
     MSG_CONNECT: _connect,
     MSG_INVOKE: _invoke,
     MSG_PING: _ping,

@@ -20,19 +20,24 @@ __all__ = ["DroppedCalls", "dropped"]
 
 
 class DroppedCalls:
-    """How many calls a daemon has dropped. Attributes: ``late``, whose time was over."""
+    """How many calls a daemon has dropped. Attributes: ``late``, whose time was over; ``cancelled``, in the queue."""
 
     def __init__(self) -> None:
-        self.late = 0
+        self.late = self.cancelled = 0
         self._lock = Mutex(leaf=True)
 
     def __repr__(self) -> str:
-        return f"<{self.late:,} calls dropped because they were late>"
+        return f"<{self.late:,} late and {self.cancelled:,} cancelled calls were dropped>"
 
     def count_late(self) -> None:
         """Count a call whose time was over."""
         with self._lock.guard():
             self.late += 1
+
+    def count_cancelled(self) -> None:
+        """Count a call that nobody wanted any more, when it was still in the queue."""
+        with self._lock.guard():
+            self.cancelled += 1
 
 
 def dropped(counts: DroppedCalls, connection: Connection, message: Message) -> PyroError | None:

@@ -144,6 +144,15 @@ class Places:
             self.take(waiting.place)
         return waiting
 
+    def withdraw(self, connection: Connection, seq: int) -> list[Waiting]:
+        """Take those calls of a connection out of the queue that nobody wants any more; see `CallQueue.find`."""
+        if not self._queue.length:
+            return []
+        found = self._queue.find(connection, connection.origin, seq)
+        for waiting in found:
+            self._queue.remove(waiting)
+        return found
+
     @property
     def has_next(self) -> bool:
         """Whether `next` finds a call."""

@@ -20,6 +20,7 @@ from fastpyro.constants import DAEMON_NAME
 from fastpyro.errors import DaemonError
 from fastpyro.serializers import registry as serializers
 from fastpyro.server import object_ids
+from fastpyro.server.cancelling import Cancelling
 from fastpyro.server.coroutines import Coroutines
 from fastpyro.server.dropped_calls import DroppedCalls
 from fastpyro.server.exposure import behavior, details_of, idempotent_of, members_of, metadata_of, reset_members
@@ -50,7 +51,7 @@ class Service:
 
     Attributes: ``objectsById``; ``locationStr`` and ``natLocationStr``, the addresses that URIs get; ``instances`` of
     registered classes; open item ``streams``; ``coroutines`` of methods; ``held_memory``, of the arguments of all calls;
-    ``dropped_calls``, how many did not begin because nobody waited any more;
+    ``dropped_calls``, how many did not begin because nobody waited any more; ``cancelling``, who tells the others;
     ``require_expose`` and ``accepted_serializers``, as configured when it was made; ``methodcall_error_handler``, called
     with the service, the client's address, method, arguments, keywords and the error of a call that failed.
     """
@@ -68,6 +69,7 @@ class Service:
         self.coroutines = Coroutines()
         self.instances = InstanceTable()
         self.dropped_calls = DroppedCalls()
+        self.cancelling = Cancelling(self.dropped_calls)
         self.accepted_serializers = serializers.accepted_ids(config.SERIALIZERS_ACCEPTED)
         self.methodcall_error_handler: Callable[..., None] = _log_error
         self.objectsById = {}

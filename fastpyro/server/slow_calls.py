@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fastpyro._lazy_logging import logger
 from fastpyro.config import config
 from fastpyro.constants import FLAGS_ONEWAY
-from fastpyro.errors import ServerOverloadedError
+from fastpyro.errors import PyroError, ServerOverloadedError
 from fastpyro.protocol.peer_batches import BATCH_METHOD
 from fastpyro.server import replies
 from fastpyro.server.big_replies import size_of
@@ -43,6 +43,7 @@ class SlowCalls:
 
     def __init__(self, server: PassingServer) -> None:
         self.server = server
+        server.daemon.cancelling.queue = self
         places = server.places
         self._busy = (
             f"the server is busy: {places.size} calls are running (THREADPOOL_SIZE), and {places.most_waiting} are waiting "
@@ -119,6 +120,21 @@ class SlowCalls:
         """Pass a request that was read by who does not lead any more. False when he shall run it."""
         holds = (connection.serial_calls or connection.link is None) and not is_apart(connection, message.flags)
         return self._pass(Waiting(place_of(connection), message, size_of(message), False, holds, False), late=True)
+
+    def cancel(self, connection: Connection, seq: int = -1) -> int:
+        """Drop the call of a connection with that number from the queue, and answer it; or all of one that has gone.
+
+        Returns how many.
+        """
+        with self.server._lock.guard():
+            found = self.server.places.withdraw(connection, seq)
+        for call in found:
+            if seq >= 0 and not call.message.flags & FLAGS_ONEWAY:
+                error = PyroError("the call was cancelled before it began: it has not been performed")
+                reply = replies.error_reply(self.server.daemon, connection, call.message, error)
+                self.server.send_reply(connection, call.message, reply)
+            self._let_go(call)
+        return len(found)
 
     def _holds(self, connection: Connection, message: Message, found: Any) -> bool:
         """Whether a connection is held until a call of it is done, because its calls are served one by one."""

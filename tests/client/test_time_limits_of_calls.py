@@ -15,7 +15,7 @@ from server_process import ServerProcess
 
 import fastpyro
 from fastpyro import errors
-from fastpyro.protocol.features import DEADLINES
+from fastpyro.protocol.features import CANCELS, DEADLINES
 
 PROGRAM = Path(__file__).parent.parent / "support" / "timed_server.py"
 SHORT = 0.15
@@ -207,6 +207,8 @@ def test_tasks_have_limits_of_their_own(threads: str) -> None:
 
 def test_what_is_late_in_the_queue_does_not_begin(threads: str) -> None:
     with fastpyro.Proxy(threads) as proxy:
+        proxy._pyroBind()
+        proxy._pyroConnection.features &= ~CANCELS  # the daemon has to notice it
         proxy.close_gate()
         proxy.nap(0.3, "slow from now on")
         waiting = [proxy._pyroAsync().wait_at_gate("first") for _ in range(8)]  # more than there are places

@@ -40,7 +40,7 @@ def test_a_late_call_is_dropped_and_counted(clock: None) -> None:
     error = dropped(counts, client(), request_with(5))
     assert type(error) is errors.TimeoutError
     assert counts.late == 1
-    assert repr(counts) == "<1 calls dropped because they were late>"
+    assert repr(counts) == "<1 late and 0 cancelled calls were dropped>"
 
 
 @pytest.mark.usefixtures("clock")

@@ -64,6 +64,55 @@ class Timed:
     def late_calls(self) -> int:
         return daemon.dropped_calls.late
 
+    def cancelled_calls(self) -> int:
+        return daemon.dropped_calls.cancelled
+
+    def wait_for_cancel(self, token: Any = None, seconds: float = 20.0) -> bool:
+        self.begun.append(token)
+        cancelled = current_context.wait_cancelled(seconds)
+        self.ended.append((token, cancelled, current_context.cancelled))
+        return cancelled
+
+    def poll_for_cancel(self, token: Any = None) -> bool:
+        self.begun.append(token)
+        until = time.monotonic() + 20
+        while not current_context.cancelled and time.monotonic() < until:
+            time.sleep(0.005)
+        self.ended.append((token, current_context.cancelled))
+        return current_context.cancelled
+
+    async def stay(self, token: Any = None) -> str:
+        self.begun.append(token)
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            self.ended.append((token, "cancelled"))
+            raise
+        return "stayed"
+
+    async def refuse_to_end(self, token: Any = None) -> str:
+        self.begun.append(token)
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            self.ended.append((token, "refused"))
+        return "refused"
+
+    async def work(self, token: Any, seconds: float) -> Any:
+        await asyncio.sleep(seconds)
+        return token
+
+    @fastpyro.oneway
+    def wait_unasked(self, token: Any = None) -> None:
+        self.begun.append(token)
+        self.ended.append((token, current_context.wait_cancelled(0.5)))
+
+    def counters(self) -> list[int]:
+        server: Any = daemon.transportServer
+        places = getattr(server, "places", None)
+        busy = [0, 0] if places is None else [places.busy, places.waiting]
+        return [*busy, server.late_replies.under_way.total, daemon.cancelling.under_way]
+
 
 fastpyro.config.SERVERTYPE = sys.argv[1]
 fastpyro.config.THREADPOOL_SIZE = int(sys.argv[2]) if len(sys.argv) > 2 else 16

@@ -289,8 +289,14 @@ cdef class Exchange(Sender):
         return 0
 
     cdef int tell_peer(self, int seq) except -1:
-        """Called when nobody wants a reply any more that will come: here the peer can be told."""
-        return 0
+        """Called when nobody wants a reply any more that will come: the peer is told, behind its request."""
+        if self.link is None or not self.usable:
+            return 0
+        try:
+            self.flush()
+            return self.link.tell_of_cancel(seq)
+        except CommunicationError as error:
+            return self.lost(error)
 
     # ---- receiving
 

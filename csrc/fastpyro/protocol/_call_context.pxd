@@ -11,6 +11,11 @@ cdef class CallState:
     cdef dict annotations_made  # annotations that somebody asked for, or None
     cdef object response
     cdef bint response_received  # came with the reply to a call of ours: not for our own reply
+    cdef readonly bint cancelled  # nobody waits for the reply any more
+    cdef public object on_cancel  # called then, in any thread, or None
+    cdef object event  # set then; made when somebody waits for it
+    cdef void *following  # the next state of a thread, or NULL
+    cdef void *preceding
     cdef double deadline  # of time.monotonic, when who called does not wait any more; 0 for none
     cdef object correlation  # uuid.UUID, 16 bytes or None; False: a method wants none
 
@@ -20,6 +25,7 @@ cdef class CallState:
     cdef int received_plain(self) except -1
     cdef int begin(self, object connection, int seq, int flags, int serializer_id) except -1
     cdef int end(self) except -1
+    cdef int note_thread(self) except -1
 
 
 cdef CallState current_state()

@@ -17,9 +17,12 @@ from fastpyro.protocol._message cimport Message
 from fastpyro.protocol._time_limits cimport Scope, clock, current_scope, scopes_used
 
 from fastpyro.errors import PyroError
+from fastpyro import constants
 from fastpyro.protocol import features
 
 cdef unsigned int DEADLINES = features.DEADLINES
+cdef int ONEWAY = constants.FLAGS_ONEWAY
+cdef void *first_state = NULL  # of a thread
 
 cdef extern from *:
     """
@@ -51,7 +54,35 @@ cdef frozenset PROTOCOL_ANNOTATIONS = frozenset({"BLBI", "CORR", "FAST", "FEAT",
 @cython.no_gc_clear
 cdef class CallState:
     def __cinit__(self):
+        self.following = self.preceding = NULL
         self.end()
+
+    def __dealloc__(self):
+        global first_state
+        if self.preceding != NULL:
+            (<CallState> self.preceding).following = self.following
+        elif first_state == <void *> self:
+            first_state = self.following
+        if self.following != NULL:
+            (<CallState> self.following).preceding = self.preceding
+
+    cdef int note_thread(self) except -1:
+        """Be one of the threads' states."""
+        global first_state
+        self.following = first_state
+        if first_state != NULL:
+            (<CallState> first_state).preceding = <void *> self
+        first_state = <void *> self
+        return 0
+
+    def cancel(self):
+        """Note that nobody waits for the reply any more, and tell who wants to know. By any thread."""
+        self.cancelled = True
+        if self.event is not None:
+            self.event.set()
+        on_cancel = self.on_cancel
+        if on_cancel is not None:
+            on_cancel()
 
     cdef int begin(self, object connection, int seq, int flags, int serializer_id) except -1:
         self.connection = connection
@@ -65,7 +96,8 @@ cdef class CallState:
         self.connection = None
         self.message = None
         self.seq = self.flags = self.serializer_id = 0
-        self.serving = False
+        self.serving = self.cancelled = False
+        self.on_cancel = self.event = None
         self.deadline = 0
         self.annotations_made = None
         self.response = None
@@ -84,6 +116,7 @@ cdef class CallState:
         copied.response_received = self.response_received
         copied.correlation = self.correlation
         copied.deadline = self.deadline
+        copied.cancelled = self.cancelled
         return copied
 
     cdef bint plain(self) noexcept:
@@ -124,6 +157,25 @@ cdef CallState current_state():
     return find_state(current_context)
 
 
+def cancel_running(connection, int seq=-1):
+    """Mark the calls of a client that run in threads, but for this one. Returns whether there are any.
+
+    Argument: ``seq``, the number of one of them; without it all are meant but the oneway ones.
+    """
+    cdef CallState own = current_state(), state
+    cdef void *at = first_state
+    cdef bint found = False
+    while at != NULL:
+        state = <CallState> at  # which stays in the list while we have it
+        if state.serving and state.connection is connection and state is not own and (
+            state.seq == seq if seq >= 0 else not state.flags & ONEWAY
+        ):
+            found = True
+            state.cancel()
+        at = state.following
+    return found
+
+
 cdef double limit_of(CallState state) except? -1:
     cdef Scope scope = current_scope() if scopes_used else None
     if scope is None:
@@ -156,6 +208,8 @@ cdef CallState find_state(object context):
     if state is None:
         state = CallState()
         (<dict> thread_dict)[context] = state
+        if context is current_context:
+            state.note_thread()
     if context is current_context:
         fastpyro_state = <PyObject *> state
         fastpyro_state_owner = PyThreadState_GetID(PyThreadState_Get())
@@ -238,6 +292,30 @@ cdef class CallContext:
             raise TypeError(f"a correlation id is a uuid.UUID or None, not {type(correlation_id).__name__}")
         cdef CallState state = self.state()
         state.correlation = False if correlation_id is None and state.serving else correlation_id
+
+    @property
+    def cancelled(self):
+        """Whether nobody waits for the call that this method serves any more: the client gave it up, or has gone.
+
+        A cheap question, for loops that take long. False outside a call.
+        """
+        cdef CallState state = self.state()
+        return state.cancelled or (state.serving and state.deadline != 0 and clock() >= state.deadline)
+
+    def wait_cancelled(self, timeout=None):
+        """Wait until the call is cancelled. Returns whether it is.
+
+        Argument: ``timeout``, seconds, None to wait as long as it takes. Waits no longer than the client does.
+        """
+        cdef CallState state = self.state()
+        if state.event is None:
+            import threading
+
+            state.event = threading.Event()
+        if not self.cancelled:
+            left = max(state.deadline - clock(), 0) if state.serving and state.deadline != 0 else None
+            state.event.wait(left if timeout is None else timeout if left is None else min(timeout, left))
+        return self.cancelled
 
     @property
     def time_left(self):

@@ -28,6 +28,11 @@ from fastpyro.transport._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acq
 
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError
 from fastpyro.errors import RemoteProtocolError, TimeoutError
+from fastpyro import constants
+from fastpyro.protocol import features
+
+cdef int CANCEL = constants.MSG_CANCEL
+cdef unsigned int CANCELS = features.CANCELS
 
 cdef enum:
     CROWD = 16  # submitted exchanges under way, from which on the next one may wait a moment for company
@@ -471,7 +476,11 @@ cdef class Link(MessageStream):
         if self.forgotten is None:
             self.forgotten = set()
         self.forgotten.add(seq)
-        return 0
+        return self.tell_of_cancel(seq)
+
+    cdef int tell_of_cancel(self, int seq) except -1:
+        """Let the peer know that nobody waits for that reply any more, if it understands it."""
+        return self.notify(CANCEL, seq) if self.features & CANCELS else 0
 
     cdef int break_for_all(self, object error) except -1:
         """Nothing more can be received: tell everybody who waits."""

@@ -25,6 +25,7 @@ cdef class MessageStream(OutputStream):
     cdef unsigned long sender  # who has sent last; while `sending` is set, who sends
 
     cdef int check_unread(self) except -1
+    cdef int notify(self, int kind, int seq) except -1
     cdef int send_message(self, Outgoing message, bint collect, double deadline) except -1
     cdef int send_whole(self, bytes message, double deadline) except -1
     cdef int send_bulk(self, Outgoing message, list payload, bytes extra, double deadline) except -1

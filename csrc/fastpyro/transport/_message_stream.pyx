@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 
 from fastpyro.protocol._message cimport (
     FLAG_BUFFERS, HEADER_SIZE, PREFIX_SIZE, VERSION, Header, Message, Outgoing, check_prefix, pack_annotations,
-    read_header, write_header,
+    read_header, write_header, write_plain_header,
 )
 from fastpyro.protocol._pyro4_message cimport PYRO4_VERSION, pack_pyro4
 from fastpyro._posix cimport POLLOUT, iovec, poll, pollfd
@@ -27,7 +27,10 @@ from fastpyro.transport._intake cimport Intake
 from fastpyro.transport._stream cimport BUFFER_SIZE, deadline_of, has_passed
 from fastpyro.protocol._assembler cimport Assembler
 
+from fastpyro import constants
 from fastpyro.errors import ConnectionClosedError, LocalProtocolError, TimeoutError
+
+cdef int NATIVE = constants.NATIVE_SERIALIZER_ID
 
 cdef enum:
     SMALL_MESSAGE = 4096  # up to here a message is joined on the stack and leaves in one send
@@ -111,6 +114,22 @@ cdef class MessageStream(OutputStream):
             return False
         ready = pollfd(self.fd, POLLOUT, 0)
         return poll(&ready, 1, 0) == 1 and ready.revents == POLLOUT
+
+    cdef int notify(self, int kind, int seq) except -1:
+        """Send a message without contents that has no reply. It never waits: without room it does not leave at all."""
+        cdef uint8_t head[HEADER_SIZE]
+        if not self.has_room_for(HEADER_SIZE):
+            return 0
+        write_plain_header(head, kind, 0, seq, NATIVE, 0, self.max_message_size)
+        try:
+            self.enter()
+            try:
+                self.send_bytes(head, HEADER_SIZE, False, 0)
+            finally:
+                self.leave()
+        except ConnectionClosedError:
+            pass  # who reads hears of it
+        return 0
 
     def receive(self, timeout=None):
         """Wait for the next message and return it. For one thread, and not during exchanges.
