@@ -25,7 +25,7 @@ from fastpyro.client._session cimport CallerCore, SessionCore, begin_request, de
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from fastpyro.protocol._call_context cimport CallState, current_state
-from fastpyro.protocol._message cimport Header, Message, Outgoing, message_of
+from fastpyro.protocol._message cimport CANCEL, CANCELS, Header, Message, Outgoing, message_of
 from fastpyro.serializers._call_form cimport write_arguments
 from fastpyro.serializers._encoder cimport Writer
 from fastpyro.transport._attempt cimport DONE as RECEIVED, FAILED, NOTHING_YET, Attempt, Outcome
@@ -290,13 +290,10 @@ cdef class Exchange(Sender):
 
     cdef int tell_peer(self, int seq) except -1:
         """Called when nobody wants a reply any more that will come: the peer is told, behind its request."""
-        if self.link is None or not self.usable:
+        if self.link is None or not self.usable or not self.link.features & CANCELS:
             return 0
-        try:
-            self.flush()
-            return self.link.tell_of_cancel(seq)
-        except CommunicationError as error:
-            return self.lost(error)
+        self.on_flush()
+        return self.link.notify(CANCEL, seq)
 
     # ---- receiving
 

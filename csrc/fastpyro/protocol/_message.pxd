@@ -6,6 +6,8 @@ cdef enum:
     HEADER_SIZE = 40
     FLAG_BUFFERS = 0x8000  # big buffers stand behind the payload proper
     VERSION = 502
+    CANCEL = 16  # the kind of message (`constants`), and the bit that says that it is understood (`features`)
+    CANCELS = 2
     PREFIX_SIZE = 6  # tag and version: enough to tell a wrong peer
 
 

@@ -59,5 +59,4 @@ cdef class Link(MessageStream):
     cdef int run_callback(self, object callback, Message message) except -1
     cdef int run_here(self, Delivery delivery) except -1
     cdef int forget(self, int seq) except -1
-    cdef int tell_of_cancel(self, int seq) except -1
     cdef int break_for_all(self, object error) except -1

@@ -19,7 +19,7 @@ from cpython.pythread cimport NOWAIT_LOCK, PyThread_acquire_lock, PyThread_alloc
 from cpython.pythread cimport PyThread_get_thread_ident, PyThread_release_lock
 from libc.stdint cimport uint8_t
 
-from fastpyro.protocol._message cimport Header, Message, Outgoing, message_of
+from fastpyro.protocol._message cimport CANCEL, CANCELS, Header, Message, Outgoing, message_of
 from fastpyro._mutex cimport ensure_may_wait
 from fastpyro.transport._message_stream cimport SMALL_REPLY, MessageStream
 from fastpyro.transport._cork cimport push_now
@@ -28,11 +28,6 @@ from fastpyro.transport._stream cimport PY_LOCK_INTR, PyLockStatus, PyThread_acq
 
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError
 from fastpyro.errors import RemoteProtocolError, TimeoutError
-from fastpyro import constants
-from fastpyro.protocol import features
-
-cdef int CANCEL = constants.MSG_CANCEL
-cdef unsigned int CANCELS = features.CANCELS
 
 cdef enum:
     CROWD = 16  # submitted exchanges under way, from which on the next one may wait a moment for company
@@ -472,14 +467,10 @@ cdef class Link(MessageStream):
         return 0
 
     cdef int forget(self, int seq) except -1:
-        # Its reply may still come; until then the number is not used again.
+        # Its reply may still come, though the peer hears of it; until then the number is not used again.
         if self.forgotten is None:
             self.forgotten = set()
         self.forgotten.add(seq)
-        return self.tell_of_cancel(seq)
-
-    cdef int tell_of_cancel(self, int seq) except -1:
-        """Let the peer know that nobody waits for that reply any more, if it understands it."""
         return self.notify(CANCEL, seq) if self.features & CANCELS else 0
 
     cdef int break_for_all(self, object error) except -1:
