@@ -242,7 +242,7 @@ class ConnectionServer(ABC):
                 self.unadmitted.remove(fd)
                 self.crowd.remove(fd)
                 del self.connections[fd]
-            for part in (self.unsent, self.unfinished, self.daemon.cancelling):
+            for part in (self.unsent, self.unfinished, self.daemon.cancelling)[: 3 if connection.calls_running else 2]:
                 part.forget(connection)
             if connection.home is not None and connection.homes.take_leave(connection):
                 return

@@ -252,9 +252,10 @@ def test_cancel_before_the_handshake_ends_the_connection(either: str) -> None:
 def test_cancel_of_who_did_not_agree_ends_the_connection(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastpyro.transport.handshake.ANNOUNCED", (0).to_bytes(4, "big"))
     proxy = connected(uri)
+    connection = proxy._pyroConnection
     cancel(proxy, 1)
-    with pytest.raises(errors.CommunicationError):
-        proxy.echo(1)
+    with pytest.raises(errors.ConnectionClosedError):
+        connection.receive(10)
 
 
 def test_a_flood_of_cancels_is_served_and_holds_no_memory(uri: str, observer: Any) -> None:
