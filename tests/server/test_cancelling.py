@@ -20,17 +20,24 @@ from fastpyro.constants import MSG_CANCEL
 from fastpyro.protocol._message import Outgoing, pack_message
 
 PROGRAM = Path(__file__).parent.parent / "support" / "timed_server.py"
+NATIVE = {"FASTPYRO_PORTABLE": "0"}
+"""Over the portable channel calls take turns, and the server reads nothing while one runs."""
+
+
+@pytest.fixture(autouse=True)
+def native_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastpyro.config, "PORTABLE", False)
 
 
 @pytest.fixture(scope="module")
 def uri() -> Iterator[str]:
-    with ServerProcess(PROGRAM, "thread", "4") as server:
+    with ServerProcess(PROGRAM, "thread", "4", environment=NATIVE) as server:
         yield server.wait_for(r"^uri = (\S+)")[1]
 
 
 @pytest.fixture(scope="module", params=["thread", "multiplex"])
 def either(request: pytest.FixtureRequest) -> Iterator[str]:
-    with ServerProcess(PROGRAM, request.param) as server:
+    with ServerProcess(PROGRAM, request.param, environment=NATIVE) as server:
         yield server.wait_for(r"^uri = (\S+)")[1]
 
 
