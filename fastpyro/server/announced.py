@@ -22,9 +22,13 @@ WITHDRAW_SECONDS = 2.0
 
 
 class Announced:
-    """Names, with the name servers (proxies) that have them, and what they mean there."""
+    """Names, with the name servers (proxies) that have them, and what they mean there.
+
+    Attribute: ``due``, whether they are to be removed when the daemon ends; a plain end leaves them, as Pyro's does.
+    """
 
     def __init__(self) -> None:
+        self.due = False
         self._names: list[tuple[Any, str, URI]] = []
         self._turn = Mutex(what="the list of names")
 
@@ -34,6 +38,7 @@ class Announced:
 
     def withdraw_soon(self) -> None:
         """As ``withdraw``, in another thread, if there is anything to do and a thread to be had."""
+        self.due = True
         if self._names:
             try:
                 threading.Thread(target=self.withdraw, name="fastpyro-withdraw", daemon=True).start()

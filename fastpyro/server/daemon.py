@@ -292,7 +292,8 @@ def serve(
 
 def _close_quietly(daemon: Daemon) -> None:
     try:
-        daemon._announced.withdraw()
+        if daemon._announced.due:
+            daemon._announced.withdraw()
     except KeyboardInterrupt:
         pass  # somebody is impatient
     finally:

@@ -57,6 +57,7 @@ class StopSignals:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         server = self.daemon.transportServer
+        self.daemon._announced.due = True
         if not self.serving or self.asked or server is None:
             self.asked = True
             if server is not None:
