@@ -119,7 +119,7 @@ class Coroutines:
             state.on_cancel = run.cancel
             if state.cancelled:  # before it began
                 run.cancel()
-            loop.call_soon_threadsafe(self._begin, loop, task, run, context=self._context)
+            loop.call_soon_threadsafe(self._begin, loop, task, run, coroutine, context=self._context)
         except (PyroError, RuntimeError, OSError) as error:
             if task is not None:
                 task.close()
@@ -185,12 +185,23 @@ class Coroutines:
         except RuntimeError:
             return False
 
-    def _begin(self, loop: asyncio.AbstractEventLoop, drive: Coroutine[Any, Any, None], run: _Run) -> None:
+    def _begin(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        drive: Coroutine[Any, Any, None],
+        run: _Run,
+        coroutine: Coroutine[Any, Any, Any],
+    ) -> None:
         run.task = task = _eager_task(loop, drive)
         if task.done():
             return
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            coroutine.close()  # it may have been cancelled before its first step
+
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(end)
 
     def _cancel_all(self) -> None:
         for task in list(self._tasks):
