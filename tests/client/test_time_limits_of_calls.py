@@ -208,6 +208,7 @@ def test_tasks_have_limits_of_their_own(threads: str) -> None:
 def test_what_is_late_in_the_queue_does_not_begin(threads: str) -> None:
     with fastpyro.Proxy(threads) as proxy:
         proxy._pyroBind()
+        assert proxy._pyroConnection is not None
         proxy._pyroConnection.features &= ~CANCELS  # the daemon has to notice it
         proxy.close_gate()
         proxy.nap(0.3, "slow from now on")
