@@ -7,7 +7,9 @@ import re
 import sys
 from typing import Any
 
-NUMBERS = re.compile(r"0x[0-9a-f]+|(?<=owner )\d+|(?<=:)\d{2,5}\b|(?<=obj_)[0-9a-f]{32}")
+NUMBERS = re.compile(
+    r"0x[0-9a-f]+|(?<=owner )(?:\d+|<greenlet[^>]*>)|(?<=:)\d{2,5}\b|(?<=obj_)[0-9a-f]{32}"
+)  # the owner of Pyro5's proxies is a greenlet where that is installed
 """What differs from run to run: addresses, ports, made-up ids."""
 MODULES = """
     array collections copy dataclasses datetime decimal enum fractions functools ipaddress math pathlib pickle queue
