@@ -92,8 +92,17 @@ def without_gaps(array: Any) -> Any:
     if not has_gaps(array.dtype):
         return array
     copy = numpy.zeros(array.shape, array.dtype, "F" if array.flags.fnc else "C")
-    copy[...] = array
+    _copy_fields(copy, numpy.asarray(array))
     return copy
+
+
+def _copy_fields(into: Any, array: Any) -> None:
+    # Field by field: some dtypes NumPy copies as they lie in memory, with what is between the fields.
+    if array.dtype.names is None:
+        into[...] = array
+        return
+    for name in array.dtype.names:
+        _copy_fields(into[name], array[name])
 
 
 def masked_state(array: Any) -> Any:

@@ -420,7 +420,7 @@ class PortableChannel:
                 raise error
             finally:
                 del error  # its traceback holds this frame, which would hold it
-        if isinstance(error, socket.timeout):
+        if isinstance(error, socket.timeout) and error.errno is None:  # else the kernel says that the peer is gone
             raise TimeoutError(f"{doing}: timeout") from None  # as the native link does: there is no OSError behind it
         raise ConnectionClosedError(f"{doing}: connection lost: {error}") from error
 

@@ -95,11 +95,22 @@ def test_hard_masks_and_the_constant() -> None:
     assert round_trip([numpy.ma.masked])[0] is numpy.ma.masked
 
 
+GAPS = [
+    numpy.dtype([("p", [("a", "i1"), ("b", "f8")], (1,)), ("c", "i1")], align=True),
+    numpy.dtype([("p", [("a", "i1"), ("b", "f8")]), ("c", "i1"), ("d", "i1", (3,))], align=True),
+    numpy.dtype({"names": ["a", "c"], "formats": ["i1", "i1"], "offsets": [8, 20], "itemsize": 24}),
+]
+
+
+@pytest.mark.parametrize("dtype", GAPS, ids=["array", "record", "offsets"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_what_lies_between_fields_is_not_sent(order: Any) -> None:
-    dtype = numpy.dtype([("p", [("a", "i1"), ("b", "f8")], (1,)), ("c", "i1")], align=True)
-    value: Any = numpy.frombuffer(bytearray(b"secretss" * 12), dtype).reshape((2, 2), order=order)
-    value["p"]["a"] = value["p"]["b"] = value["c"] = 0
+def test_what_lies_between_fields_is_not_sent(order: Any, dtype: Any) -> None:
+    value: Any = numpy.frombuffer(bytearray(b"secretss" * 12), dtype)[:4].reshape((2, 2), order=order)
+    for name in dtype.names:
+        if value[name].dtype.names is None:
+            value[name] = 0
+        else:
+            value[name]["a"] = value[name]["b"] = 0
     assert has_gaps(value.dtype)
     assert b"ecre" in (value if order == "C" else value.T).tobytes()
     assert b"ecre" not in native.dumps(value)
