@@ -11,7 +11,6 @@ Rule 4: as with other arrays, contents that NumPy itself could not have made are
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import prod
 from typing import Any, NoReturn
 
@@ -76,7 +75,6 @@ def _refuse(dtype: Any, why: str) -> NoReturn:
     )
 
 
-@lru_cache(256)
 def has_gaps(dtype: Any) -> bool:
     """Return whether bytes of an item belong to no field: they hold what was in memory before, maybe secrets."""
     if dtype.subdtype is not None:
@@ -144,6 +142,8 @@ def _dtype_of(name: str, description: Any, budget: list[int], level: int) -> Any
 def _array_dtype(name: str, description: Any, budget: list[int], level: int) -> Any:
     base, shape = description
     inner = _dtype_of(name, base, budget, level + 1)
+    if not inner.itemsize:  # no number of bytes would bound how many there are, and NumPy goes through all of them
+        raise refused(name, "an array in a dtype has items of no bytes")
     counts = type(shape) is tuple and 0 < len(shape) <= 32 and all(type(count) is int and count > 0 for count in shape)
     if not counts or max(prod(shape), inner.itemsize * prod(shape)) > LARGEST_ITEM:
         raise refused(name, f"an array in a dtype has a shape, and {LARGEST_ITEM:,} items and bytes at the most")

@@ -260,3 +260,12 @@ def test_masked_arrays_that_lie_are_refused(state: Any) -> None:
         from_state("numpy.ma.MaskedArray", state)
     with pytest.raises(SerializeError):
         from_state("numpy.recarray", state)
+
+
+def test_arrays_of_nothing_inside_an_item_are_refused() -> None:
+    """A million empty records in each item: NumPy would go through all of them for one byte that arrived."""
+    nothing = (False, 0, False, ())
+    with pytest.raises(SerializeError, match="items of no bytes"):
+        dtype_of("numpy.dtype", (False, 1, False, (("a", None, 0, "|u1"), ("b", None, 1, (nothing, (2**30,))))))
+    with pytest.raises(SerializeError, match="items of no bytes"):
+        native.dumps(numpy.zeros(2, [("a", "i1"), ("b", [], (3,))]))
