@@ -28,6 +28,7 @@ class Call(Coroutine[Any, Any, Any]):
     cr_frame: ClassVar[None]
     cr_code: ClassVar[None]
     cr_await: ClassVar[None]
+    cr_running: ClassVar[bool]
     def __init__(
         self,
         caller: LoopCaller,
@@ -56,8 +57,6 @@ class Call(Coroutine[Any, Any, Any]):
     def send(self, value: None) -> Any: ...
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any: ...
     def close(self) -> None: ...
-    @property
-    def cr_running(self) -> bool: ...
     @property
     def cr_suspended(self) -> bool: ...
     @property

@@ -29,9 +29,7 @@ def test_it_is_a_coroutine_first_and_a_future_then(server: SubjectServer) -> Non
             assert isinstance(call, Coroutine)
             assert asyncio.iscoroutine(call)
             assert not asyncio.isfuture(call)
-            assert (
-                inspect.getcoroutinestate(call) == call.cr_state == inspect.CORO_CLOSED
-            )  # there is no frame to be seen
+            assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED  # there is no frame to be seen
             assert "not awaited" in repr(call)
             task: asyncio.Task[Any] = asyncio.create_task(call)
             await asyncio.sleep(0)

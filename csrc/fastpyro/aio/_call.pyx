@@ -161,18 +161,14 @@ cdef class Call:
         return self.caller._pyro_items(self)
 
     cr_frame = cr_code = cr_await = None  # there is no frame of Python
-
-    @property
-    def cr_running(self):
-        return False
+    cr_running = False
 
     @property
     def cr_suspended(self):
         return self.state == WAITING or self.state == SENT
 
     @property
-    def cr_state(self):
-        # What Python 3.15 asks, and what older ones conclude from the others.
+    def cr_state(self):  # Python 3.15 asks for it
         return "CORO_SUSPENDED" if self.state == WAITING or self.state == SENT else "CORO_CLOSED"
 
     # ---- as a future
