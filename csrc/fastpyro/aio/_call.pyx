@@ -12,22 +12,18 @@ Rule 4: a call that is cancelled is withdrawn from its sender: its reply is drop
 
 cimport cython
 from cpython.object cimport PyObject
-
 from fastpyro._slots cimport fastpyro_set_iternext, fastpyro_stop
 from fastpyro.client._session cimport CallerCore
 from fastpyro.protocol._call_context cimport CallState, current_state, limit_of
 from fastpyro.protocol._message cimport Message
 from fastpyro.protocol._time_limits cimport clock, scopes_used
-
 import asyncio
 import warnings
 from contextvars import copy_context
-
 from fastpyro.client._session import name_timeout
 from fastpyro.client.retries import may_be_repeated, pause_before
 from fastpyro.errors import PyroError, TimeoutError
 from fastpyro.protocol._call_context import limit_within
-
 cdef extern from "Python.h":
     void PyErr_SetObject(object kind, object error) noexcept
     void PyErr_WriteUnraisable(object where) noexcept
@@ -291,8 +287,11 @@ cdef class Call:
 
     def begin(self):
         """Send the call, now that there is a connection."""
-        if self.state == WAITING:
-            self.caller.sender.begin(self)
+        cdef Sender sender = self.caller.sender
+        if self.state == WAITING and (sender is None or not sender.usable or sender.loop is not self.loop):
+            self.again()  # released or lost meanwhile
+        elif self.state == WAITING:
+            sender.begin(self)
 
     def is_waiting(self):
         """Whether the call has not been sent, and is still wanted."""
@@ -409,11 +408,12 @@ cdef class Call:
         self.stop_timer()
         self.callback = self.context = self.callbacks = None
         self.args = None
-        if callback is not None:
-            self.tell_one(callback, context, direct)
-        if callbacks is not None:
-            for callback, context in callbacks:
-                self.tell_one(callback, context, False)
+        try:
+            if callback is not None:
+                self.tell_one(callback, context, direct)
+        finally:  # it may end the program
+            for other, its_context in callbacks or ():
+                self.tell_one(other, its_context, False)
         return 0
 
     cdef int tell_one(self, object callback, object context, bint direct) except -1:

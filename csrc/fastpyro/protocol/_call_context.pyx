@@ -78,9 +78,9 @@ cdef class CallState:
     def cancel(self):
         """Note that nobody waits for the reply any more, and tell who wants to know. By any thread."""
         self.cancelled = True
-        if self.event is not None:
-            self.event.set()
-        on_cancel = self.on_cancel
+        event, on_cancel = self.event, self.on_cancel  # before anybody is woken: then the state is the next call's
+        if event is not None:
+            event.set()
         if on_cancel is not None:
             on_cancel()
 
