@@ -301,7 +301,7 @@ cdef class Call:
         cdef Step step
         if self.state == CREATED:
             self.start()
-        if self.state == SENT and not self.looked:
+        if self.state == SENT and not self.looked and self.sender is not None:
             step = self.sender.look(self)
             if step == GIVES_WAY and not self.gave_way:
                 self.gave_way = True
