@@ -10,6 +10,7 @@ cdef class ItemWriter:
     cdef readonly Py_ssize_t count  # items in it
     cdef readonly bint answered  # somebody has taken it
     cdef readonly object payload  # bytes or a list of parts, once it is finished by who gathered; else None
+    cdef bint gathered  # nobody waits for the iterator any more: who gathered will finish
     cdef bint writing  # an item is being written: that may run the user's code
     cdef long long began  # monotonic nanoseconds
 

@@ -41,7 +41,7 @@ cdef class ItemWriter:
         self.codec = codec
         self.out = out
         self.count = 0
-        self.answered = self.writing = False
+        self.answered = self.writing = self.gathered = False
         self.payload = None
         self.began = 0
         out.collects = True
@@ -64,16 +64,19 @@ cdef class ItemWriter:
         cdef long long until
         self.began = monotonic()
         until = self.began + 1000 * <long long> microseconds
-        if kept is not None:
-            if not self.put(kept[0], size, ahead):
-                return kept
-        while self.count < most and out.size < size and out.buffers is None:
-            if self.count > 0 and monotonic() > until:
-                break
-            item = next(iterator)
-            if self.answered or not self.put(item, size, ahead):
-                return (item,)
-        return None
+        try:
+            if kept is not None:
+                if not self.put(kept[0], size, ahead):
+                    return kept
+            while self.count < most and out.size < size and out.buffers is None:
+                if self.count > 0 and monotonic() > until:
+                    break
+                item = next(iterator)
+                if self.answered or not self.put(item, size, ahead):
+                    return (item,)
+            return None
+        finally:
+            self.gathered = True
 
     cdef int put(self, object value, Py_ssize_t size, bint ahead) except -1:
         """Write an item. 0 when it is too big to be sent ahead, and has not been added."""
@@ -97,7 +100,7 @@ cdef class ItemWriter:
 
     def take_early(self, int microseconds):
         """Return the payload with the items so far, if there are some since so long; else None. From any thread."""
-        if self.answered or self.writing or self.count == 0 or self.out.buffers is not None:
+        if self.answered or self.gathered or self.writing or self.count == 0 or self.out.buffers is not None:
             return None
         if monotonic() - self.began < 1000 * <long long> microseconds:
             return None
