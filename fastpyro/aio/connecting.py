@@ -18,7 +18,7 @@ from fastpyro.transport.attempts import Attempt
 if TYPE_CHECKING:
     from fastpyro.client.proxy import Proxy
 
-__all__ = ["Connecting", "in_thread"]
+__all__ = ["Connecting", "in_thread", "settle"]
 
 MOST_THREADS = 32
 """That connect at a time; others wait, and can be given up meanwhile."""
@@ -92,7 +92,7 @@ async def in_thread(function: Callable[[], Result], discard: Callable[[Result], 
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
-    job = _Job(loop, function, partial(_settle, future), discard)
+    job = _Job(loop, function, partial(settle, future), discard)
     try:
         return await future
     except asyncio.CancelledError:
@@ -100,7 +100,8 @@ async def in_thread(function: Callable[[], Result], discard: Callable[[Result], 
         raise
 
 
-def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+def settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+    """Give a future its result, or what was raised instead, unless nobody waits for it any more."""
     if future.done():
         return
     if failure is not None:

@@ -14,6 +14,7 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
+from fastpyro.aio.connecting import settle
 from fastpyro.errors import PyroError
 from fastpyro.server.daemon import Daemon as BlockingDaemon
 from fastpyro.server.daemon_object import DaemonObject
@@ -115,14 +116,6 @@ async def _in_thread(run: Callable[[], object], name: str) -> None:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
-    def tell(error: BaseException | None) -> None:
-        if ended.done():
-            return  # nobody waits any more
-        if error is None:
-            ended.set_result(None)
-        else:
-            ended.set_exception(error)
-
     def work() -> None:
         failure: BaseException | None = None
         try:
@@ -130,7 +123,7 @@ async def _in_thread(run: Callable[[], object], name: str) -> None:
         except BaseException as error:
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is closed already
-            loop.call_soon_threadsafe(tell, failure)
+            loop.call_soon_threadsafe(settle, ended, None, failure)
 
     threading.Thread(target=work, name=name, daemon=True).start()
     await ended

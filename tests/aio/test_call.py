@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -139,3 +140,84 @@ def test_a_block_bounds_the_calls_inside(server: SubjectServer) -> None:
             assert await proxy.add(1, 2) == 3
 
     asyncio.run(main())
+
+
+def test_each_try_has_its_own_time(server: SubjectServer) -> None:
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            proxy._pyroTimeout, proxy._pyroMaxRetries = 0.1, 2
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(errors.TimeoutError):
+                await asyncio.wait_for(proxy.sleep(5), 20)
+            assert 0.3 <= asyncio.get_running_loop().time() - began < 10
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", ["release", "close"])
+def test_the_connection_goes_before_a_call_begins_anew(server: SubjectServer, end: str) -> None:
+    """In the pass of the loop in which its first try has timed out."""
+
+    async def main() -> None:
+        proxy: Any = aio.Proxy(server.uri())
+        await proxy._pyroBind()
+        proxy._pyroTimeout, proxy._pyroMaxRetries = 0.1, 1
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(proxy.sleep(5))
+        await asyncio.sleep(0)
+        goes = proxy._pyroRelease if end == "release" else proxy._pyro_sender.close
+        loop.call_later(0.1001, goes)
+        loop.call_later(0.05, time.sleep, 0.1)  # so that both are due
+        with pytest.raises(errors.CommunicationError):
+            await asyncio.wait_for(task, 20)
+        proxy._pyroRelease()
+
+    asyncio.run(main())
+
+
+def test_calls_that_wait_in_vain_leave_no_places(server: SubjectServer) -> None:
+    """Over a connection where calls take turns; each is made again, and then given up."""
+
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            proxy._pyroSerializer = "serpent"
+            await proxy._pyroBind()
+            exchange: Any = proxy._pyro_sender
+            blocker = asyncio.ensure_future(proxy.sleep(1.5))
+            await asyncio.sleep(0)
+            proxy._pyroTimeout, proxy._pyroMaxRetries = 0.05, 3
+            calls: list[Any] = [proxy.echo(number) for number in range(20)]
+            outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20)
+            assert {type(one) for one in outcomes} == {errors.TimeoutError}
+            assert not blocker.done()
+            assert exchange.waits <= len(calls)
+            assert await blocker == 1.5
+            assert await proxy.echo("after") == (("after",), {})
+            assert exchange.waits == exchange.under_way == 0
+
+    asyncio.run(main())
+
+
+def test_who_ends_the_program_keeps_nobody_asleep(server: SubjectServer) -> None:
+    ended = []
+
+    async def main() -> None:
+        async with aio.Proxy(server.uri()) as proxy:
+            call: Any = proxy.sleep(0.1)
+
+            async def first() -> None:
+                await call
+                raise SystemExit(3)
+
+            async def second() -> None:
+                try:
+                    await call
+                finally:
+                    ended.append(True)
+
+            tasks = [asyncio.ensure_future(first()), asyncio.ensure_future(second())]
+            await asyncio.wait(tasks, timeout=20)
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert ended == [True]

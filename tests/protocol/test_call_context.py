@@ -173,3 +173,22 @@ def test_tracked_resources_are_closed_with_the_connection() -> None:
     context.end()
     caller.release()
     assert (kept.closed, forgotten.closed) == (1, 0)
+
+
+def test_a_cancel_does_not_reach_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is woken by it may have begun that before its event is set."""
+    state, cancelled = current_context.current(), []
+
+    class Event(threading.Event):
+        def set(self) -> None:
+            state.on_cancel = lambda: cancelled.append("the next call")
+            super().set()
+
+    monkeypatch.setattr(threading, "Event", Event)
+    assert not current_context.wait_cancelled(0)
+    state.on_cancel = lambda: cancelled.append("this call")
+    try:
+        state.cancel()
+        assert cancelled == ["this call"]
+    finally:
+        current_context.end()

@@ -260,6 +260,24 @@ def test_a_loop_of_the_users() -> None:
     assert str(outcomes[0][1]) == "the call was cancelled"
 
 
+def test_a_coroutine_that_is_cancelled_before_its_first_step_is_closed() -> None:
+    """Else Python warns of it, which nobody awaited."""
+    coroutines = Coroutines()
+    coroutine = never()
+
+    async def main() -> None:
+        loop = coroutines.loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coroutine, **more: asyncio.Task(coroutine, loop=loop, **more))  # not eager
+        coroutines.start(current_context.current().copy(), coroutine, lambda *outcome: None)
+        await asyncio.sleep(0)  # the task is there now
+        assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+        coroutines.close()
+        await coroutines.ended()
+
+    asyncio.run(main())
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
 def test_nobody_waits_for_ever_for_a_loop_that_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastpyro.server.coroutines.END_SECONDS", 0.01)
     coroutines = Coroutines()

@@ -134,3 +134,11 @@ def test_an_answer_may_be_one_that_was_made_before() -> None:
     answer.answer_with(b"before")
     assert answer.payload == b"before"
     assert not answer.finish()
+
+
+def test_nothing_is_early_once_all_is_gathered() -> None:
+    answer = ItemWriter(native.codec)
+    answer.gather(iter([1, 2, 3]), None, 2, 65536, LONG, False)
+    assert answer.take_early(0) is None
+    assert answer.finish()
+    assert content(answer) == [0, [1, 2], None]

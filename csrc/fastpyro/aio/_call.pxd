@@ -66,18 +66,20 @@ cdef class Call:
     cdef int seq, serializer_id
 
     cdef int start(self) except -1
+    cdef int hand_over(self) except -1
     cdef int take_limit(self) except -1
     cdef double time_left(self) except -1
     cdef int name(self, object error) except -1
     cdef Step step(self) except RAISED
     cdef int finished(self, object value, bint direct) except -1
     cdef int arrived(self, Message message, bint direct) except -1
-    cdef int failed(self, object error) except -1
+    cpdef int fail(self, object error) except -1
     cdef int read(self) except -1
     cdef int ended_by(self, object end) except -1
     cdef int tell(self, bint direct) except -1
     cdef int tell_one(self, object callback, object context, bint direct) except -1
     cdef int abandon(self) except -1
+    cdef int withdraw(self) except -1
     cdef int start_timer(self) except -1
     cdef int stop_timer(self) except -1
     cdef object outcome(self)

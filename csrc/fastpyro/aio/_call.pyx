@@ -12,18 +12,22 @@ Rule 4: a call that is cancelled is withdrawn from its sender: its reply is drop
 
 cimport cython
 from cpython.object cimport PyObject
+
 from fastpyro._slots cimport fastpyro_set_iternext, fastpyro_stop
 from fastpyro.client._session cimport CallerCore
 from fastpyro.protocol._call_context cimport CallState, current_state, limit_of
 from fastpyro.protocol._message cimport Message
 from fastpyro.protocol._time_limits cimport clock, scopes_used
+
 import asyncio
 import warnings
 from contextvars import copy_context
+
 from fastpyro.client._session import name_timeout
 from fastpyro.client.retries import may_be_repeated, pause_before
 from fastpyro.errors import PyroError, TimeoutError
 from fastpyro.protocol._call_context import limit_within
+
 cdef extern from "Python.h":
     void PyErr_SetObject(object kind, object error) noexcept
     void PyErr_WriteUnraisable(object where) noexcept
@@ -241,17 +245,21 @@ cdef class Call:
         if self.loop is None:
             raise RuntimeError(f"{self.__name__}: a call of an aio.Proxy is awaited in a running event loop")
         self.state = WAITING
-        cdef Sender sender = self.caller.sender
         cdef CallState state = current_state()
         self.seconds = self.caller.inner._pyro_timeout
         try:
             if scopes_used or state.deadline != 0:
                 self.take_limit()
-            if sender is not None and sender.usable and sender.loop is self.loop:
-                return sender.begin(self)
-            self.caller._pyro_prepare(self)
+            return self.hand_over()
         except Exception as error:
-            self.failed(error)
+            return self.fail(error)
+
+    cdef int hand_over(self) except -1:
+        # To who has the connection, or makes one.
+        cdef Sender sender = self.caller.sender
+        if sender is not None and sender.usable and sender.loop is self.loop:
+            return sender.begin(self)
+        self.caller._pyro_prepare(self)
         return 0
 
     cdef int take_limit(self) except -1:
@@ -286,12 +294,9 @@ cdef class Call:
         return 0
 
     def begin(self):
-        """Send the call, now that there is a connection."""
-        cdef Sender sender = self.caller.sender
-        if self.state == WAITING and (sender is None or not sender.usable or sender.loop is not self.loop):
-            self.again()  # released or lost meanwhile
-        elif self.state == WAITING:
-            sender.begin(self)
+        """Called when there is a connection, which may have gone meanwhile, or when the pause before a repetition is over."""
+        if self.state == WAITING:
+            self.again()
 
     def is_waiting(self):
         """Whether the call has not been sent, and is still wanted."""
@@ -301,7 +306,7 @@ cdef class Call:
         cdef Step step
         if self.state == CREATED:
             self.start()
-        if self.state == SENT and not self.looked and self.sender is not None:
+        if self.state == SENT and not self.looked:
             step = self.sender.look(self)
             if step == GIVES_WAY and not self.gave_way:
                 self.gave_way = True
@@ -309,8 +314,7 @@ cdef class Call:
             self.looked = True
         if self.state >= DONE:
             return FINISHED
-        if self.timer is None and self.seconds != 0:
-            self.start_timer()
+        self.start_timer()
         self.blocking = True
         return SUSPENDED
 
@@ -335,42 +339,35 @@ cdef class Call:
         self.state = UNREAD
         return self.tell(direct)
 
-    cdef int failed(self, object error) except -1:
+    cpdef int fail(self, object error) except -1:
+        """End the call with an error, or make it again; unless it is over."""
         if self.state >= DONE:
             return 0
         cdef CallerCore inner = self.caller.inner
         if self.tries > 0 and isinstance(error, PyroError) and may_be_repeated(inner, self.__name__, error):
             number = inner._pyroMaxRetries - self.tries
             self.tries -= 1
+            self.start_timer()
             if number <= 0 or self.loop.is_closed():
                 return self.again()
             self.state = WAITING
             self.sender = None
-            self.loop.call_later(pause_before(number), self.after_pause)
+            self.loop.call_later(pause_before(number), self.begin)
             return 0
         self.error = error
         self.state = FAILED_
         return self.tell(False)
-
-    def fail(self, error):
-        """End the call with an error, unless it is over."""
-        self.failed(error)
 
     def again(self):
         """Send the call anew, over another connection."""
         self.state = WAITING
         self.sender = None
         try:
-            self.caller._pyro_prepare(self)
+            self.hand_over()
         except Exception as error:
             self.tries = 0
-            self.failed(error)
+            self.fail(error)
         return 0
-
-    def after_pause(self):
-        """Called by the loop when the call may be made again."""
-        if self.state == WAITING:
-            self.again()
 
     cdef int read(self) except -1:
         cdef Message message = self.message
@@ -403,8 +400,7 @@ cdef class Call:
         return 0
 
     cdef int tell(self, bint direct) except -1:
-        cdef object callback = self.callback, context = self.context
-        cdef list callbacks = self.callbacks
+        callback, context, callbacks = self.callback, self.context, self.callbacks
         self.stop_timer()
         self.callback = self.context = self.callbacks = None
         self.args = None
@@ -441,16 +437,26 @@ cdef class Call:
         if before >= DONE:
             return 0
         self.state = CANCELLED
-        if self.sender is not None:
-            self.sender.withdraw(self)
-        elif before == WAITING:
-            self.caller._pyro_unwanted(self)
         if before != CREATED:
+            self.withdraw()
             self.tell(False)
         return 0
 
+    cdef int withdraw(self) except -1:
+        cdef Sender sender = self.sender
+        self.sender = None
+        if sender is not None:
+            return sender.withdraw(self)
+        self.caller._pyro_unwanted(self)
+        return 0
+
     cdef int start_timer(self) except -1:
-        self.timer = self.loop.call_later(self.seconds, self.expire)
+        # For what is left of the block, where that is less. The timer that runs goes on.
+        cdef double seconds = self.seconds
+        if self.timer is None and seconds != 0 and not self.loop.is_closed():
+            if self.until != 0:
+                seconds = max(min(seconds, self.until - clock()), 0)
+            self.timer = self.loop.call_later(seconds, self.expire)
         return 0
 
     cdef int stop_timer(self) except -1:
@@ -466,20 +472,16 @@ cdef class Call:
         self.timer = None
         error = TimeoutError("receiving: timeout" if self.state == SENT else "sending: timeout")
         self.name(error)
-        if self.sender is not None:
-            self.sender.withdraw(self)
-        else:
-            self.caller._pyro_unwanted(self)
-        self.failed(error)
+        self.withdraw()
+        self.fail(error)
 
 
-cdef int never_awaited(str name) noexcept:
+cdef void never_awaited(str name) noexcept:
     try:
         warnings.warn(f"remote call '{name}' was never awaited", RuntimeWarning, stacklevel=2)
     except RuntimeWarning as error:  # where warnings are errors: a destructor cannot raise
         PyErr_SetObject(RuntimeWarning, error)
         PyErr_WriteUnraisable(name)
-    return 0
 
 
 cdef PyObject *call_next(PyObject *self) except? NULL:
@@ -492,8 +494,6 @@ cdef PyObject *call_next(PyObject *self) except? NULL:
     if step == GIVES_WAY:
         Py_INCREF(None)
         return <PyObject *> None
-    if call.state == DONE:
-        return fastpyro_stop(call.value)
     return fastpyro_stop(call.outcome())
 
 

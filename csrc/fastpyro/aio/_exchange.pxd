@@ -42,6 +42,7 @@ cdef class Exchange(Sender):
     cdef int drained(self) except -1
     cdef int flush(self) except -1
     cdef int serve_waiting(self) except -1
+    cdef bint still_waits(self, Call call) noexcept
     cdef int receive(self, bint direct) except -1
     cdef int receive_portably(self, bint direct) except -1
     cdef int take_buffered(self, bint direct) except -1

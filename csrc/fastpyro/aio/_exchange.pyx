@@ -17,9 +17,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastpyro.aio._call cimport (
-    GIVES_WAY, RAISED, SENT, SUSPENDED, WAITING, Call, Sender, Step,
-)
+from fastpyro.aio._call cimport GIVES_WAY, RAISED, SENT, SUSPENDED, WAITING, Call, Sender, Step
 from fastpyro.aio._turns cimport LoopTurns
 from fastpyro.client._session cimport CallerCore, SessionCore, begin_request, decode_result, finish_request, is_fast
 from cpython.object cimport PyObject
@@ -149,7 +147,7 @@ cdef class Exchange(Sender):
                 self.lost(error)
             elif isinstance(error, PyroError):
                 not_begun(error)
-            call.failed(error)
+            call.fail(error)
         return 0
 
     cdef bint send_small(self, Call call, SessionCore session) except -1:
@@ -273,9 +271,13 @@ cdef class Exchange(Sender):
         cdef Call call
         while self.usable and self.waiting and self.has_room():
             call = self.waiting.popleft()
-            if call.state == WAITING:
+            if self.still_waits(call):
                 self.send(call)
         return 0
+
+    cdef bint still_waits(self, Call call) noexcept:
+        # One that was given up may have another sender since, or wait here anew.
+        return call.state == WAITING and call.sender is self
 
     cdef int withdraw(self, Call call) except -1:
         if self.pending.get(call.seq) is call:
@@ -284,7 +286,7 @@ cdef class Exchange(Sender):
             return self.tell_peer(call.seq)
         self.unwanted += 1
         if self.unwanted * 2 > len(self.waiting):  # else each would cost a pass over all
-            self.waiting = deque([other for other in self.waiting if (<Call> other).state == WAITING])
+            self.waiting = deque(dict.fromkeys([call for call in self.waiting if self.still_waits(call)]))
             self.unwanted = 0
         return 0
 
@@ -390,7 +392,7 @@ cdef class Exchange(Sender):
         try:
             value = decode_result(call.session.codec, payload, header.payload_size)
         except Exception as error:
-            return call.failed(error)
+            return call.fail(error)
         current_state().received_plain()
         return call.finished(value, direct)
 
@@ -462,9 +464,9 @@ cdef class Exchange(Sender):
         if not isinstance(error, CommunicationError):
             error = ConnectionClosedError(f"the connection was lost: {error}")
         for call in pending.values():
-            call.failed(type(error)(*error.args))
+            call.fail(type(error)(*error.args))
         for call in waiting:
-            if call.state == WAITING:
+            if self.still_waits(call):
                 call.again()
         return 0
 
