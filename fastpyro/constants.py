@@ -50,9 +50,18 @@ CLOUDPICKLE_ID: Final = 87
 DAEMON_NAME: Final = "Pyro.Daemon"
 NAMESERVER_NAME: Final = "Pyro.NameServer"
 
+PULL: Final = "pull_stream_items"
+"""Native dialect: the method of the daemon's own object that gives many items of a stream; its most items and bytes."""
+MOST_PULLED_ITEMS: Final = 256
+MOST_PULLED_BYTES: Final = 65536
+PULL_GOES_ON: Final = 0
+PULL_ENDED: Final = 1
+PULL_FAILED: Final = 2
+"""What its answer says of the stream."""
+
 NATIVE_SERIALIZER_ID: Final = 70
 """Serializer id of the native codec; no peer uses it (they stop at 7)."""
 FLAGS_NOT_STARTED: Final = 0x2000
-"""Native dialect, with DRAINS: an error ended a call before it began."""
+"""Native dialect, with RETRIES: an error ended a call before it began."""
 FLAGS_BUFFERS = 0x8000
 """Native dialect: big buffers stand behind the encoded values; see `_assembler`."""

@@ -9,23 +9,14 @@ is consumed the next one is on its way, unless items are big. Whoever fetches as
 from __future__ import annotations
 
 from fastpyro._light_typing import TYPE_CHECKING
+from fastpyro.constants import MOST_PULLED_BYTES, MOST_PULLED_ITEMS, PULL_ENDED, PULL_FAILED, PULL_GOES_ON
 from fastpyro.errors import RemoteProtocolError
 from fastpyro.values.checked import is_kind, type_name
 
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["MOST_ITEMS", "PULL", "ItemPulls"]
-
-PULL = "pull_stream_items"
-"""The daemon's method."""
-
-MOST_ITEMS = 256
-MOST_BYTES = 65536
-"""Of one window."""
-
-GOES_ON, ENDED, FAILED = range(3)
-"""What an answer says of its stream."""
+__all__ = ["ItemPulls"]
 
 
 class ItemPulls:
@@ -38,7 +29,7 @@ class ItemPulls:
 
     __slots__ = ("_apart", "_later", "_position", "_window", "ended", "failure", "items", "outcome", "prefetch")
 
-    def __init__(self, prefetch: int = MOST_ITEMS) -> None:
+    def __init__(self, prefetch: int = MOST_PULLED_ITEMS) -> None:
         self.prefetch = prefetch
         self.items: list[Any] = []
         self.ended = False
@@ -62,7 +53,7 @@ class ItemPulls:
     def next_pull(self, stream_id: str, ahead: bool) -> tuple[Any, ...]:
         """Return the arguments of the next pull. Argument: ``ahead``, whether nobody waits for it yet."""
         most = max(min(self._window, self.prefetch), 1)
-        return stream_id, most, MOST_BYTES, self._position, ahead
+        return stream_id, most, MOST_PULLED_BYTES, self._position, ahead
 
     def take(self, answer: Any, pull: tuple[Any, ...]) -> None:
         """Take in what came of a pull. Raises RemoteProtocolError for what is no answer to it.
@@ -77,20 +68,20 @@ class ItemPulls:
         state, items, outcome = answer
         if len(items) > most:
             raise RemoteProtocolError(f"{len(items):,} items of a stream came, of {most:,} that were asked for")
-        if state not in (GOES_ON, ENDED, FAILED):
+        if state not in (PULL_GOES_ON, PULL_ENDED, PULL_FAILED):
             raise RemoteProtocolError(f"the answer to a pull has state {state}, which there is not")
-        if state == FAILED and not is_kind(outcome, BaseException):
+        if state == PULL_FAILED and not is_kind(outcome, BaseException):
             raise RemoteProtocolError(f"a stream failed with a {type_name(outcome)}, not with an exception")
-        if state == GOES_ON and not items and not ahead:
+        if state == PULL_GOES_ON and not items and not ahead:
             raise RemoteProtocolError("a stream goes on without an item, for which somebody waits")
         self._position += len(items)
-        if state == ENDED:
+        if state == PULL_ENDED:
             self.ended, self.outcome = True, outcome
-        elif state == FAILED:
+        elif state == PULL_FAILED:
             self.ended, self.failure = True, outcome
         elif items:
             self._apart = self._apart and len(items) == 1
-            self._window = min(2 * self._window, max(self.prefetch, 1), MOST_ITEMS)
+            self._window = min(2 * self._window, max(self.prefetch, 1), MOST_PULLED_ITEMS)
         else:
             self._apart = True
         items.reverse()

@@ -8,8 +8,8 @@ from functools import partial
 from fastpyro._light_typing import TYPE_CHECKING, NamedTuple
 from fastpyro._mutex import Mutex
 from fastpyro.client._session import name_timeout, time_for
-from fastpyro.client.item_pulls import MOST_ITEMS, PULL, ItemPulls
-from fastpyro.constants import DAEMON_NAME, FLAGS_ONEWAY
+from fastpyro.client.item_pulls import ItemPulls
+from fastpyro.constants import DAEMON_NAME, FLAGS_ONEWAY, MOST_PULLED_ITEMS, PULL
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, RemoteProtocolError
 from fastpyro.protocol.features import PULLS
 
@@ -80,8 +80,8 @@ class StreamResult:
 
     @prefetch.setter
     def prefetch(self, items: int) -> None:
-        if type(items) is not int or not 0 <= items <= MOST_ITEMS:
-            raise ValueError(f"prefetch is an int from 0 to {MOST_ITEMS}, not {items!r}")
+        if type(items) is not int or not 0 <= items <= MOST_PULLED_ITEMS:
+            raise ValueError(f"prefetch is an int from 0 to {MOST_PULLED_ITEMS}, not {items!r}")
         self._pulls.prefetch = items
 
     def __iter__(self) -> StreamResult:

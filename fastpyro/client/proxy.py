@@ -20,7 +20,6 @@ from fastpyro.client import _proxy, _session, session
 from fastpyro.client._proxy import ProxyCore
 from fastpyro.client._proxy_state import ProxyBuilder
 from fastpyro.client.connecting import connected_callers, open_session
-from fastpyro.client.item_pulls import MOST_ITEMS
 from fastpyro.client.metadata import member_details, names_of, read_idempotent, read_metadata
 from fastpyro.client.method import RemoteMethod
 from fastpyro.client.oneway_names import OnewayNames
@@ -29,7 +28,7 @@ from fastpyro.client.retries import not_begun, repeatedly
 from fastpyro.client.session import Request, Session
 from fastpyro.client.special_methods import SpecialMethods
 from fastpyro.config import LONGEST_TIME, config
-from fastpyro.constants import DAEMON_NAME
+from fastpyro.constants import DAEMON_NAME, MOST_PULLED_ITEMS
 from fastpyro.errors import CommunicationError, ConnectionClosedError, LocalProtocolError, PyroError, SerializeError
 from fastpyro.protocol.blobs import SerializedBlob
 from fastpyro.serializers import registry as serializers
@@ -87,7 +86,7 @@ class Proxy(SpecialMethods, ProxyCore):
     _pyro_sends_handshake = False
     """Whether ``_pyroHandshake`` travels with the proxies of a class even without ``config.SEND_HANDSHAKE``."""
 
-    _pyro_prefetch = MOST_ITEMS
+    _pyro_prefetch = MOST_PULLED_ITEMS
     """How many items of a stream its results fetch at once; see ``StreamResult.prefetch``."""
 
     def __init__(self, uri: str | URI, connected_socket: socket.socket | None = None) -> None:

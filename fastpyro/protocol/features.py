@@ -6,7 +6,7 @@ counts for this conversation (``Channel.features``). An older end names none and
 
 from __future__ import annotations
 
-__all__ = ["ANNOUNCED", "CANCELS", "DEADLINES", "DRAINS", "FEATURES", "KNOWN", "PULLS", "common"]
+__all__ = ["ANNOUNCED", "CANCELS", "DEADLINES", "FEATURES", "KNOWN", "PULLS", "RETRIES", "common"]
 
 FEATURES = "FEAT"
 """The annotation."""
@@ -20,10 +20,10 @@ CANCELS = 2
 PULLS = 4
 """Bit: many items of a stream are fetched at once (`client/item_pulls`)."""
 
-DRAINS = 16
-"""Bit: the daemon says which calls have not begun, and which methods are idempotent."""
+RETRIES = 16
+"""Bit: the daemon says which calls have not begun, and which methods may run twice (`client/retries`)."""
 
-KNOWN = DEADLINES | CANCELS | PULLS | DRAINS
+KNOWN = DEADLINES | CANCELS | PULLS | RETRIES
 """What this version can do."""
 
 ANNOUNCED = KNOWN.to_bytes(4, "big")

@@ -25,7 +25,7 @@ from fastpyro.constants import (
     PROTOCOL_VERSION,
 )
 from fastpyro.errors import ProtocolError
-from fastpyro.protocol.features import ANNOUNCED, CANCELS, DRAINS, FEATURES, KNOWN, common
+from fastpyro.protocol.features import ANNOUNCED, CANCELS, FEATURES, KNOWN, RETRIES, common
 from fastpyro.serializers.registry import Serializer, get_serializer_by_id, native
 from fastpyro.server._calls import CallServer
 from fastpyro.server._request import Request
@@ -115,7 +115,7 @@ def _connect(calls: CallServer, request: Request) -> Reply:
         if hello.wants_metadata:
             assert hello.object_id is not None
             metadata = service.offered_metadata(hello.object_id)
-            if idempotent_marks and hello.speaks_native and connection.channel.features & DRAINS:
+            if idempotent_marks and hello.speaks_native and connection.channel.features & RETRIES:
                 idempotent = service.idempotent_methods(hello.object_id)
                 metadata = {**metadata, "idempotent": idempotent} if idempotent else metadata
             if dialect != PROTOCOL_VERSION:

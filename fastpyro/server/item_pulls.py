@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any
 from fastpyro._lazy_logging import logger
 from fastpyro._mutex import Mutex
 from fastpyro.callcontext import current_context
-from fastpyro.constants import DAEMON_NAME, FLAGS_BATCH, FLAGS_ONEWAY, MSG_RESULT
+from fastpyro.constants import (
+    DAEMON_NAME,
+    FLAGS_BATCH,
+    FLAGS_ONEWAY,
+    MOST_PULLED_BYTES,
+    MOST_PULLED_ITEMS,
+    MSG_RESULT,
+    PULL,
+    PULL_ENDED,
+    PULL_FAILED,
+)
 from fastpyro.errors import CommunicationError, PyroError
 from fastpyro.protocol._message import Outgoing
 from fastpyro.protocol.features import PULLS
@@ -39,13 +49,6 @@ __all__ = ["ItemPulls"]
 
 log = logger("fastpyro.daemon")
 
-PULL = "pull_stream_items"
-"""The daemon's method."""
-
-MOST_ITEMS = 256
-MOST_BYTES = 65536
-"""Of one answer, whatever is asked for; one item may be bigger."""
-
 LONGEST = 200
 """Microseconds after which a pull that has an item asks for no further one: less than a turn."""
 
@@ -59,9 +62,6 @@ PARKED = 2.0
 
 NOT_ONE_REPLY = FLAGS_ONEWAY | FLAGS_BATCH
 """Flags of requests that are not answered by what one call returns."""
-
-ENDED, FAILED = 1, 2
-"""What an answer says of its stream, if that does not go on."""
 
 
 class ItemPulls:
@@ -127,8 +127,8 @@ class ItemPulls:
         if not answer.answered:
             outcome = _returned(error) if isinstance(error, StopIteration) else None
             if outcome is not None:
-                finished = answer.finish(ENDED, outcome)
-            elif finished := answer.finish(FAILED, exception_reply(native, error, lines_of(error))):
+                finished = answer.finish(PULL_ENDED, outcome)
+            elif finished := answer.finish(PULL_FAILED, exception_reply(native, error, lines_of(error))):
                 _tell(self.service, error)
             if finished:
                 return True
@@ -228,7 +228,7 @@ def note_sent(stream: Stream, answer: ItemWriter, payload: Any = None) -> None:
     if answer.count:
         stream.last_from = stream.sent
         stream.sent += answer.count
-        stream.last = data if type(data) is bytes and len(data) <= 2 * MOST_BYTES and stream.windowed else None
+        stream.last = data if type(data) is bytes and len(data) <= 2 * MOST_PULLED_BYTES and stream.windowed else None
 
 
 def _sent_again(stream: Stream, position: int, answer: ItemWriter) -> ItemWriter:
@@ -259,7 +259,7 @@ def _checked(most: Any, size: Any, position: Any) -> tuple[int, int, int]:
             raise TypeError(f"the {what} of a pull is an int, not {type(value).__name__}")
         if value < least:
             raise ValueError(f"the {what} of a pull is {least} or more, not {value:,}")
-    return min(most, MOST_ITEMS), min(size, MOST_BYTES), position
+    return min(most, MOST_PULLED_ITEMS), min(size, MOST_PULLED_BYTES), position
 
 
 def _tell(service: Service, error: Exception) -> None:

@@ -23,7 +23,7 @@ from fastpyro.constants import (
 )
 from fastpyro.errors import ProtocolError, SerializeError, ServerOverloadedError
 from fastpyro.protocol.compression import deflated
-from fastpyro.protocol.features import DRAINS
+from fastpyro.protocol.features import RETRIES
 from fastpyro.serializers.registry import PICKLE_IDS, Serializer, get_serializer, get_serializer_by_id, native
 from fastpyro.server._items import ItemWriter
 from fastpyro.server.complaints import complain
@@ -253,7 +253,7 @@ def error_reply(service: Service, connection: Connection, message: Message, erro
 def refusal_reply(service: Service, connection: Connection, message: Message, error: BaseException) -> Reply:
     """As ``error_reply``, for a call that has not begun; a client that knows the flag is told."""
     reply = error_reply(service, connection, message, error)
-    return reply._replace(flags=reply.flags | FLAGS_NOT_STARTED) if connection.channel.features & DRAINS else reply
+    return reply._replace(flags=reply.flags | FLAGS_NOT_STARTED) if connection.channel.features & RETRIES else reply
 
 
 def _exception_reply(

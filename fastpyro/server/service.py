@@ -74,7 +74,8 @@ class Service:
         self.methodcall_error_handler: Callable[..., None] = _log_error
         self.objectsById = {}
         self._registration = Mutex(reentrant=True)
-        self._metadata: dict[tuple[type, bool], dict[str, Any]] = {}
+        self._metadata: dict[type, dict[str, Any]] = {}
+        self._idempotent: dict[type, set[str]] = {}
         self._details: dict[tuple[type, bool], dict[str, Any]] = {}
 
     def register(self, obj_or_class: Any, objectId: str | None = None, force: bool = False, weak: bool = False) -> URI:
@@ -190,9 +191,9 @@ class Service:
         if found is None:
             raise DaemonError(f"unknown object: no object with id {shown(object_id)} is registered in this daemon")
         cls = found if isinstance(found, type) else type(found)
-        metadata = self._metadata.get((cls, False))
+        metadata = self._metadata.get(cls)
         if metadata is None:
-            metadata = self._metadata[(cls, False)] = metadata_of(found, self.require_expose)
+            metadata = self._metadata[cls] = metadata_of(found, self.require_expose)
         if details:
             return {**metadata, "details": self._details_of(found, cls)}
         return metadata
@@ -201,10 +202,10 @@ class Service:
         """Return the names of a registered object's methods that may run twice."""
         found = self._registered(object_id)
         cls = found if isinstance(found, type) else type(found)
-        told = self._metadata.get((cls, True))
-        if told is None:
-            told = self._metadata[(cls, True)] = {"idempotent": idempotent_of(cls, self.require_expose)}
-        return told["idempotent"]  # type: ignore[no-any-return]
+        names = self._idempotent.get(cls)
+        if names is None:
+            names = self._idempotent[cls] = idempotent_of(cls, self.require_expose)
+        return names
 
     def _details_of(self, found: Any, cls: type) -> dict[str, Any]:
         """Return what help() shows of an object; made once for each class, because it takes as long as hundreds of calls."""
@@ -226,8 +227,8 @@ class Service:
         found = self._registered(objectOrId) if isinstance(objectOrId, str) else objectOrId
         if found is not None:
             cls = found if isinstance(found, type) else type(found)
-            for idempotent in (False, True):
-                self._metadata.pop((cls, idempotent), None)
+            self._metadata.pop(cls, None)
+            self._idempotent.pop(cls, None)
             for is_instance in (False, True):
                 self._details.pop((cls, is_instance), None)
             reset_members(cls)

@@ -74,22 +74,6 @@ def nothing_is_left() -> Iterator[None]:
             assert not thread.is_alive(), thread
 
 
-async def in_thread(function: Any, *args: Any) -> Any:
-    """Call a function in a thread that does not stay."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[Any] = loop.create_future()
-
-    def work() -> None:
-        try:
-            value, error = function(*args), None
-        except BaseException as caught:
-            value, error = None, caught
-        loop.call_soon_threadsafe(lambda: result.set_exception(error) if error else result.set_result(value))
-
-    threading.Thread(target=work, daemon=True).start()
-    return await asyncio.wait_for(result, SECONDS)
-
-
 def called(uri: Any, name: str, *args: Any) -> Any:
     with fastpyro.Proxy(uri) as proxy:
         proxy._pyroTimeout = SECONDS
@@ -105,16 +89,24 @@ def test_coroutines_run_in_the_loop_and_all_else_in_threads(server_type: str, mo
         whose.set("the program's")
         async with Daemon(host="127.0.0.1") as daemon:
             uri = daemon.register(subject := Subject())
-            assert await in_thread(called, uri, "where") == (threading.current_thread().name, "the program's", True)
-            blocked = asyncio.ensure_future(in_thread(called, uri, "blocks"))
+            assert await asyncio.to_thread(called, uri, "where") == (
+                threading.current_thread().name,
+                "the program's",
+                True,
+            )
+            blocked = asyncio.ensure_future(asyncio.to_thread(called, uri, "blocks"))
             while not subject.begun.is_set():
                 await asyncio.sleep(0.001)  # the loop goes on
-            assert await in_thread(called, uri, "where") == (threading.current_thread().name, "the program's", True)
-            await in_thread(called, uri, "lets_go")
+            assert await asyncio.to_thread(called, uri, "where") == (
+                threading.current_thread().name,
+                "the program's",
+                True,
+            )
+            await asyncio.to_thread(called, uri, "lets_go")
             assert await blocked != threading.current_thread().name
-            assert await in_thread(called, uri, "numbers", 5) == [0, 1, 2, 3, 4]
+            assert await asyncio.to_thread(called, uri, "numbers", 5) == [0, 1, 2, 3, 4]
             with pytest.raises(ZeroDivisionError):
-                await in_thread(called, uri, "fails")
+                await asyncio.to_thread(called, uri, "fails")
 
     asyncio.run(main(), debug=True)
 
@@ -124,7 +116,7 @@ def test_serve_forever_ends_with_shutdown() -> None:
         async with Daemon(host="127.0.0.1") as daemon:
             uri = daemon.register(Subject())
             serving = asyncio.ensure_future(daemon.serve_forever())
-            assert (await in_thread(called, uri, "where"))[1] == "nobody's"
+            assert (await asyncio.to_thread(called, uri, "where"))[1] == "nobody's"
             assert not serving.done()
             daemon.shutdown()
             await asyncio.wait_for(serving, SECONDS)
@@ -152,7 +144,7 @@ def test_what_is_under_way_is_answered_before_the_end() -> None:
     async def main() -> None:
         subject = Subject()
         async with Daemon(host="127.0.0.1") as daemon:
-            under_way = asyncio.ensure_future(in_thread(called, daemon.register(subject), "waits"))
+            under_way = asyncio.ensure_future(asyncio.to_thread(called, daemon.register(subject), "waits"))
             while not subject.begun.is_set():
                 await asyncio.sleep(0.001)
             asyncio.get_running_loop().call_later(0.05, subject.release.set)
@@ -165,7 +157,7 @@ def test_what_never_ends_is_cancelled() -> None:
     async def main() -> None:
         subject = Subject()
         async with Daemon(host="127.0.0.1") as daemon:
-            under_way = asyncio.ensure_future(in_thread(called, daemon.register(subject), "never"))
+            under_way = asyncio.ensure_future(asyncio.to_thread(called, daemon.register(subject), "never"))
             while not subject.begun.is_set():
                 await asyncio.sleep(0.001)
         with pytest.raises(PyroError):
