@@ -44,7 +44,7 @@ cdef inline void set_attribute_getter(object kind, getattrofunc getter) noexcept
 cdef extern from *:
     """
     /* The end of an iteration with a value, without the frame of a traceback. */
-    static PyObject *fastpyro_stop(PyObject *value) {
+    static inline PyObject *fastpyro_stop(PyObject *value) {
         if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
             PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
             if (stop != NULL) {
@@ -56,7 +56,7 @@ cdef extern from *:
         }
         return NULL;
     }
-    static void fastpyro_set_iternext(PyObject *kind, iternextfunc next) {
+    static inline void fastpyro_set_iternext(PyObject *kind, iternextfunc next) {
         ((PyTypeObject *) kind)->tp_iternext = next;
         PyType_Modified((PyTypeObject *) kind);
     }

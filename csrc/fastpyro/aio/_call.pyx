@@ -294,7 +294,7 @@ cdef class Call:
         return 0
 
     def begin(self):
-        """Called when there is a connection, which may have gone meanwhile, or when the pause before a repetition is over."""
+        """Called when there is a connection, or when the pause before a repetition is over."""
         if self.state == WAITING:
             self.again()
 
